@@ -1,0 +1,67 @@
+"""Metadata, extras and the `beamscope` command.
+
+Beam ships this package to its workers with ``--setup_file ./setup.py``, so everything that a
+worker imports must be listed here. Exact versions are pinned in ``requirements.lock``.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+setup(
+    name="beamscope",
+    version="0.1.0",
+    description="Whole-slide images and chest X-ray archives to embeddings, with Apache Beam.",
+    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(
+        include=["pipelines", "pipelines.*", "transforms", "transforms.*", "runner_configs"]
+    ),
+    package_data={"runner_configs": ["*.yaml"]},
+    install_requires=[
+        "apache-beam[gcp]>=2.77,<2.78",
+        "google-cloud-storage>=3",
+        "numpy>=2",
+        "opencv-python-headless>=4.10",
+        "openslide-bin>=4.0.1",
+        "openslide-python>=1.4",
+        "pillow>=11",
+        "pyarrow>=20",
+        "pydicom>=3",
+        "pyyaml>=6",
+        "tensorflow>=2.21,<2.22",
+        "tfx-bsl>=1.21,<1.22",
+        "tqdm>=4.66",
+        # Writing sample slides, and decoding their tiles.
+        "imagecodecs>=2025.1",
+        "tifffile>=2025.1",
+        # The codecs that pydicom calls, permissively licensed ones only.
+        "pyjpegls>=1.4",
+        "pylibjpeg>=2",
+        "pylibjpeg-openjpeg>=2.3",
+        "pylibjpeg-rle>=2",
+        "python-gdcm>=3.0.24",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "test": [
+            "gcp-storage-emulator>=2024.8",
+            "hypothesis>=6.100",
+            "mypy>=1.11",
+            "pandas>=2.2",
+            "pandas-stubs",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.8",
+            "scikit-learn>=1.5",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+        "lock": ["uv>=0.5"],
+    },
+    entry_points={"console_scripts": ["beamscope = pipelines.main:main"]},
+)

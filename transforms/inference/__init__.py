@@ -1,0 +1,1 @@
+"""SavedModels: which one, how it is called, compiled, and run on blocks of images."""

@@ -1,0 +1,1 @@
+"""Whole-slide images: which, at what resolution, where the tissue is, and their pixels."""

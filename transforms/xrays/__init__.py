@@ -1,0 +1,1 @@
+"""Chest X-ray archives: members, decoding, preprocessing and catalogues."""
