@@ -36,6 +36,7 @@ class ImageBlock:
       rows: the n rows that go with them, in the job's own columns.
       planned: how many rows the block was to have; ``planned - n`` of them are in `problems`.
       problems: one for each row that could not be read.
+      uri: of the slide or archive.
     """
 
     key: BlockKey
@@ -43,6 +44,7 @@ class ImageBlock:
     rows: pa.RecordBatch
     planned: int
     problems: tuple[Problem, ...] = ()
+    uri: str = ""
 
     def __post_init__(self) -> None:
         _check_counts(self.key, len(self.pixels), self.rows, self.planned, self.problems)
@@ -50,7 +52,7 @@ class ImageBlock:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingBlock:
-    """The embeddings of a block; like `ImageBlock`, with float32 ``[n, features]`` for pixels."""
+    """The embeddings of a block, float32 ``[n, features]``; otherwise like `ImageBlock`."""
 
     key: BlockKey
     embeddings: npt.NDArray[np.float32]

@@ -1,0 +1,57 @@
+"""The command `beamscope`: a job, a helper of it, or a list of both."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# Only names and one line each, so that the list appears at once: a command's module, which may
+# import Beam, is loaded when it is called.
+_COMMANDS = {
+    "slides": ("pipelines.embed_slides", "embed the patches of whole-slide images"),
+    "status": ("pipelines.status", "tell how far the job of an output directory is"),
+    "check-model": (
+        "pipelines.check_model",
+        "say how a SavedModel is called, and whether it works",
+    ),
+    "make-model": (
+        "pipelines.make_model",
+        "build a BiT ResNet as a SavedModel called like REMEDIS",
+    ),
+    "make-slide": ("pipelines.make_slide", "write a sample slide, to try things out"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"beamscope {version('beamscope')}")
+        return 0
+    if name not in _COMMANDS:
+        print(f"beamscope: {name!r} is not a command; there are {', '.join(_COMMANDS)}",
+              file=sys.stderr)  # fmt: skip
+        return 2
+    status: int = importlib.import_module(_COMMANDS[name][0]).run(rest)
+    return status
+
+
+def _usage() -> str:
+    lines = [f"  {name:<12} {what}" for name, (_, what) in _COMMANDS.items()]
+    return "\n".join([
+        "beamscope turns whole-slide images into embeddings, at any scale, with Apache Beam.",
+        "",
+        "usage: beamscope COMMAND [options]     (beamscope COMMAND --help says which)",
+        "",
+        *lines,
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Keeps TensorFlow's and Beam's chatter off the terminal, so that what we say can be read."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def quiet() -> None:
+    """Sets what TensorFlow reads at its import, and the levels of the loggers. Warnings stay.
+
+    To be called before TensorFlow is imported. A TF_CPP_MIN_LOG_LEVEL of the user's own is kept.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("absl", "apache_beam", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Raised by libraries at import, and nothing that a user of a job could act on.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its C++ parts print before any level applies."""
+    quiet()
+    with _stderr_dropped():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # Where CUDA is missing, the drivers' lines come here.
+
+
+@contextlib.contextmanager
+def _stderr_dropped() -> Iterator[None]:
+    # File descriptor 2, since those lines do not go through sys.stderr.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,34 @@
+"""The accelerators that TensorFlow can use."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from transforms.problems import InputError
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that TensorFlow sees, such as ``/physical_device:GPU:0``."""
+    return [device.name for device in tf.config.list_physical_devices("GPU")]
+
+
+def require_gpu() -> None:
+    """Raises InputError (``no_gpu``) unless TensorFlow sees a GPU."""
+    if not gpus():
+        built = "is built with CUDA" if tf.test.is_built_with_cuda() else "is built without CUDA"
+        raise InputError(
+            "no_gpu", f"a GPU is required and TensorFlow {tf.__version__}, which {built}, sees none"
+        )
+
+
+def grow_gpu_memory() -> None:
+    """Lets TensorFlow take GPU memory as it needs it, not all of it at its first step.
+
+    Several worker processes then share one GPU. To be called before the first computation: where
+    TensorFlow is in use already, its memory stays as it is.
+    """
+    for device in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(device, True)
+        except RuntimeError:  # "Physical devices cannot be modified after being initialized"
+            return

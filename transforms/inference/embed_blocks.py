@@ -1,0 +1,25 @@
+"""PTransform: blocks of images to blocks of embeddings, through Beam's RunInference."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from transforms.blocks import EmbeddingBlock, ImageBlock
+
+
+@dataclasses.dataclass
+class EmbedBlocks(beam.PTransform):
+    """Embeds blocks: ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]``.
+
+    Attributes:
+      handler: of the model; `transforms.inference.handler.SavedModelHandler` for a SavedModel.
+    """
+
+    handler: ModelHandler
+
+    def expand(self, blocks: beam.PCollection[ImageBlock]) -> beam.PCollection[EmbeddingBlock]:
+        """Runs the model on each block. A model that fails stops the job: no dead letters."""
+        return blocks | "RunInference" >> RunInference(self.handler)

@@ -1,0 +1,107 @@
+"""The model in Beam's RunInference: a block of images in, a block of embeddings out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.ml.inference.base import ModelHandler
+
+from transforms.blocks import EmbeddingBlock, ImageBlock
+from transforms.inference.model_settings import ModelSettings
+from transforms.problems import Problem
+
+if TYPE_CHECKING:
+    from transforms.inference.compiled import Embedder
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
+    """Runs a SavedModel in Beam's RunInference.
+
+    A block is already a batch, so that each goes alone. A model that cannot be loaded raises
+    InputError from `load_model`, which stops the job; do not use RunInference's exception handling,
+    which would end such a job as done.
+
+    Attributes:
+      settings: the model, and how it is called and compiled.
+      large_model: one copy a machine, not one a worker process; pixels and embeddings then cross
+        between processes.
+    """
+
+    settings: ModelSettings
+    large_model: bool = False
+
+    def load_model(self) -> Embedder:
+        """Loads and compiles the model, once per process (or machine)."""
+        # Only workers load the model, and TensorFlow takes seconds to import.
+        from transforms.inference.compiled import Embedder
+
+        return Embedder.from_settings(self.settings)
+
+    def run_inference(
+        self,
+        batch: Sequence[ImageBlock],
+        model: Embedder,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterator[EmbeddingBlock]:
+        """Embeds each block; a row whose embedding is not finite becomes a problem."""
+        if inference_args:
+            raise ValueError(f"the model takes no inference_args: {sorted(inference_args)}")
+        for block in batch:
+            yield embedding_block(block, model.embed(block.pixels))
+
+    def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:
+        """Bytes of pixels; Beam's own way would pickle them all to count."""
+        return sum(block.pixels.nbytes for block in batch)
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """One block a call."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_metrics_namespace(self) -> str:
+        """Where Beam counts inferences and their milliseconds."""
+        return "beamscope"
+
+    def share_model_across_processes(self) -> bool:
+        """Whether the worker processes of a machine share one copy."""
+        return self.large_model
+
+
+def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> EmbeddingBlock:
+    """The embeddings ``[n, D]`` of a block's images, without the rows that are not finite.
+
+    Each of those becomes a problem of kind ``non_finite``, with the patch's coordinates where the
+    rows have them.
+    """
+    finite = np.isfinite(embeddings).all(axis=1)
+    if finite.all():
+        return EmbeddingBlock(block.key, embeddings, block.rows, block.planned, block.problems)
+    problems = tuple(_non_finite(block, int(row)) for row in np.flatnonzero(~finite))
+    return EmbeddingBlock(
+        key=block.key,
+        embeddings=embeddings[finite],
+        rows=block.rows.filter(pa.array(finite)),
+        planned=block.planned,
+        problems=block.problems + problems,
+    )
+
+
+def _non_finite(block: ImageBlock, row: int) -> Problem:
+    def value(column: str, default: Any) -> Any:
+        if column not in block.rows.schema.names:
+            return default
+        return block.rows.column(column)[row].as_py()
+
+    return Problem(
+        item_id=value("image_id", value("slide_id", block.key.item_id)),
+        uri=value("source", ""),
+        stage="embed",
+        kind="non_finite",
+        message="the model answers these pixels with NaN or infinity",
+        x_level0=value("x_level0", None),
+        y_level0=value("y_level0", None),
+    )

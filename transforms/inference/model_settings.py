@@ -1,0 +1,104 @@
+"""How a SavedModel is to be used, as asked for (`ModelSettings`) and as resolved (`ModelSpec`).
+
+Free of TensorFlow, so that a command line can be parsed without waiting for its import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from transforms.problems import InputError
+
+Compile = Literal["xla", "graph", "none"]
+
+COMPILE_CHOICES: tuple[Compile, ...] = ("xla", "graph", "none")
+
+# Range of a model's input -> (factor, offset) that takes a grey level of 0 to 255 there.
+INPUT_RANGES: dict[str, tuple[float, float]] = {
+    "0..1": (1 / 255, 0.0),
+    "-1..1": (2 / 255, -1.0),
+    "0..255": (1.0, 0.0),
+}
+INPUT_DTYPES = ("float32", "float16", "bfloat16", "uint8")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """A SavedModel and how its user wants it called; what is None is found out from the model.
+
+    Attributes:
+      uri: directory of the SavedModel: a local path, or a URI that Beam's FileSystems can read.
+      signature: name of the signature to call; None calls the object itself where it is callable.
+      output_key: which output to take from a model that answers several.
+      input_size: height and width of the input images in pixels.
+      input_dtype: one of `INPUT_DTYPES`, to choose among several that the model accepts.
+      input_range: what black..white becomes, a key of `INPUT_RANGES`.
+      batch_size: images per call of the model; the only size that it is compiled for.
+      compile: `xla`: variables frozen to constants and compiled by XLA; `graph`: frozen only;
+        `none`: the SavedModel's own function, as it is.
+    """
+
+    uri: str
+    signature: str | None = None
+    output_key: str | None = None
+    input_size: int | None = None
+    input_dtype: str | None = None
+    input_range: str | None = None
+    batch_size: int = 32
+    compile: Compile = "xla"
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("input_dtype", self.input_dtype, INPUT_DTYPES),
+            ("input_range", self.input_range, tuple(INPUT_RANGES)),
+            ("compile", self.compile, COMPILE_CHOICES),
+        ):
+            if value is not None and value not in choices:
+                raise InputError(
+                    "bad_option", f"{name} {value!r} is not one of {', '.join(choices)}"
+                )
+        for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
+            if number is not None and number < 1:
+                raise InputError("bad_option", f"{name} {number} is not a positive number")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """How a SavedModel is called, found out once and recorded with the embeddings.
+
+    Attributes:
+      name: the last part of the model's uri.
+      digest: hexadecimal SHA-256 of its files, see `model_files.model_digest`.
+      called: what is called: ``object``, ``signature NAME`` or ``function NAME``.
+      input_name: name of the input tensor in the SavedModel.
+      input_size: height and width of the images in pixels.
+      size_source: where that comes from: ``option``, ``REMEDIS name`` or ``model``.
+      input_dtype: element type of the input.
+      input_range: what black..white becomes, a key of `INPUT_RANGES`.
+      range_source: ``option``, ``REMEDIS name``, ``dtype`` (a uint8 input takes grey levels as they
+        are) or ``assumed``.
+      output_key: which of several outputs is taken; None where there is one.
+      output_shape: shape of that output for one image, without the batch: ``(D,)``, or
+        ``(height, width, D)`` of a feature map.
+      pooling: ``none`` for 2-D outputs, ``mean`` for 4-D ones: the average over height and width.
+      features: D, the length of an embedding.
+    """
+
+    name: str
+    digest: str
+    called: str
+    input_name: str
+    input_size: int
+    size_source: str
+    input_dtype: str
+    input_range: str
+    range_source: str
+    output_key: str | None
+    output_shape: tuple[int, ...]
+    pooling: Literal["none", "mean"]
+    features: int
+
+    def to_json(self) -> dict[str, object]:
+        """The attributes as values that `json.dumps` takes."""
+        return dataclasses.asdict(self) | {"output_shape": list(self.output_shape)}

@@ -1,0 +1,145 @@
+"""Finishing a dataset: its tables, and last of all the description that says it is complete."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from transforms import files
+from transforms.output.layout import Layout, is_shard
+from transforms.output.outcome import ItemOutcome
+from transforms.output.parquet import write_table
+from transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from transforms.output.shards import ShardFormat
+from transforms.output.tfrecord import parsing_spec
+from transforms.problems import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """What a dataset looks like, whatever is in it.
+
+    Attributes:
+      layout: where everything lies.
+      shard_format: files, their number and dtype.
+      rows: the job's own columns of the embeddings.
+      features: length of an embedding.
+      table_name: ``slides`` or ``images``.
+      table: schema of that table.
+      metadata: written into each shard: model digest, fingerprint, version.
+      description: the job's own part of ``dataset.json``: options, model, versions.
+    """
+
+    layout: Layout
+    shard_format: ShardFormat
+    rows: pa.Schema
+    features: int
+    table_name: str
+    table: pa.Schema
+    metadata: Mapping[str, str]
+    description: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class ShardRef:
+    """A shard that has been written: which, and how many rows it has."""
+
+    index: int
+    rows: int
+
+
+def finish_dataset(
+    spec: DatasetSpec,
+    outcomes: Iterable[ItemOutcome],
+    shard_of: Mapping[str, int],
+    shards: Sequence[ShardRef],
+) -> dict[str, Any]:
+    """Writes the tables, removes shards of earlier assemblies, and describes the dataset.
+
+    Args:
+      spec: of the dataset.
+      outcomes: one for each item that was asked for.
+      shard_of: the shard of each item that has rows.
+      shards: every shard.
+
+    Returns:
+      the description, as it was written.
+
+    Raises:
+      ValueError: the shards do not hold the rows that the outcomes have.
+    """
+    ordered = sorted(outcomes, key=lambda outcome: outcome.item_id)
+    rows = sum(outcome.rows for outcome in ordered)
+    if sum(shard.rows for shard in shards) != rows:
+        raise ValueError(f"the shards hold {sum(s.rows for s in shards)} rows of {rows}")
+    problems = [problem for outcome in ordered for problem in outcome.problems]
+    table = [{**outcome.row, "shard": shard_of.get(outcome.item_id)} for outcome in ordered]
+    write_table(spec.layout.table(spec.table_name), pa.Table.from_pylist(table, spec.table))
+    write_table(spec.layout.problems, problems_table(problems))
+
+    names = _shard_names(spec, shards)
+    _delete_stale_shards(spec.layout, {name for shard in names for name in shard["files"]})
+    schema = embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)
+    if any(name.startswith("tfrecord") for name in spec.shard_format.formats):
+        _write_json(spec.layout.parsing_spec, parsing_spec(schema))
+    else:
+        files.delete([spec.layout.parsing_spec])
+    description = {
+        "complete": True,
+        **spec.description,
+        "fingerprint": spec.layout.fingerprint,
+        "counts": {
+            "rows": rows,
+            spec.table_name: dict(collections.Counter(row["status"] for row in table)),
+            "problems": dict(collections.Counter(problem.kind for problem in problems)),
+        },
+        "shards": names,
+        "schema": {field.name: str(field.type) for field in schema},
+    }
+    _write_json(spec.layout.description, description)
+    return description
+
+
+def problems_table(problems: Sequence[Problem]) -> pa.Table:
+    """The table of problems; a row each."""
+    return pa.Table.from_pylist(
+        [dataclasses.asdict(problem) for problem in problems], PROBLEMS_SCHEMA
+    )
+
+
+def read_description(root: str) -> dict[str, Any] | None:
+    """The description of a dataset; None where there is none, so that it is not complete."""
+    path = files.join(root, "dataset.json")
+    if not files.exists(path):
+        return None
+    description: dict[str, Any] = json.loads(files.read_bytes(path))
+    return description
+
+
+def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str, Any]]:
+    return [
+        {
+            "files": [
+                spec.layout.shard(shard.index, len(shards), extension).rsplit("/", 1)[-1]
+                for extension in spec.shard_format.formats
+            ],
+            "rows": shard.rows,
+        }
+        for shard in sorted(shards)
+    ]
+
+
+def _delete_stale_shards(layout: Layout, current: set[str]) -> None:
+    lying = [file.path for file in files.list_files(layout.root, recursive=False)]
+    files.delete([
+        path for path in lying if is_shard(path) and path.rsplit("/", 1)[-1] not in current
+    ])  # fmt: skip
+
+
+def _write_json(path: str, content: Mapping[str, Any]) -> None:
+    files.write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,126 @@
+"""Where everything lies in an output directory; docs/formats.md is the contract it keeps.
+
+OUTPUT/
+  embeddings-00000-of-00002.parquet …     the dataset
+  slides.parquet  problems.parquet  qc/  dataset.json
+  .beamscope/                             what a restart needs
+    run.json                              whose output this is: fingerprint and settings
+    <fingerprint>/plans/<item>.arrow      one for each slide that was planned
+    <fingerprint>/parts/<item>/000003-256.arrow   one for each finished block
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import urllib.parse
+
+from transforms import files
+from transforms.blocks import BlockKey
+
+WORK_DIRECTORY = ".beamscope"
+_PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
+# Most file systems stop at 255 bytes, and endings and temporary names come on top.
+_LONGEST_NAME = 180
+_SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(parquet|tfrecord(\.gz)?)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The paths of one dataset.
+
+    Attributes:
+      root: the output directory, local or gs://.
+      fingerprint: of the run, a hex string; parts and plans lie under it.
+    """
+
+    root: str
+    fingerprint: str
+
+    @property
+    def description(self) -> str:
+        """``dataset.json``: present only when the dataset is complete."""
+        return files.join(self.root, "dataset.json")
+
+    @property
+    def problems(self) -> str:
+        """The table of everything that went wrong."""
+        return files.join(self.root, "problems.parquet")
+
+    @property
+    def parsing_spec(self) -> str:
+        """How to parse the tf.Examples of TFRecord shards, as JSON."""
+        return files.join(self.root, "parsing_spec.json")
+
+    @property
+    def plans(self) -> str:
+        """The directory of plans."""
+        return files.join(self.root, WORK_DIRECTORY, self.fingerprint, "plans")
+
+    @property
+    def parts(self) -> str:
+        """The directory of finished blocks."""
+        return files.join(self.root, WORK_DIRECTORY, self.fingerprint, "parts")
+
+    def table(self, name: str) -> str:
+        """The table of what was asked for: ``slides`` or ``images``."""
+        return files.join(self.root, f"{name}.parquet")
+
+    def shard(self, index: int, count: int, extension: str) -> str:
+        """A shard; `extension` is ``parquet``, ``tfrecord`` or ``tfrecord.gz``."""
+        return files.join(self.root, f"embeddings-{index:05d}-of-{count:05d}.{extension}")
+
+    def picture(self, item_id: str) -> str:
+        """The picture that shows which patches of a slide were taken."""
+        return files.join(self.root, "qc", f"{file_name(item_id)}.jpg")
+
+    def plan(self, item_id: str) -> str:
+        """The plan of one slide or archive."""
+        return files.join(self.plans, f"{file_name(item_id)}.arrow")
+
+    def plan_picture(self, item_id: str) -> str:
+        """The picture of a plan, before any failed patch is marked on it."""
+        return files.join(self.plans, f"{file_name(item_id)}.jpg")
+
+    def item_parts(self, item_id: str) -> str:
+        """The directory of the finished blocks of one slide or archive."""
+        return files.join(self.parts, file_name(item_id))
+
+    def part(self, key: BlockKey, planned: int) -> str:
+        """The file of one finished block.
+
+        The number of planned rows is in the name, so that a listing alone tells the progress.
+        """
+        return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
+
+
+def run_record(root: str) -> str:
+    """The file that says whose output this is."""
+    return files.join(root, WORK_DIRECTORY, "run.json")
+
+
+def file_name(item_id: str) -> str:
+    """A file name for an id, different for different ids and harmless on any file system.
+
+    Characters that a path or a glob treats specially are %-quoted, and so is a leading dot; what
+    would be too long for a file name ends in a digest of the whole id instead.
+    """
+    quoted = urllib.parse.quote(item_id, safe=" +,=@()&'")
+    if quoted.startswith("."):
+        quoted = "%2E" + quoted[1:]
+    if len(quoted) > _LONGEST_NAME:
+        digest = hashlib.sha256(item_id.encode()).hexdigest()[:16]
+        quoted = f"{quoted[: _LONGEST_NAME - 17]}~{digest}"
+    return quoted
+
+
+def planned_in_part(path: str) -> int | None:
+    """How many rows a part was planned to have, from its name; None for any other file."""
+    match = _PART_NAME.fullmatch(path.rsplit("/", 1)[-1])
+    return int(match[2]) if match else None
+
+
+def is_shard(path: str) -> bool:
+    """Whether a file's name is that of a shard, of this run or of an earlier one."""
+    return _SHARD_NAME.fullmatch(path.rsplit("/", 1)[-1]) is not None

@@ -1,0 +1,71 @@
+"""Parts: one small file for each finished block, which is what makes progress durable.
+
+A part is an Arrow IPC stream: the block's rows and float32 embeddings, and in the schema's metadata
+how many rows were planned and what became of those that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from transforms import files
+from transforms.blocks import BlockKey, EmbeddingBlock, PartRef
+from transforms.output.layout import Layout, planned_in_part
+from transforms.output.schema import embedding_schema, to_record_batch
+from transforms.problems import Problem
+
+_HEADER = b"beamscope.part"
+
+
+def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
+    """Writes a block under its own name, replacing what an earlier try left there."""
+    header = {
+        "item_id": block.key.item_id,
+        "index": block.key.index,
+        "planned": block.planned,
+        "embedded": block.rows.num_rows,
+        "problems": [dataclasses.asdict(problem) for problem in block.problems],
+    }
+    features = block.embeddings.shape[1]
+    schema = embedding_schema(block.rows.schema, features).with_metadata(
+        {_HEADER: json.dumps(header).encode()}
+    )
+    path = layout.part(block.key, block.planned)
+    with files.atomic_path(path) as temporary, pa.ipc.new_stream(temporary, schema) as stream:
+        stream.write_batch(to_record_batch(block.rows, block.embeddings, schema))
+    return PartRef(block.key, path, block.planned, block.rows.num_rows)
+
+
+def read_part_ref(path: str) -> PartRef:
+    """The reference to a part that lies there, from its header alone."""
+    header = _read_header(path)
+    key = BlockKey(header["item_id"], header["index"])
+    return PartRef(key, path, header["planned"], header["embedded"])
+
+
+def read_part_problems(path: str) -> list[Problem]:
+    """What became of the rows that a part was to have and has not."""
+    return [Problem(**problem) for problem in _read_header(path)["problems"]]
+
+
+def read_part(path: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, embeddings included."""
+    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
+        yield from stream
+
+
+def list_parts(layout: Layout) -> dict[str, int]:
+    """Every part that lies there, with the number of rows that it was planned to have."""
+    found = ((file.path, planned_in_part(file.path)) for file in files.list_files(layout.parts))
+    return {path: planned for path, planned in found if planned is not None}
+
+
+def _read_header(path: str) -> dict[str, Any]:
+    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
+        header: dict[str, Any] = json.loads(stream.schema.metadata[_HEADER])
+    return header

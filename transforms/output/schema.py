@@ -1,0 +1,76 @@
+"""The one Arrow schema that feeds parts, Parquet and TFRecord."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+EMBEDDING = "embedding"
+
+PROBLEMS_SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("x_level0", pa.int64()),
+        pa.field("y_level0", pa.int64()),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)
+
+_EMBEDDING_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
+EMBEDDING_DTYPES = tuple(_EMBEDDING_TYPES)
+
+
+def embedding_schema(
+    rows: pa.Schema,
+    features: int,
+    dtype: str = "float32",
+    metadata: Mapping[str, str] | None = None,
+) -> pa.Schema:
+    """The job's own columns, then ``embedding``, a fixed-size list of `features` numbers.
+
+    Args:
+      rows: the columns that identify a row, as the job defines them.
+      features: length of an embedding.
+      dtype: ``float32`` or ``float16``.
+      metadata: written into every shard: model digest, fingerprint, version.
+    """
+    # The item is declared non-null, as Parquet readers expect of a vector without gaps.
+    item = pa.field("item", _EMBEDDING_TYPES[dtype], nullable=False)
+    field = pa.field(EMBEDDING, pa.list_(item, features), nullable=False)
+    return pa.schema([*rows, field], metadata=dict(metadata or {}))
+
+
+def to_record_batch(
+    rows: pa.RecordBatch, embeddings: npt.NDArray[np.float32], schema: pa.Schema
+) -> pa.RecordBatch:
+    """Joins rows and their embeddings ``[n, features]`` into one batch of `schema`.
+
+    Raises:
+      ValueError: the embeddings are not of the schema's width.
+    """
+    field = schema.field(EMBEDDING).type
+    if embeddings.ndim != 2 or embeddings.shape[1] != field.list_size:
+        raise ValueError(f"embeddings {embeddings.shape} do not fit {field.list_size} features")
+    values = embeddings.astype(field.value_type.to_pandas_dtype(), copy=False)
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(values).reshape(-1)), type=field
+    )
+    return pa.RecordBatch.from_arrays([*rows.columns, column], schema=schema)
+
+
+def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
+    """The embeddings of a batch as an array ``[n, features]``, without a copy where possible."""
+    column = batch.column(batch.schema.get_field_index(EMBEDDING))
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+
+
+def with_embedding_dtype(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same batch under `schema`, its embeddings rounded to the schema's dtype."""
+    rows = batch.select([name for name in batch.schema.names if name != EMBEDDING])
+    return to_record_batch(rows, embedding_matrix(batch), schema)

@@ -1,0 +1,127 @@
+"""Shards: how items are cut into them, and how their parts are streamed into files."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+
+from transforms import files
+from transforms.output.layout import Layout
+from transforms.output.parquet import ParquetShardWriter
+from transforms.output.parts import read_part
+from transforms.output.schema import embedding_schema, with_embedding_dtype
+from transforms.output.tfrecord import TFRecordShardWriter
+
+# About 2 GB of 2,048 float32 each: large enough to read fast, small enough to move around.
+ROWS_PER_SHARD = 250_000
+# Row groups of some tens of MB, the size that Parquet readers like.
+ROWS_PER_GROUP = 4_096
+
+_ShardWriter = ParquetShardWriter | TFRecordShardWriter
+_WRITERS: dict[str, type[_ShardWriter]] = {
+    "parquet": ParquetShardWriter,
+    "tfrecord": TFRecordShardWriter,
+    "tfrecord.gz": TFRecordShardWriter,
+}
+FORMATS = tuple(_WRITERS)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardFormat:
+    """What the shards look like; none of it changes a number that a model computed.
+
+    Attributes:
+      formats: which of `FORMATS` to write, each a full copy of the rows.
+      num_shards: how many shards; None for one per `ROWS_PER_SHARD` rows.
+      dtype: of the embeddings: ``float32``, or ``float16``, rounded to nearest.
+    """
+
+    formats: tuple[str, ...] = ("parquet",)
+    num_shards: int | None = None
+    dtype: str = "float32"
+
+    def count(self, rows: int) -> int:
+        """The number of shards for a dataset of that many rows: at least one."""
+        return self.num_shards or max(1, -(-rows // ROWS_PER_SHARD))
+
+
+def cut_shards(rows_of: Iterable[tuple[str, int]], count: int) -> dict[str, int]:
+    """Assigns items, sorted by name, to `count` shards of about equally many rows.
+
+    An item is never split, so its rows are contiguous and in one shard, and shards follow the order
+    of names. An item goes where its middle row falls in an even cut of all rows.
+
+    Args:
+      rows_of: name and number of rows of every item.
+      count: how many shards.
+
+    Returns:
+      the shard of each item that has rows; some shards may stay empty.
+    """
+    items = sorted((name, rows) for name, rows in rows_of if rows)
+    total = sum(rows for _, rows in items)
+    shard_of = {}
+    before = 0
+    for name, rows in items:
+        shard_of[name] = min(count - 1, (2 * before + rows) * count // (2 * total))
+        before += rows
+    return shard_of
+
+
+def write_shard(
+    layout: Layout,
+    index: int,
+    count: int,
+    part_paths: Sequence[str],
+    rows: pa.Schema,
+    features: int,
+    shard_format: ShardFormat,
+    metadata: dict[str, str],
+) -> int:
+    """Streams parts, in the order given, into one shard of each format.
+
+    Memory stays at one row group whatever the shard's size. Files appear at once when complete.
+
+    Args:
+      layout: of the dataset.
+      index: which shard, from 0.
+      count: how many there are.
+      part_paths: the parts that it holds; none for an empty shard, which is written too.
+      rows: the job's own columns.
+      features: length of an embedding.
+      shard_format: which files, of which dtype.
+      metadata: written into each file that can carry it.
+
+    Returns:
+      the number of rows.
+    """
+    schema = embedding_schema(rows, features, shard_format.dtype, metadata)
+    total = 0
+    with contextlib.ExitStack() as stack:
+        writers: list[_ShardWriter] = []
+        for extension in shard_format.formats:
+            path = stack.enter_context(files.atomic_path(layout.shard(index, count, extension)))
+            compress = extension.endswith(".gz")
+            writer: _ShardWriter = _WRITERS[extension](path, schema, compress)
+            writers.append(stack.enter_context(writer))
+        for group in _row_groups(part_paths):
+            batch = with_embedding_dtype(group, schema)
+            total += batch.num_rows
+            for writer in writers:
+                writer.write(batch)
+    return total
+
+
+def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Joins whole parts into batches of about `ROWS_PER_GROUP` rows."""
+    waiting: list[pa.RecordBatch] = []
+    for path in part_paths:
+        waiting.extend(read_part(path))
+        if sum(batch.num_rows for batch in waiting) >= ROWS_PER_GROUP:
+            yield pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)

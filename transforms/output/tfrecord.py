@@ -1,0 +1,124 @@
+"""TFRecord shards: tf.Examples encoded from the same Arrow schema, and how to parse them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.output.schema import EMBEDDING, embedding_matrix
+
+
+class TFRecordShardWriter:
+    """Writes record batches to one TFRecord file, a tf.Example a row.
+
+    A float16 embedding is stored as the float32 of the same value, since tf.Example knows no other.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, compress: bool = False) -> None:
+        # Heavy imports, for this format alone.
+        import tensorflow as tf
+        from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+        del schema
+        options = tf.io.TFRecordOptions(compression_type="GZIP" if compress else "")
+        self._writer = tf.io.TFRecordWriter(str(path), options)
+        self._encoder = RecordBatchToExamplesEncoder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Appends a batch."""
+        for example in self._encoder.encode(as_feature_lists(batch)):
+            self._writer.write(example)
+
+
+def as_feature_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with each column as lists of int64, float32 or bytes, as the encoder wants them.
+
+    A null becomes a null list, which leaves the feature out of the tf.Example.
+    """
+    columns = [
+        _vectors(embedding_matrix(batch)) if name == EMBEDDING else _single_values(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _vectors(matrix: np.ndarray) -> pa.Array:
+    n, width = matrix.shape
+    offsets = pa.array(np.arange(0, (n + 1) * width, width, dtype=np.int64))
+    values = pa.array(np.ascontiguousarray(matrix, np.float32).reshape(-1))
+    return pa.LargeListArray.from_arrays(offsets, values)
+
+
+def _single_values(column: pa.Array) -> pa.Array:
+    values = column.cast(_feature_type(column.type)).drop_null()
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(present)]).astype(np.int64)
+    # from_arrays reads a null offset as a null list.
+    starts = pa.array(offsets, mask=np.append(~present, False))
+    return pa.LargeListArray.from_arrays(starts, values)
+
+
+def _feature_type(kind: pa.DataType) -> pa.DataType:
+    """The one of tf.Example's three types that holds an Arrow type.
+
+    Raises:
+      TypeError: none does.
+    """
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return pa.int64()
+    if pa.types.is_floating(kind):
+        return pa.float32()
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return pa.binary()
+    raise TypeError(f"a tf.Example cannot hold a column of type {kind}")
+
+
+_SPEC_TYPES = {pa.int64(): "int64", pa.float32(): "float32", pa.binary(): "string"}
+_SPEC_DEFAULTS: dict[str, Any] = {"int64": -1, "float32": float("nan"), "string": ""}
+
+
+def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """The arguments of ``tf.io.FixedLenFeature`` for each column, in plain JSON types.
+
+    A column that may be null has a default: -1, NaN (written as null) or the empty string.
+    """
+    spec: dict[str, dict[str, Any]] = {}
+    for field in schema:
+        if field.name == EMBEDDING:
+            spec[field.name] = {"shape": [field.type.list_size], "dtype": "float32"}
+            continue
+        dtype = _SPEC_TYPES[_feature_type(field.type)]
+        spec[field.name] = {"shape": [], "dtype": dtype}
+        if field.nullable:
+            default = _SPEC_DEFAULTS[dtype]
+            spec[field.name]["default_value"] = None if default != default else default
+    return spec
+
+
+def load_parsing_spec(spec: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Turns what `parsing_spec` wrote into the argument of ``tf.io.parse_example``."""
+    import tensorflow as tf
+
+    features = {}
+    for name, entry in spec.items():
+        arguments = {"shape": entry["shape"], "dtype": tf.as_dtype(entry["dtype"])}
+        if "default_value" in entry:
+            default = entry["default_value"]
+            arguments["default_value"] = float("nan") if default is None else default
+        features[name] = tf.io.FixedLenFeature(**arguments)
+    return features

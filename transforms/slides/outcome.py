@@ -1,0 +1,116 @@
+"""What became of a slide, from its plan and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from transforms import files
+from transforms.blocks import PartRef
+from transforms.output.layout import Layout
+from transforms.output.outcome import ItemOutcome
+from transforms.output.parts import read_part_problems
+from transforms.problems import Problem
+from transforms.slides.picture import mark_failed
+from transforms.slides.plan import SlidePlan
+from transforms.slides.plan_file import read_picture, read_plan
+
+TABLE_SCHEMA = pa.schema(
+    [
+        pa.field("slide_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("vendor", pa.string()),
+        pa.field("width_level0", pa.int64()),
+        pa.field("height_level0", pa.int64()),
+        pa.field("mpp_x", pa.float64()),
+        pa.field("mpp_y", pa.float64()),
+        pa.field("mpp_source", pa.string()),
+        pa.field("level", pa.int32()),
+        pa.field("downsample", pa.float64()),
+        pa.field("read_px", pa.int32()),
+        pa.field("mpp_requested", pa.float64()),
+        pa.field("mpp_level", pa.float64()),
+        pa.field("mpp_effective", pa.float64()),
+        pa.field("patches_planned", pa.int64(), nullable=False),
+        pa.field("patches_embedded", pa.int64(), nullable=False),
+        pa.field("patches_failed", pa.int64(), nullable=False),
+        pa.field("shard", pa.int32()),
+    ]
+)
+
+
+def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> ItemOutcome:
+    """Sums a slide up, and marks what failed on its picture.
+
+    Raises:
+      ValueError: the parts are not exactly those of the plan.
+    """
+    plan = read_plan(layout.plan(slide_id))
+    ordered = sorted(parts)
+    found = [(part.key.index, part.planned) for part in ordered]
+    if found != list(enumerate(plan.block_sizes())):
+        raise ValueError(f"{slide_id}: parts {found} are not the blocks {plan.block_sizes()}")
+    problems = [] if plan.problem is None else [plan.problem]
+    for part in ordered:
+        if part.failed:
+            problems.extend(read_part_problems(part.path))
+    _mark_picture(layout, plan, problems)
+    embedded = sum(part.embedded for part in ordered)
+    return ItemOutcome(
+        slide_id,
+        _row(plan, embedded, problems),
+        tuple(problems),
+        tuple(part.path for part in ordered if part.embedded),
+        embedded,
+    )
+
+
+def _row(plan: SlidePlan, embedded: int, problems: list[Problem]) -> dict[str, object]:
+    status, reason = _status(plan, embedded, problems)
+    return {
+        "slide_id": plan.slide_id,
+        "uri": plan.uri,
+        "status": status,
+        "reason": reason,
+        "vendor": plan.vendor,
+        "width_level0": plan.width_level0,
+        "height_level0": plan.height_level0,
+        "mpp_x": plan.mpp and plan.mpp.x,
+        "mpp_y": plan.mpp and plan.mpp.y,
+        "mpp_source": plan.mpp and plan.mpp.source,
+        "level": plan.read and plan.read.level,
+        "downsample": plan.read and plan.read.downsample,
+        "read_px": plan.read and plan.read.read_px,
+        "mpp_requested": plan.read and plan.read.mpp_requested,
+        "mpp_level": plan.read and plan.read.mpp_level,
+        "mpp_effective": plan.read and plan.read.mpp_effective,
+        "patches_planned": plan.patches,
+        "patches_embedded": embedded,
+        "patches_failed": plan.patches - embedded,
+    }
+
+
+def _status(plan: SlidePlan, embedded: int, problems: list[Problem]) -> tuple[str, str | None]:
+    if plan.problem is not None:
+        return "failed", f"{plan.problem.kind}: {plan.problem.message}"
+    if not plan.patches:
+        return "empty", plan.empty_reason
+    if embedded == plan.patches:
+        return "done", None
+    first = f"{problems[0].kind}: {problems[0].message}"
+    if embedded:
+        return "partial", f"{plan.patches - embedded} of {plan.patches} patches; first {first}"
+    return "failed", f"not one of {plan.patches} patches; first {first}"
+
+
+def _mark_picture(layout: Layout, plan: SlidePlan, problems: list[Problem]) -> None:
+    corners = [(p.x_level0, p.y_level0) for p in problems if p.x_level0 is not None]
+    picture = read_picture(layout, plan) if corners else None
+    if picture is not None and plan.read is not None:
+        x_level0, y_level0 = np.array(corners, np.int64).T
+        marked = mark_failed(picture, x_level0, y_level0, plan.read.size_level0)
+        files.write_bytes(layout.picture(plan.slide_id), marked)

@@ -1,0 +1,80 @@
+"""PTransform: plan slides, and drop what an earlier start has finished."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import apache_beam as beam
+
+from transforms import files
+from transforms.metrics import count, timed
+from transforms.output.layout import Layout
+from transforms.output.parts import read_part_ref
+from transforms.slides.plan import SlideBlock
+from transforms.slides.plan_file import find_plan, write_plan
+from transforms.slides.planner import plan_slide
+from transforms.slides.settings import SlideSettings
+from transforms.slides.sources import SlideRequest
+
+BLOCKS = "blocks"
+PARTS = "parts"
+SLIDES = "slides"
+
+
+@dataclasses.dataclass
+class PlanSlides(beam.PTransform):
+    """Plans slides into blocks.
+
+    Takes a ``PCollection[SlideRequest]``; gives a tuple of three, by name: ``blocks``
+    (`SlideBlock`s that are to be embedded), ``parts`` (`PartRef`s of those that are already) and
+    ``slides`` (the id of every slide, whatever became of it).
+
+    Attributes:
+      settings: how slides are cut into patches.
+      layout: of the dataset; plans and pictures are written there.
+    """
+
+    settings: SlideSettings
+    layout: Layout
+
+    def expand(self, requests: beam.PCollection[SlideRequest]) -> beam.pvalue.DoOutputsTuple:
+        """Plans each slide once, wherever a worker is free."""
+        return (
+            requests
+            | "SpreadSlides" >> beam.Reshuffle()
+            | "PlanSlide"
+            >> beam.ParDo(_PlanSlideFn(self.settings, self.layout)).with_outputs(
+                PARTS, SLIDES, main=BLOCKS
+            )
+        )
+
+
+@dataclasses.dataclass
+class _PlanSlideFn(beam.DoFn):
+    settings: SlideSettings
+    layout: Layout
+
+    def process(self, request: SlideRequest) -> Iterator[SlideBlock | beam.pvalue.TaggedOutput]:
+        plan = find_plan(self.layout, request)
+        if plan is not None:
+            count("slides_planned_before")
+        else:
+            # What was embedded under another plan must not be taken for blocks of this one.
+            files.delete_tree(self.layout.item_parts(request.slide_id))
+            with timed("plan_slide"):
+                plan = plan_slide(request, self.settings)
+            if plan.picture is not None:
+                # At once, not at the end: a wrong resolution is seen before it has cost a day.
+                files.write_bytes(self.layout.picture(request.slide_id), plan.picture.jpeg)
+            write_plan(self.layout, request, plan)
+            count("slides_planned")
+        done = {file.path for file in files.list_files(self.layout.item_parts(request.slide_id))}
+        for block in plan.blocks():
+            path = self.layout.part(block.key, len(block))
+            if path in done:
+                count("blocks_embedded_before")
+                yield beam.pvalue.TaggedOutput(PARTS, read_part_ref(path))
+            else:
+                yield block
+        yield beam.pvalue.TaggedOutput(SLIDES, request.slide_id)

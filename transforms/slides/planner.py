@@ -1,0 +1,156 @@
+"""Planning one slide: its resolution, its tissue, its patches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.problems import InputError, Problem
+from transforms.slides.grid import Grid, in_block_order, lay_grid
+from transforms.slides.masks import read_mask
+from transforms.slides.picture import PICTURE_PX, draw_plan
+from transforms.slides.plan import SlidePlan
+from transforms.slides.reader import SlideReader
+from transforms.slides.resolution import ReadPlan, plan_reading, resolve_mpp
+from transforms.slides.settings import SlideSettings
+from transforms.slides.sources import SlideRequest
+from transforms.slides.thumbnail import Thumbnail, content_region, read_thumbnail
+from transforms.slides.tissue import find_tissue, outline, tissue_fraction
+
+# Coarse enough to be quick, fine enough for the outline of a needle biopsy.
+TISSUE_MPP = 8.0
+
+
+def plan_slide(request: SlideRequest, settings: SlideSettings) -> SlidePlan:
+    """Plans a slide. What is wrong with the slide is part of the plan, never an exception."""
+    plan = SlidePlan(request.slide_id, request.uri, block_size=settings.block_size)
+    try:
+        reader = SlideReader(request.uri)
+        plan = dataclasses.replace(
+            plan,
+            vendor=reader.vendor,
+            width_level0=reader.dimensions[0],
+            height_level0=reader.dimensions[1],
+        )
+        plan = dataclasses.replace(
+            plan,
+            mpp=resolve_mpp(
+                reader.properties,
+                manifest_mpp=request.mpp,
+                assume_mpp=settings.assume_mpp,
+                allow_implausible=settings.allow_implausible_mpp,
+            ),
+        )
+        return _plan_patches(plan, reader, request, settings)
+    except InputError as error:
+        problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
+        return dataclasses.replace(plan, problem=problem)
+
+
+def _plan_patches(
+    plan: SlidePlan, reader: SlideReader, request: SlideRequest, settings: SlideSettings
+) -> SlidePlan:
+    assert plan.mpp is not None  # the caller resolved it
+    slide_mpp = plan.mpp.mean
+    read = plan_reading(
+        reader.level_downsamples,
+        slide_mpp,
+        mpp=settings.mpp,
+        patch_px=settings.patch_px,
+        allow_upsampling=settings.allow_upsampling,
+    )
+    plan = dataclasses.replace(plan, read=read)
+    region = content_region(reader)
+    grid = lay_grid(region, read, settings.stride_px)
+    if not len(grid):
+        reason = (
+            f"smaller than a patch: {region.width} x {region.height} level-0 pixels, "
+            f"a patch has {read.size_level0:.0f}"
+        )
+        return dataclasses.replace(plan, empty_reason=reason)
+
+    longest = max(region.width, region.height)
+    thumbnail = read_thumbnail(reader, region, min(TISSUE_MPP / slide_mpp, longest / PICTURE_PX))
+    small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
+    mask = _tissue_mask(small, reader, request, settings, slide_mpp)
+    fraction = _fractions(grid, read, small, mask)
+    # With `none` every patch counts of which anything was scanned.
+    least = settings.min_tissue if settings.tissue != "none" else 0.0
+    taken = (fraction >= least) & (fraction > 0)
+    chosen = in_block_order(grid.select(taken), settings.block_size)
+    fraction_of = np.zeros((grid.row.max() + 1, grid.column.max() + 1), np.float32)
+    fraction_of[grid.row, grid.column] = fraction
+    x_level0 = chosen.x_level0.astype(np.int32)
+    y_level0 = chosen.y_level0.astype(np.int32)
+    return dataclasses.replace(
+        plan,
+        x_level0=x_level0,
+        y_level0=y_level0,
+        tissue=fraction_of[chosen.row, chosen.column],
+        empty_reason=None if len(chosen) else _why_empty(mask, settings),
+        picture=draw_plan(
+            thumbnail,
+            outline(mask),
+            small.scale_x / thumbnail.scale_x,
+            x_level0,
+            y_level0,
+            read.size_level0,
+        ),
+    )
+
+
+def _tissue_mask(
+    thumbnail: Thumbnail,
+    reader: SlideReader,
+    request: SlideRequest,
+    settings: SlideSettings,
+    slide_mpp: float,
+) -> npt.NDArray[np.bool_]:
+    """Where the tissue is, bool ``[h, w]`` on the thumbnail's pixels.
+
+    What could not be read counts as tissue under any mode but a given mask: its patches are then
+    tried, and each that is really unreadable is reported, rather than left out in silence.
+    """
+    if settings.tissue == "mask":
+        if request.mask is None:
+            raise InputError("missing_mask", "neither the manifest nor --masks has a mask for it")
+        mask = read_mask(request.mask)
+        whole = content_region(reader)
+        bounds = None
+        if "openslide.bounds-x" in reader.properties:
+            bounds = (whole.x, whole.y, whole.width, whole.height)
+        return mask.rasterize(
+            thumbnail.scanned.shape,
+            extent_level0=(thumbnail.region.width, thumbnail.region.height),
+            origin_level0=(thumbnail.region.x, thumbnail.region.y),
+            slide_level0=reader.dimensions,
+            bounds=bounds,
+        )
+    if settings.tissue == "none":
+        return thumbnail.scanned
+    mpp = slide_mpp * thumbnail.scale_x
+    known = thumbnail.scanned & ~thumbnail.unreadable
+    return find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask | thumbnail.unreadable
+
+
+def _fractions(
+    grid: Grid, read: ReadPlan, thumbnail: Thumbnail, mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    n = len(grid)
+    return tissue_fraction(
+        mask,
+        (grid.x_level0 - thumbnail.region.x) / thumbnail.scale_x,
+        (grid.y_level0 - thumbnail.region.y) / thumbnail.scale_y,
+        np.full(n, read.size_level0 / thumbnail.scale_x),
+        np.full(n, read.size_level0 / thumbnail.scale_y),
+    )
+
+
+def _why_empty(mask: npt.NDArray[np.bool_], settings: SlideSettings) -> str:
+    if settings.tissue == "none":
+        return "nothing was scanned: the slide is transparent everywhere"
+    if not mask.any():
+        return "no tissue found" if settings.tissue == "otsu" else "the mask is empty"
+    return f"no patch is {settings.min_tissue:.0%} tissue"

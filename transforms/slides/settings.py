@@ -1,0 +1,34 @@
+"""The settings of a slide job that change a number."""
+
+from __future__ import annotations
+
+import dataclasses
+
+TISSUE_MODES = ("otsu", "none", "mask")
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideSettings:
+    """How slides are cut into patches. All of it is part of a run's fingerprint.
+
+    Attributes:
+      mpp: resolution of the patches, µm/px.
+      patch_px: side of a patch as the model sees it.
+      stride_px: from patch to patch, in pixels of the patch.
+      tissue: how tissue is found, one of `TISSUE_MODES`.
+      min_tissue: fraction of a patch that must be tissue, 0 to 1.
+      assume_mpp: µm/px of level 0 for slides that do not say it.
+      allow_implausible_mpp: take implausible resolutions as they are.
+      allow_upsampling: enlarge slides that are coarser than `mpp`.
+      block_size: patches in a block.
+    """
+
+    mpp: float = 0.5
+    patch_px: int = 224
+    stride_px: int = 224
+    tissue: str = "otsu"
+    min_tissue: float = 0.25
+    assume_mpp: float | None = None
+    allow_implausible_mpp: bool = False
+    allow_upsampling: bool = False
+    block_size: int = 256

@@ -1,0 +1,220 @@
+"""Where the tissue is on a thumbnail, and how much of it is under a rectangle."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+U8 = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
+
+# Saturation is the spread of a pixel's channels, 0 to 255 (that of HSV times its value): unlike HSV
+# saturation it is small in black, where a spread of a few grey levels means nothing.
+# Otsu's threshold always splits: below the floor it would split the noise of empty glass, above
+# the cap it would split pale tissue from dark tissue.
+SATURATION_FLOOR = 9
+SATURATION_CAP = 20
+# The same for the brightness of dark slides, whose camera leaves its background almost at zero.
+BRIGHTNESS_FLOOR = 12
+BRIGHTNESS_CAP = 24
+# A pixel whose brightest channel is below this is black: unscanned, stitched, or ink, and on a
+# bright slide no tissue. Dense haematoxylin still lets some 60 of 255 of the blue through.
+NEAR_BLACK = 40
+# A dark slide has much black, and what is not black is dim: one fluorescent channel at its maximum
+# has a mean of 85, while stained tissue and glass have means above 100.
+DARK_BLACK_FRACTION = 0.1
+DARK_MEAN = 100
+# On a dark slide nuclei are dots some tens of µm apart; tissue is where there are many.
+DARK_BLUR_UM = 16.0
+# An object of less than 70 µm squared is dust or a few cells: less than half of the smallest patch
+# in use (224 px at 0.5 µm). A hole of less than 80 µm squared is a lumen, a vessel or a fat cell.
+MIN_OBJECT_UM2 = 5_000.0
+MIN_HOLE_UM2 = 6_400.0
+# Nor is an object too small that is a large part of a slide which is itself tiny.
+MIN_OBJECT_FRACTION = 0.25
+# Glass: one bright colour, the same within the tolerance over much of the slide, with next to
+# nothing brighter. Taken as white when nearly colourless, or of a colour so strong that only a
+# wrong decoding can have made it; a tint in between may be tissue, even and pale.
+GLASS_FRACTION = 0.25
+GLASS_TOLERANCE = 6
+GLASS_BRIGHTEST = 225
+GLASS_BRIGHTER_FRACTION = 0.02
+GLASS_TINT = 20
+GLASS_WRONG_COLOUR = 90
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tissue:
+    """Tissue on a thumbnail, and how it was told from the rest.
+
+    Attributes:
+      mask: True where there is tissue, ``[h, w]``.
+      method: ``saturation`` for a bright slide, ``brightness`` for one on black.
+      threshold: grey levels, 0 to 255; tissue is above it.
+    """
+
+    mask: Bools
+    method: Literal["saturation", "brightness"]
+    threshold: int
+
+
+def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
+    """Finds tissue by Otsu's threshold, without small objects and with small holes filled.
+
+    Args:
+      rgb: thumbnail of about 8 µm per pixel, uint8 ``[h, w, 3]``.
+      mpp: size of a pixel of the thumbnail, µm.
+      scanned: False where the slide has no pixels, ``[h, w]``; None when it has them everywhere.
+        There is no tissue there, and the colour that fills it plays no part.
+
+    Raises:
+      ValueError: shapes or mpp that cannot be.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"a thumbnail is uint8 [h, w, 3], not {rgb.dtype} {list(rgb.shape)}")
+    if scanned is None:
+        scanned = np.ones(rgb.shape[:2], bool)
+    if scanned.shape != rgb.shape[:2] or not mpp > 0:
+        raise ValueError(f"scanned {list(scanned.shape)} or mpp {mpp} do not fit {list(rgb.shape)}")
+    brightness = rgb.max(axis=2)
+    black = brightness < NEAR_BLACK
+    if _is_dark(rgb[scanned], black[scanned]):
+        # Blurred over scanned pixels alone, or their edge would fade into the filling colour.
+        weight = _blur(scanned.astype(np.float32), DARK_BLUR_UM / mpp)
+        level = _blur(np.where(scanned, brightness, 0).astype(np.float32), DARK_BLUR_UM / mpp)
+        level = np.divide(level, weight, out=np.zeros_like(level), where=weight > 1e-6)
+        values, usable = np.rint(level).clip(0, 255).astype(np.uint8), scanned
+        floor, cap, method = BRIGHTNESS_FLOOR, BRIGHTNESS_CAP, "brightness"
+    else:
+        usable = scanned & ~black
+        balanced = _white_balanced(rgb, usable)
+        values = balanced.max(axis=2) - balanced.min(axis=2)
+        floor, cap, method = SATURATION_FLOOR, SATURATION_CAP, "saturation"
+    threshold = min(max(_otsu(values[usable]), floor), cap)
+    mask = usable & (values > threshold)
+    area = mpp * mpp
+    smallest = min(MIN_OBJECT_UM2 / area, MIN_OBJECT_FRACTION * np.count_nonzero(scanned))
+    mask = _without_small(mask, smallest)
+    mask = _with_holes_filled(mask, MIN_HOLE_UM2 / area) & scanned
+    return Tissue(mask, "brightness" if method == "brightness" else "saturation", threshold)
+
+
+def _is_dark(rgb: U8, black: Bools) -> bool:
+    if len(rgb) == 0 or black.mean() < DARK_BLACK_FRACTION:
+        return False
+    return bool(black.all() or np.median(rgb[~black].mean(axis=1)) < DARK_MEAN)
+
+
+def _white_balanced(rgb: U8, usable: Bools) -> U8:
+    """The thumbnail with its glass turned white, where it shows glass for certain."""
+    pixels = rgb[usable]
+    if len(pixels) == 0:
+        return rgb
+    # The commonest colour: first to 16 levels a channel, then the median about that cell.
+    cells = (pixels >> 4).astype(np.int32) @ np.array([256, 16, 1])
+    cell = int(np.bincount(cells, minlength=4096).argmax())
+    glass = np.median(pixels[cells == cell], axis=0)
+    near = (np.abs(pixels - glass) <= GLASS_TOLERANCE).all(axis=1)
+    brighter = pixels.mean(axis=1) > glass.mean() + 2 * GLASS_TOLERANCE
+    tint = glass.max() - glass.min()
+    certain = (
+        GLASS_FRACTION <= near.mean() < 1 - GLASS_BRIGHTER_FRACTION
+        and glass.max() >= GLASS_BRIGHTEST
+        and brighter.mean() < GLASS_BRIGHTER_FRACTION
+        and (tint <= GLASS_TINT or tint >= GLASS_WRONG_COLOUR)
+    )
+    if not certain:
+        return rgb
+    return np.rint(rgb * (255 / glass)).clip(0, 255).astype(np.uint8)
+
+
+def _otsu(values: U8) -> int:
+    if len(values) == 0:
+        return 0
+    return int(cv2.threshold(values, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
+
+
+def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float32)
+
+
+def _without_small(mask: Bools, smallest: float) -> Bools:
+    """The mask without the objects (8-connected) of fewer than `smallest` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= smallest
+    keep[0] = False
+    return np.asarray(keep[labels], bool)
+
+
+def _with_holes_filled(mask: Bools, largest: float) -> Bools:
+    """The mask with enclosed holes (4-connected) of fewer than `largest` pixels filled."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    left, top, width, height, area = stats.T
+    # What touches the thumbnail's edge is open, however little of it shows.
+    enclosed = (left > 0) & (top > 0)
+    enclosed &= (left + width < mask.shape[1]) & (top + height < mask.shape[0])
+    fill = enclosed & (area < largest)
+    fill[0] = False
+    return mask | np.asarray(fill[labels], bool)
+
+
+def tissue_fraction(
+    mask: Bools,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    width: npt.ArrayLike,
+    height: npt.ArrayLike,
+) -> npt.NDArray[np.float32]:
+    """The exact fraction of each rectangle's area that is tissue; what is off the mask is not.
+
+    The sum of the mask over a corner's upper left quadrant is bilinear between whole pixels, so
+    interpolating the integral image (Crow, SIGGRAPH 1984) gives fractional rectangles exactly.
+
+    Args:
+      mask: tissue, ``[h, w]``.
+      x: left edges in pixels of the mask, ``[n]``; pixel i spans i to i + 1.
+      y: top edges, likewise.
+      width: of each rectangle or of all, above 0.
+      height: likewise.
+
+    Returns:
+      float32 ``[n]``, 0 to 1.
+
+    Raises:
+      ValueError: a width or height that is not above 0.
+    """
+    left, top, wide, high = np.broadcast_arrays(
+        *(np.asarray(value, np.float64) for value in (x, y, width, height))
+    )
+    if not ((wide > 0).all() and (high > 0).all()):
+        raise ValueError("rectangles must be wider and higher than 0")
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
+    table[1:, 1:] = mask.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    right, bottom = left + wide, top + high
+    covered = _sum_above(table, right, bottom) - _sum_above(table, left, bottom)
+    covered += _sum_above(table, left, top) - _sum_above(table, right, top)
+    return np.clip(covered / (wide * high), 0, 1).astype(np.float32)
+
+
+def _sum_above(table: F64, x: F64, y: F64) -> F64:
+    """The integral image at fractional points."""
+    height, width = table.shape
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    i = np.minimum(x.astype(np.int64), width - 2)
+    j = np.minimum(y.astype(np.int64), height - 2)
+    u, v = x - i, y - j
+    upper = table[j, i] * (1 - u) + table[j, i + 1] * u
+    lower = table[j + 1, i] * (1 - u) + table[j + 1, i + 1] * u
+    return np.asarray(upper * (1 - v) + lower * v)
+
+
+def outline(mask: Bools) -> list[npt.NDArray[np.int32]]:
+    """Contours of tissue and of its holes for drawing, each int32 ``[k, 2]`` of x, y."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return [np.asarray(contour, np.int32).reshape(-1, 2) for contour in contours]

@@ -1,0 +1,123 @@
+"""From the bytes of a film to its pixels: JPEG and PNG here, DICOM next door.
+
+A PNG is Pillow's, with its checksums verified first: Pillow skips those of the image data when it
+decodes. Nothing here sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from transforms.problems import InputError, one_line
+from transforms.xrays.dicom import decode_dicom, is_dicom
+from transforms.xrays.film import DecodeSettings, Film, to_uint8
+from transforms.xrays.jpeg import decode_jpeg
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg")
+# What Pillow raises on damaged headers, chunks and data, beside OSError.
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError)
+
+Grey = npt.NDArray[np.uint8]
+
+
+def decode_film(data: bytes, settings: DecodeSettings) -> Film:
+    """Decode a film by what it is, whatever its name says.
+
+    Raises:
+      InputError: ``not_a_film`` for another kind of file, ``corrupt_image`` for one that is damaged
+        (and for one that a decoder would mend), ``too_many_pixels``, ``multi_frame``,
+        ``unsupported_image``, and what `decode_dicom` raises.
+    """
+    if data.startswith(_JPEG):
+        return Film(_decode_jpeg(data, settings), "jpeg")
+    if data.startswith(_PNG):
+        return Film(_decode_png(data, settings), "png")
+    if is_dicom(data):
+        return decode_dicom(data, settings)
+    raise InputError("not_a_film", f"{_describe(data)}, not a JPEG, PNG or DICOM film")
+
+
+def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
+    # Pillow reads no more than the headers: sizes before there is room made for them.
+    header = _open(data, "JPEG")
+    settings.limits.check_pixels(*header.size)
+    if header.mode not in ("L", "RGB"):
+        raise InputError("unsupported_image", f"JPEG: {header.mode} pixels are no film")
+    return _upright(decode_jpeg(data), _orientation(header, "JPEG"))
+
+
+def _decode_png(data: bytes, settings: DecodeSettings) -> Grey:
+    image = _open(data, "PNG")
+    settings.limits.check_pixels(*image.size)
+    if getattr(image, "is_animated", False):
+        raise InputError("multi_frame", f"PNG: {getattr(image, 'n_frames', 2)} frames")
+    try:
+        image.verify()
+        image = _open(data, "PNG")
+        image.load()
+    except Image.DecompressionBombError:
+        raise InputError("too_many_pixels", f"{image.width}x{image.height} is too many") from None
+    except _PILLOW_ERRORS as error:
+        raise InputError("corrupt_image", f"PNG: {one_line(error)}") from None
+    return _upright(_to_grey(image, settings), _orientation(image, "PNG"))
+
+
+def _to_grey(image: Image.Image, settings: DecodeSettings) -> Grey:
+    """Luminance by ITU-R 601, over black where it is transparent, like the margins of a film."""
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.float64)
+        stretch = settings.window == "minmax"
+        return to_uint8(deep, deep.min() if stretch else 0, deep.max() if stretch else 65535)
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return np.asarray(image.convert("L"))
+
+
+def _open(data: bytes, kind: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError:
+        raise InputError("too_many_pixels", f"{kind}: more pixels than are allowed") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            "corrupt_image", f"{kind}: its header is damaged, or of a kind that is not decoded"
+        ) from None
+    except _PILLOW_ERRORS as error:
+        raise InputError("corrupt_image", f"{kind}: {one_line(error)}") from None
+
+
+def _orientation(image: Image.Image, kind: str) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*_PILLOW_ERRORS, TypeError, RuntimeError) as error:
+        raise InputError(
+            "corrupt_image", f"{kind}: EXIF cannot be read ({type(error).__name__})"
+        ) from None
+
+
+def _upright(pixels: Grey, orientation: int) -> Grey:
+    """Undo what EXIF's orientation, 1 to 8, says the camera did; other values say nothing."""
+    if 5 <= orientation <= 8:
+        pixels = pixels.T
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _describe(data: bytes) -> str:
+    if not data:
+        return "an empty file"
+    head = data[:256].lstrip().lower()
+    if head.startswith(_MARKUP):
+        return "a page of markup"
+    if head.startswith(b"\x89png"):
+        return "a PNG whose line ends were changed in transfer"
+    return "a file of another kind"

@@ -1,0 +1,180 @@
+"""Where films come from: archives, directories and loose files, local or in a bucket."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from transforms.problems import InputError, one_line
+
+Kind = Literal["zip", "tar", "tgz", "directory", "files"]
+
+_ARCHIVES: tuple[tuple[str, Kind], ...] = (
+    (".tar.gz", "tgz"),
+    (".tgz", "tgz"),
+    (".tar", "tar"),
+    (".zip", "zip"),
+)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Source:
+    """One place that films come from.
+
+    Attributes:
+      id: unique among the sources of a run: the last parts of its uri, as few as tell it apart.
+      uri: the archive, or the directory that the names of its members are relative to.
+      kind: ``files`` are loose films, gathered under the directory that they have in common.
+      names: the loose films; empty for every other kind, whose members are listed by reading it.
+    """
+
+    id: str
+    uri: str
+    kind: Kind
+    names: tuple[str, ...] = ()
+
+    def image_id(self, member: str) -> str:
+        """Identity of a film that no catalogue names: unique in the dataset."""
+        return f"{self.id}/{member}"
+
+
+def archive_kind(uri: str) -> Kind | None:
+    """The kind of archive that a name says it is; None for anything else."""
+    lowered = uri.lower()
+    return next((kind for suffix, kind in _ARCHIVES if lowered.endswith(suffix)), None)
+
+
+def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
+    """Sort files and directories into sources, in an order that does not depend on theirs.
+
+    Archives are sources of their own, those found inside a directory too. Loose films of one file
+    system are one source, so that a glob over a million files does not make a million blocks.
+
+    Args:
+      uris: paths or uris with every glob already expanded. A remote directory ends with a slash.
+
+    Raises:
+      InputError: ``missing_input`` for a local path that is not there.
+    """
+    found: set[tuple[str, Kind]] = set()
+    loose: set[str] = set()
+    for uri in uris:
+        if kind := archive_kind(uri):
+            found.add((uri, kind))
+        elif is_directory(uri):
+            root = uri.rstrip("/") or "/"
+            found.add((root, "directory"))
+            for name, _ in list_directory(root):
+                if kind := archive_kind(name):
+                    found.add((join(root, name), kind))
+        else:
+            if not is_remote(uri) and not Path(uri).exists():
+                raise InputError("missing_input", f"{uri} does not exist")
+            loose.add(uri)
+    groups = _gather(loose)
+    places = sorted([*(uri for uri, _ in found), *groups])
+    ids = _short_names(places)
+    kinds = dict(found)
+    return tuple(
+        Source(ids[place], place, kinds[place])
+        if place in kinds
+        else Source(ids[place], place, "files", groups[place])
+        for place in places
+    )
+
+
+def list_directory(uri: str) -> list[tuple[str, int]]:
+    """Names relative to a directory, and sizes in bytes, of every file below it, by name.
+
+    Links to directories are not followed, so that a loop cannot be entered.
+    """
+    if not is_remote(uri):
+        paths = (
+            Path(folder, name)
+            for folder, _, names in os.walk(uri, onerror=_refuse_folder)
+            for name in names
+        )
+        entries = [
+            (path.relative_to(uri).as_posix(), path.stat().st_size)
+            for path in paths
+            if path.is_file()
+        ]
+    else:
+        from apache_beam.io.filesystems import FileSystems
+
+        matched = FileSystems.match([join(uri, "**")])[0].metadata_list
+        start = len(uri.rstrip("/")) + 1
+        entries = [(item.path[start:], item.size_in_bytes) for item in matched]
+    return sorted(entries)
+
+
+def open_file(uri: str) -> BinaryIO:
+    """Open a local or remote file for reading and seeking, its bytes as they are stored.
+
+    Raises:
+      InputError: ``unreadable_file`` where it is missing or may not be read.
+    """
+    try:
+        if not is_remote(uri):
+            return Path(uri).open("rb")
+        from apache_beam.io.filesystem import CompressionTypes
+        from apache_beam.io.filesystems import FileSystems
+
+        # Beam would otherwise inflate what ends in .gz, without a limit and without seeking.
+        stored = CompressionTypes.UNCOMPRESSED
+        return cast(BinaryIO, FileSystems.open(uri, compression_type=stored))
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise InputError("unreadable_file", f"{uri}: {one_line(error)}") from None
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a uri has a scheme, such as gs://, and so is opened through Beam."""
+    return "://" in uri
+
+
+def is_directory(uri: str) -> bool:
+    """Whether a uri is a directory; a remote one says so with a slash at its end."""
+    return uri.endswith("/") if is_remote(uri) else Path(uri).is_dir()
+
+
+def join(directory: str, name: str) -> str:
+    """The uri of a file below a directory."""
+    return posixpath.join(directory, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError("unreadable_file", one_line(error))
+
+
+def _gather(uris: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Loose films, relative to the directory that those of one file system have in common."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for root, members in itertools.groupby(sorted(uris), key=_file_system):
+        paths = [uri.removeprefix(root) for uri in members]
+        folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
+        names = tuple(posixpath.relpath(path, folder or ".") for path in paths)
+        groups[root + folder] = names
+    return groups
+
+
+def _file_system(uri: str) -> str:
+    """The scheme and bucket of a remote uri, with a slash; for local paths, absolute or not."""
+    if not is_remote(uri):
+        return "/" if uri.startswith("/") else ""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/"
+
+
+def _short_names(places: list[str]) -> dict[str, str]:
+    """As few of the last parts of each place as tell all of them apart."""
+    parts = [[part for part in place.split("/") if part] or ["."] for place in places]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(some[-depth:]) for some in parts]
+        if len(set(names)) == len(places):
+            return dict(zip(places, names, strict=True))
+    return {place: place for place in places}
