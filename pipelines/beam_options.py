@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.command_line import Parser, check_flags
 from transforms.problems import InputError, one_line
 
 CONFIGS = Path(__file__).resolve().parent.parent / "runner_configs"
@@ -36,58 +36,39 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
-def parse_beam_options(
-    unparsed: Sequence[str], runner_config: str | None, own_flags: Iterable[str]
-) -> PipelineOptions:
-    """Makes Beam's options from a runner config and the rest of a command line.
+def parse_job(
+    parser: Parser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, PipelineOptions]:
+    """Parses the flags of a job, a runner config, and Beam's own options.
 
     Args:
-      unparsed: the arguments that are not flags of the job itself.
-      runner_config: name or file of a runner config; None for the default.
-      own_flags: the job's own flags, to suggest from.
+      parser: of the job's flags, those of `add_runner_arguments` among them.
+      arguments: the command line.
 
     Raises:
-      InputError: ``unknown_flag`` with the nearest known one, or ``bad_config``.
+      InputError: ``unknown_flag`` with the nearest known one, ``bad_option`` or ``bad_config``.
     """
-    parser = _beam_parser()
-    known = {flag for action in parser._actions for flag in action.option_strings}
-    _, unknown = parser.parse_known_args(list(unparsed))
-    if unknown:
-        raise _unknown_flag(unknown, known | set(own_flags))
+    beam_parser = _beam_parser()
+    check_flags(arguments, parser.flags() | beam_parser.flags())
+    args, rest = parser.parse_known_args(list(arguments))
+    _, stray = beam_parser.parse_known_args(rest)
+    if stray:
+        raise InputError("bad_option", f"{stray[0]!r}: which flag does this belong to?")
     from_config: list[str] = []
-    if runner_config or not any(arg.split("=")[0] == "--runner" for arg in unparsed):
-        from_config = _config_arguments(runner_config or DEFAULT_CONFIG, known, parser)
-    return PipelineOptions([*from_config, *unparsed])
+    if args.runner_config or not any(argument.split("=")[0] == "--runner" for argument in rest):
+        from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser)
+    return args, PipelineOptions([*from_config, *rest])
 
 
-def _beam_parser() -> argparse.ArgumentParser:
-    """A parser of every option that Beam knows; an unreadable value is an InputError."""
-    parser = _Parser(allow_abbrev=False, add_help=False)
+def _beam_parser() -> Parser:
+    """A parser of every option that Beam knows."""
+    parser = Parser(add_help=False)
     for options in {str(cls): cls for cls in PipelineOptions.__subclasses__()}.values():
         options._add_argparse_args(parser)
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise InputError("bad_option", message)
-
-
-def _unknown_flag(unknown: Sequence[str], known: Iterable[str]) -> InputError:
-    name, _, value = unknown[0].partition("=")
-    if not name.startswith("-"):
-        return InputError("unknown_flag", f"{name!r}: what flag does this belong to?")
-    if not value and len(unknown) > 1 and not unknown[1].startswith("-"):
-        value = unknown[1]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    shown = f"{name} {value}".rstrip()
-    return InputError("unknown_flag", f"{shown}: neither beamscope nor Beam has this flag{hint}")
-
-
-def _config_arguments(
-    name: str, known: Iterable[str], parser: argparse.ArgumentParser
-) -> list[str]:
+def _config_arguments(name: str, parser: Parser) -> list[str]:
     path = CONFIGS / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
@@ -103,10 +84,11 @@ def _config_arguments(
     if not isinstance(content, dict):
         raise InputError("bad_config", f"--runner_config {name}: is not a mapping of options")
     arguments = [arg for key, value in content.items() for arg in _as_arguments(key, value)]
-    _, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        problem = _unknown_flag(unknown, known)
-        raise InputError("bad_config", f"--runner_config {name}: {problem.message}")
+    try:
+        check_flags(arguments, parser.flags())
+        parser.parse_args(arguments)
+    except InputError as error:
+        raise InputError("bad_config", f"--runner_config {name}: {error.message}") from error
     return arguments
 
 

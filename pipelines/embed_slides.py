@@ -5,14 +5,14 @@ match ─ plan ─ drop what is done ─ Reshuffle ─ read ─ RunInference ─
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 
 import apache_beam as beam
 
-from pipelines.beam_options import add_runner_arguments, parse_beam_options
+from pipelines.beam_options import add_runner_arguments, parse_job
+from pipelines.command_line import Parser, usage_errors
 from pipelines.job import (
     OK,
     TOO_MANY_FAILED,
@@ -21,7 +21,6 @@ from pipelines.job import (
     model_fingerprint,
     resolve_model,
     run_pipeline,
-    usage_errors,
     versions,
 )
 from pipelines.model_options import add_model_arguments, model_settings_from
@@ -82,10 +81,8 @@ def build_pipeline(
 def run(argv: Sequence[str]) -> int:
     """Runs the job that a command line asks for, and returns the exit status."""
     quiet()
-    parser = _parser()
-    args, rest = parser.parse_known_args(list(argv))
     with usage_errors("slides"):
-        beam_options = parse_beam_options(rest, args.runner_config, _flags(parser))
+        args, beam_options = parse_job(_parser(), argv)
         shard_format = shard_format_from(args)
         requests = slide_requests_from(args)
         model = with_patch_size(model_settings_from(args), args)
@@ -144,23 +141,18 @@ def run(argv: Sequence[str]) -> int:
     return OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="beamscope slides",
         description="Embed the patches of whole-slide images. Stopped at any moment, the same "
         "command goes on where it was.",
         epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location.",
-        allow_abbrev=False,
     )
     add_slide_arguments(parser)
     add_model_arguments(parser.add_argument_group("model"))
     add_output_arguments(parser)
     add_runner_arguments(parser)
     return parser
-
-
-def _flags(parser: argparse.ArgumentParser) -> list[str]:
-    return [flag for action in parser._actions for flag in action.option_strings]
 
 
 if __name__ == "__main__":

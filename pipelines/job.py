@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import platform
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -23,21 +21,8 @@ from transforms.inference.model_settings import ModelSettings, ModelSpec
 from transforms.output.dataset import read_description
 from transforms.output.layout import Layout
 from transforms.output.progress import ProgressReader
-from transforms.problems import InputError
 
-OK, USAGE, TOO_MANY_FAILED = 0, 2, 3
-
-_RUNNERS_THAT_BLOCK = ("FnApiRunner",)
-
-
-@contextlib.contextmanager
-def usage_errors(command: str) -> Iterator[None]:
-    """Turns what the user got wrong into one line on standard error and exit status 2."""
-    try:
-        yield
-    except InputError as error:
-        print(f"beamscope {command}: {error.message}", file=sys.stderr)
-        raise SystemExit(USAGE) from error
+OK, TOO_MANY_FAILED = 0, 3
 
 
 def resolve_model(settings: ModelSettings) -> ModelSpec:
@@ -137,13 +122,3 @@ def _counters(result: PipelineResult) -> dict[str, int]:
         for counter in result.metrics().query()["counters"]
         if counter.key.metric.namespace == "beamscope"
     }
-
-
-def failure_of(error: BaseException) -> InputError | None:
-    """The InputError that made a pipeline fail, where one did, such as a model that won't load."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, InputError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None

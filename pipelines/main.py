@@ -21,6 +21,9 @@ _COMMANDS = {
     "make-slide": ("pipelines.make_slide", "write a sample slide, to try things out"),
 }
 
+# As a shell reports a program that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
@@ -38,7 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"beamscope: {name!r} is not a command; there are {', '.join(_COMMANDS)}",
               file=sys.stderr)  # fmt: skip
         return 2
-    status: int = importlib.import_module(_COMMANDS[name][0]).run(rest)
+    try:
+        status: int = importlib.import_module(_COMMANDS[name][0]).run(rest)
+    except KeyboardInterrupt:
+        print(f"\nbeamscope {name}: interrupted; the same command goes on from here",
+              file=sys.stderr)  # fmt: skip
+        return INTERRUPTED
     return status
 
 

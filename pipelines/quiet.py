@@ -19,6 +19,8 @@ def quiet() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("absl", "apache_beam", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Beam says at every model that it cannot measure its memory, because PyTorch is not there.
+    logging.getLogger().addFilter(lambda record: "Resource module" not in str(record.msg))
     # Raised by libraries at import, and nothing that a user of a job could act on.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)

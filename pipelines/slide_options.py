@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from transforms.slides.masks import assign_masks
-
 from transforms.inference.model_settings import ModelSettings
 from transforms.problems import InputError
 from transforms.slides.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
 from transforms.slides.settings import TISSUE_MODES, SlideSettings
-from transforms.slides.sources import SlideRequest, find_slides, read_manifest
+from transforms.slides.sources import SlideRequest, assign_masks, find_slides, read_manifest
 
 
 def add_slide_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import itertools
 import os
@@ -20,6 +21,7 @@ from typing import IO
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import GoogleAPICallError
 
 TEMPORARY_SUFFIX = ".beamscope-tmp"
 
@@ -55,7 +57,7 @@ def size(path: str) -> int:
     """
     if is_local(path):
         return Path(path).stat().st_size
-    (found,) = FileSystems.match([path.replace("[", "[[]")])
+    (found,) = FileSystems.match([glob.escape(path)])
     if not found.metadata_list:
         raise FileNotFoundError(f"{path}: no such file")
     return int(found.metadata_list[0].size_in_bytes)
@@ -69,7 +71,10 @@ def open_read(path: str) -> IO[bytes]:
     """
     if is_local(path):
         return Path(path).open("rb")
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    try:
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except GoogleAPICallError as error:
+        raise OSError(f"{path}: {error.message}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -96,7 +101,8 @@ def atomic_path(path: str) -> Iterator[Path]:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = (
-            target.parent / f".{target.name[-120:]}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
+            # File systems count bytes, of which a character may have four.
+            target.parent / f".{target.name[-40:]}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
         )
         try:
             yield temporary
@@ -137,14 +143,13 @@ def list_files(directory: str, *, recursive: bool = True) -> list[FileInfo]:
             FileInfo(entry.path, entry.stat().st_size)
             for folder, _, _ in folders
             for entry in os.scandir(folder)
-            if entry.is_file()
+            # One that is being written may be gone before its size is asked for.
+            if not entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file()
         ]
     else:
-        # A bracket is legal in a name but means a choice in a glob.
-        escaped = directory.replace("[", "[[]")
-        (match,) = FileSystems.match([join(escaped, "**" if recursive else "*")])
+        (match,) = FileSystems.match([join(glob.escape(directory), "**" if recursive else "*")])
         found = [FileInfo(item.path, item.size_in_bytes) for item in match.metadata_list]
-    return sorted(file for file in found if not file.path.endswith(TEMPORARY_SUFFIX))
+    return sorted(found)
 
 
 def match(pattern: str) -> list[FileInfo]:
@@ -161,7 +166,8 @@ def delete(paths: list[str]) -> None:
             Path(path).unlink(missing_ok=True)
     remote = [path for path in paths if not is_local(path)]
     if remote:
-        FileSystems.delete(remote)
+        # Beam takes each path for a glob, and would delete whatever else it matches.
+        FileSystems.delete([glob.escape(path) for path in remote])
 
 
 def delete_tree(directory: str) -> None:

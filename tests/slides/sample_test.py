@@ -192,6 +192,7 @@ def test_colours_are_those_of_h_and_e() -> None:
         ({"quality": 101}, "quality=101"),
         ({"levels": 0}, "levels=0"),
         ({"levels": 5}, "levels=5"),
+        ({"levels": 10**9}, "levels=1000000000"),
         ({"level_factor": 3}, "level_factor=3"),
         ({"mpp": 0.0}, "mpp=0.0"),
         ({"mpp": float("nan")}, "mpp=nan"),

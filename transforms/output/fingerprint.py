@@ -25,17 +25,21 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """The first 16 hex digits of the SHA-256 of the settings as canonical JSON."""
-        canonical = json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return hashlib.sha256(_canonical(self.settings).encode()).hexdigest()[:16]
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """One text for each setting that differs: ``--mpp was 0.5 and is now 0.25``."""
+        """One text for each setting that differs: ``mpp was 0.5 and is now 0.25``."""
         names = sorted(self.settings.keys() | other.keys())
         return [
             f"{name} was {other.get(name)!r} and is now {self.settings.get(name)!r}"
             for name in names
-            if self.settings.get(name) != other.get(name)
+            # As JSON, like the digest: 1 and 1.0 differ, a list and a tuple do not.
+            if _canonical(self.settings.get(name)) != _canonical(other.get(name))
         ]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def claim_output(

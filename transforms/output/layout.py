@@ -104,9 +104,11 @@ def file_name(item_id: str) -> str:
     """A file name for an id, different for different ids and harmless on any file system.
 
     Characters that a path or a glob treats specially are %-quoted, and so is a leading dot; what
-    would be too long for a file name ends in a digest of the whole id instead.
+    would be too long for a file name ends in ``~`` and a digest of the whole id instead.
     """
-    quoted = urllib.parse.quote(item_id, safe=" +,=@()&'")
+    quoted = urllib.parse.quote(item_id, safe=" +,=@()&'").replace("~", "%7E")
+    if not quoted:
+        return "%"  # Not what any other id is quoted as.
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]
     if len(quoted) > _LONGEST_NAME:

@@ -67,10 +67,11 @@ def to_record_batch(
 def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
     """The embeddings of a batch as an array ``[n, features]``, without a copy where possible."""
     column = batch.column(batch.schema.get_field_index(EMBEDDING))
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), column.type.list_size)
 
 
 def with_embedding_dtype(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The same batch under `schema`, its embeddings rounded to the schema's dtype."""
-    rows = batch.select([name for name in batch.schema.names if name != EMBEDDING])
+    rows = batch.select([name for name in schema.names if name != EMBEDDING])
     return to_record_batch(rows, embedding_matrix(batch), schema)

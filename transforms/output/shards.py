@@ -106,7 +106,8 @@ def write_shard(
             path = stack.enter_context(files.atomic_path(layout.shard(index, count, extension)))
             compress = extension.endswith(".gz")
             writer: _ShardWriter = _WRITERS[extension](path, schema, compress)
-            writers.append(stack.enter_context(writer))
+            stack.enter_context(writer)
+            writers.append(writer)
         for group in _row_groups(part_paths):
             batch = with_embedding_dtype(group, schema)
             total += batch.num_rows
@@ -121,7 +122,7 @@ def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for path in part_paths:
         waiting.extend(read_part(path))
         if sum(batch.num_rows for batch in waiting) >= ROWS_PER_GROUP:
-            yield pa.concat_batches(waiting)
-            waiting = []
+            group, waiting = pa.concat_batches(waiting), []
+            yield group
     if waiting:
         yield pa.concat_batches(waiting)

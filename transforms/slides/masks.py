@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
-import json
-import math
 import os
 import warnings
-import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from transforms.problems import InputError, one_line
+from transforms.slides.geojson import read_polygons
 from transforms.slides.polygons import Polygon, covered_half
 from transforms.slides.tissue import tissue_fraction
 
@@ -169,7 +165,7 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
     if not path.is_file():
         raise InputError("missing_mask", f"there is no mask {path}")
     if name.endswith(GEOJSON_SUFFIXES):
-        return _read_geojson(path)
+        return PolygonMask(read_polygons(path))
     if name.endswith(IMAGE_SUFFIXES):
         return _read_image(path)
     suffixes = ", ".join(GEOJSON_SUFFIXES + IMAGE_SUFFIXES)
@@ -181,8 +177,9 @@ def _read_image(path: Path) -> ImageMask:
         with warnings.catch_warnings():
             # Masks at the resolution of level 0 are large; Pillow's error, at twice that, stays.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                lossy = image.format == "JPEG"
+            with Image.open(path) as file:
+                lossy = file.format == "JPEG"
+                image: Image.Image = file
                 if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
                     image = image.convert("RGBA" if "transparency" in image.info else "RGB")
                 has_alpha = image.mode in ("RGBA", "LA")
@@ -196,98 +193,5 @@ def _read_image(path: Path) -> ImageMask:
     # JPEG surrounds an edge with small values, so that only half of the range tells the sides.
     least = int(colours.max()) // 2 if lossy else 0
     on = colours > least if colours.dtype != bool else colours
-    return ImageMask((on.any(axis=2) if on.ndim == 3 else on) & visible)
-
-
-def _read_geojson(path: Path) -> PolygonMask:
-    try:
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
-        document = json.loads(data)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise InputError("bad_mask", f"{path} is no readable GeoJSON: {one_line(error)}") from error
-    try:
-        geometries = list(_geometries(document))
-        polygons = [polygon for geometry in geometries for polygon in _polygons(*geometry)]
-    except _MalformedError as error:
-        raise InputError("bad_mask", f"{path}: {error}") from None
-    if not polygons:
-        others = sorted({str(geometry.get("type")) for _, geometry in geometries})
-        holds = f"only {', '.join(others)}" if others else "no features"
-        raise InputError("bad_mask", f"{path} holds no polygon, {holds}")
-    return PolygonMask(tuple(polygons))
-
-
-class _MalformedError(Exception):
-    """What is wrong with the document, and where."""
-
-
-def _geometries(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every geometry of a document, with the words that say where it is."""
-    if isinstance(document, dict) and document.get("type") == "FeatureCollection":
-        features = document.get("features")
-        if not isinstance(features, list):
-            raise _MalformedError("the FeatureCollection has no list of features")
-    elif isinstance(document, dict) and "type" in document:
-        features = [document]
-    elif isinstance(document, list):
-        features = document
-    else:
-        raise _MalformedError("it is no FeatureCollection, Feature or list of features")
-    for number, feature in enumerate(features, start=1):
-        where = f"feature {number}"
-        if not isinstance(feature, dict):
-            raise _MalformedError(f"{where} is {_shown(feature)}, not an object")
-        geometry = feature.get("geometry") if feature.get("type") == "Feature" else feature
-        if geometry is None:
-            continue  # GeoJSON allows a feature without a place
-        members = [geometry]
-        while members:
-            member = members.pop(0)
-            if not isinstance(member, dict) or not isinstance(member.get("type"), str):
-                raise _MalformedError(f"{where} has the geometry {_shown(member)}")
-            if member["type"] != "GeometryCollection":
-                yield where, member
-                continue
-            if not isinstance(member.get("geometries"), list):
-                raise _MalformedError(f"{where} has a GeometryCollection without geometries")
-            members += member["geometries"]
-
-
-def _polygons(where: str, geometry: dict[str, Any]) -> Iterator[Polygon]:
-    coordinates = geometry.get("coordinates")
-    if geometry["type"] == "Polygon":
-        yield _polygon(where, coordinates)
-    elif geometry["type"] == "MultiPolygon":
-        if not isinstance(coordinates, list):
-            raise _MalformedError(f"{where} has the coordinates {_shown(coordinates)}")
-        for rings in coordinates:
-            yield _polygon(where, rings)
-
-
-def _polygon(where: str, rings: Any) -> Polygon:
-    if not isinstance(rings, list) or not rings:
-        raise _MalformedError(f"{where} has a polygon without rings: {_shown(rings)}")
-    return tuple(_ring(where, ring) for ring in rings)
-
-
-def _ring(where: str, ring: Any) -> npt.NDArray[np.float64]:
-    if not isinstance(ring, list) or len(ring) < 3:
-        raise _MalformedError(f"{where} has a ring of fewer than 3 points: {_shown(ring)}")
-    for point in ring:
-        good = isinstance(point, list) and len(point) >= 2
-        if not good or not all(_is_number(value) for value in point[:2]):
-            raise _MalformedError(f"{where} has the point {_shown(point)}")
-    return np.array([point[:2] for point in ring], np.float64)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value) and abs(value) < 1e9  # no slide is that large
-
-
-def _shown(value: Any, limit: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    pixels = on.any(axis=2) if on.ndim == 3 else on
+    return ImageMask(np.asarray(pixels & visible, bool))

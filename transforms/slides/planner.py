@@ -125,8 +125,8 @@ def _tissue_mask(
             thumbnail.scanned.shape,
             extent_level0=(thumbnail.region.width, thumbnail.region.height),
             origin_level0=(thumbnail.region.x, thumbnail.region.y),
-            slide_level0=reader.dimensions,
             bounds=bounds,
+            dimensions=reader.dimensions,
         )
     if settings.tissue == "none":
         return thumbnail.scanned

@@ -24,6 +24,7 @@ from transforms.slides.sample_tiles import Pyramid, TileEncoder
 # real slides of tissue. That of JPEG 2000 is a peak signal-to-noise ratio in dB.
 DEFAULT_QUALITY = {"jpeg": 80, "jpeg2000": 36}
 LEVEL_FACTORS = (2, 4, 8, 16)
+MAX_LEVELS = 20
 THUMBNAIL_SIZE = (1024, 768)  # Aperio's largest, px
 MIN_LEVEL_SIZE = 16  # px; a smaller level is of no use to anyone
 # A slide without mpp still shows tissue at some scale, and an absurd mpp still shows tissue.
@@ -77,7 +78,7 @@ class SampleSlide:
 
     def validate(self) -> None:
         """Raises InputError ``bad_sample`` for the first value that cannot be."""
-        width, height = self.level_sizes[-1] if self.levels > 0 else (0, 0)
+        width, height = self.level_sizes[-1] if 0 < self.levels <= MAX_LEVELS else (0, 0)
         allowed = {
             "width": self.width >= MIN_LEVEL_SIZE,
             "height": self.height >= MIN_LEVEL_SIZE,
@@ -91,7 +92,7 @@ class SampleSlide:
             "levels": min(width, height) >= MIN_LEVEL_SIZE,
             "seed": self.seed >= 0,
             "islands": 0 <= self.islands <= 100,
-            "coverage": 0 < self.coverage <= 1,
+            "coverage": 0.01 <= self.coverage <= 1,
         }
         for name, fine in allowed.items():
             if not fine:
@@ -108,10 +109,10 @@ _RULES = {
     "compression": f"one of {', '.join(DEFAULT_QUALITY)}",
     "quality": "1 to 100",
     "level_factor": f"one of {', '.join(map(str, LEVEL_FACTORS))}",
-    "levels": f"at least 1, and the last one at least {MIN_LEVEL_SIZE} px wide and high",
+    "levels": f"1 to {MAX_LEVELS}, and the last one at least {MIN_LEVEL_SIZE} px wide and high",
     "seed": "0 or more",
     "islands": "0 to 100",
-    "coverage": "above 0, at most 1",
+    "coverage": "0.01 to 1",
 }
 
 

@@ -15,11 +15,13 @@ import pydicom
 
 from transforms import files
 from transforms.problems import InputError, one_line
+from transforms.slides.masks import GEOJSON_SUFFIXES, IMAGE_SUFFIXES, find_mask
 
 # What OpenSlide 4 opens, by the ending of the file that one names to it.
 _ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif",
             ".czi")  # fmt: skip
 _DICOM_ENDING = ".dcm"
+MASK_SUFFIXES = GEOJSON_SUFFIXES + IMAGE_SUFFIXES
 _MANIFEST_COLUMNS = ("slide_id", "uri", "mpp", "mask")
 
 
@@ -85,6 +87,32 @@ def read_manifest(path: str) -> list[SlideRequest]:
     if not slides:
         raise InputError("bad_manifest", f"--manifest {path}: names no slide")
     return _check_ids(slides, f"--manifest {path}")
+
+
+def assign_masks(slides: Iterable[SlideRequest], directory: str) -> list[SlideRequest]:
+    """The slides, each that has no mask yet with the one in a directory that is called after it.
+
+    Raises:
+      InputError: ``no_match`` for a directory without files, ``ambiguous_mask`` for two masks of
+        one slide. A slide without a mask stays without, and fails when it is planned.
+    """
+    names_of: dict[str, list[str]] = defaultdict(list)
+    for file in files.list_files(directory, recursive=False):
+        name = file.path.rsplit("/", 1)[-1]
+        for suffix in MASK_SUFFIXES:
+            if name.lower().endswith(suffix):
+                names_of[name[: -len(suffix)]].append(name)
+    if not names_of:
+        raise InputError("no_match", f"--masks {directory}: holds no mask")
+    return [
+        dataclasses.replace(
+            slide,
+            mask=files.join(directory, find_mask(names_of[slide.slide_id], slide.slide_id)),
+        )
+        if slide.mask is None and slide.slide_id in names_of
+        else slide
+        for slide in slides
+    ]
 
 
 def _check_columns(path: str, columns: list[str]) -> None:

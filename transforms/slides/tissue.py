@@ -39,7 +39,7 @@ MIN_HOLE_UM2 = 6_400.0
 MIN_OBJECT_FRACTION = 0.25
 # Glass: one bright colour, the same within the tolerance over much of the slide, with next to
 # nothing brighter. Taken as white when nearly colourless, or of a colour so strong that only a
-# wrong decoding can have made it; a tint in between may be tissue, even and pale.
+# wrong decoding can have made it (and something else is there); a tint in between may be tissue.
 GLASS_FRACTION = 0.25
 GLASS_TOLERANCE = 6
 GLASS_BRIGHTEST = 225
@@ -81,6 +81,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
         scanned = np.ones(rgb.shape[:2], bool)
     if scanned.shape != rgb.shape[:2] or not mpp > 0:
         raise ValueError(f"scanned {list(scanned.shape)} or mpp {mpp} do not fit {list(rgb.shape)}")
+    method: Literal["saturation", "brightness"]
     brightness = rgb.max(axis=2)
     black = brightness < NEAR_BLACK
     if _is_dark(rgb[scanned], black[scanned]):
@@ -89,19 +90,19 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
         level = _blur(np.where(scanned, brightness, 0).astype(np.float32), DARK_BLUR_UM / mpp)
         level = np.divide(level, weight, out=np.zeros_like(level), where=weight > 1e-6)
         values, usable = np.rint(level).clip(0, 255).astype(np.uint8), scanned
-        floor, cap, method = BRIGHTNESS_FLOOR, BRIGHTNESS_CAP, "brightness"
+        method, floor, cap = "brightness", BRIGHTNESS_FLOOR, BRIGHTNESS_CAP
     else:
         usable = scanned & ~black
         balanced = _white_balanced(rgb, usable)
         values = balanced.max(axis=2) - balanced.min(axis=2)
-        floor, cap, method = SATURATION_FLOOR, SATURATION_CAP, "saturation"
+        method, floor, cap = "saturation", SATURATION_FLOOR, SATURATION_CAP
     threshold = min(max(_otsu(values[usable]), floor), cap)
     mask = usable & (values > threshold)
     area = mpp * mpp
     smallest = min(MIN_OBJECT_UM2 / area, MIN_OBJECT_FRACTION * np.count_nonzero(scanned))
     mask = _without_small(mask, smallest)
     mask = _with_holes_filled(mask, MIN_HOLE_UM2 / area) & scanned
-    return Tissue(mask, "brightness" if method == "brightness" else "saturation", threshold)
+    return Tissue(mask, method, threshold)
 
 
 def _is_dark(rgb: U8, black: Bools) -> bool:
@@ -122,11 +123,13 @@ def _white_balanced(rgb: U8, usable: Bools) -> U8:
     near = (np.abs(pixels - glass) <= GLASS_TOLERANCE).all(axis=1)
     brighter = pixels.mean(axis=1) > glass.mean() + 2 * GLASS_TOLERANCE
     tint = glass.max() - glass.min()
+    tinted = tint <= GLASS_TINT
+    wrong = tint >= GLASS_WRONG_COLOUR and near.mean() < 1 - GLASS_BRIGHTER_FRACTION
     certain = (
-        GLASS_FRACTION <= near.mean() < 1 - GLASS_BRIGHTER_FRACTION
+        near.mean() >= GLASS_FRACTION
         and glass.max() >= GLASS_BRIGHTEST
         and brighter.mean() < GLASS_BRIGHTER_FRACTION
-        and (tint <= GLASS_TINT or tint >= GLASS_WRONG_COLOUR)
+        and (tinted or wrong)
     )
     if not certain:
         return rgb

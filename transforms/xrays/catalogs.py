@@ -1,7 +1,7 @@
 """What is known of the films beside their pixels: a catalogue, joined by the film's name.
 
 A catalogue is read once into an Arrow table of text, sorted by key, and searched by bisection:
-MIMIC-CXR's 377,000 rows take some 50 MB in a process, however many threads look things up.
+MIMIC-CXR's 377,000 rows take some 90 MB in a process, however many threads look things up.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Catalog:
         keys = keys.combine_chunks()
         order = pc.sort_indices(keys)
         self._keys = keys.take(order)
+        self._most_parts = (pc.max(pc.count_substring(keys, "/")).as_py() or 0) + 1
         self._table = table.take(order)
         if len(keys) and not self._keys[0].as_py():
             raise InputError("empty_key", f"line {order[0].as_py() + 2} has no {columns[0]}")
@@ -109,7 +110,7 @@ class Catalog:
           path: of the film: its source's uri, a slash, and the member's name.
         """
         parts = [part for part in path.split("/") if part]
-        for start in range(len(parts)):
+        for start in range(max(0, len(parts) - self._most_parts), len(parts)):
             suffix = "/".join(parts[start:])
             for key in dict.fromkeys((suffix, posixpath.splitext(suffix)[0])):
                 place = bisect.bisect_left(self._keys, key, key=pa.StringScalar.as_py)
@@ -163,7 +164,7 @@ def load_catalog(kind: CatalogKind, uri: str, key_column: str = "") -> Catalog:
     try:
         table = arrow_csv.read_csv(pa.BufferReader(data), convert_options=options)
         catalog = Catalog(kind, table, columns)
-        _check_labels(table, uri)
+        _check_labels(table)
     except pa.ArrowInvalid as error:
         # Arrow quotes the row, which may be about a person: of its message only the numbers.
         place = re.search(r"Row #\d+: Expected \d+ columns, got \d+", str(error))
@@ -203,7 +204,7 @@ def _chexpert_identity(key: str, cells: dict[str, str]) -> tuple[str | None, str
     return parts[0], "/".join(parts[:2]), view
 
 
-def _check_labels(table: pa.Table, uri: str) -> None:
+def _check_labels(table: pa.Table) -> None:
     for name in CHEXPERT_LABELS:
         if name in table.column_names:
             column: Any = pc.utf8_trim_whitespace(table.column(name))

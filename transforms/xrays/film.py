@@ -28,7 +28,7 @@ class DecodeSettings:
 
     window: Window = "auto"
     keep_tags: tuple[str, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

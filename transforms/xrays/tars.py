@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gzip
 import io
 import tarfile
@@ -13,6 +15,10 @@ from transforms.problems import InputError
 from transforms.xrays.members import Entry, Limits, Member, readable_name
 
 
+class BrokenArchiveError(InputError):
+    """The archive itself breaks off or is damaged: what came before is good, the rest is lost."""
+
+
 class _StrictTarInfo(tarfile.TarInfo):
     """A header that says so when it is not one; `tarfile` takes a bad header for the end."""
 
@@ -22,13 +28,12 @@ class _StrictTarInfo(tarfile.TarInfo):
             return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
-        except tarfile.HeaderError as error:
+        except tarfile.HeaderError:
             if archive.offset == 0:
                 raise InputError("not_a_tar", "it does not begin as a tar archive does") from None
-            kind = "truncated_archive" if "invalid" not in type(error).__name__.lower() else ""
-            raise InputError(
-                kind or "corrupt_archive",
-                f"no header is at byte {archive.offset}, where one should be; "
+            raise BrokenArchiveError(
+                "truncated_archive",
+                f"there is no header at byte {archive.offset}, where one should be; "
                 "the members before it are read, what follows is lost",
             ) from None
 
@@ -46,15 +51,13 @@ def list_tar(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
         with _open(file, "r:") as archive:
             for info in _headers(archive):
                 if info.offset_data + info.size > end and info.isreg():
-                    raise InputError(
+                    raise BrokenArchiveError(
                         "truncated_archive",
                         f"it ends inside {readable_name(info.name)!r}; "
                         f"the {len(entries)} members before it are read",
                     )
                 entries.append(_entry(info))
-    except InputError as error:
-        if error.kind == "not_a_tar":
-            raise
+    except BrokenArchiveError as error:
         return entries, error
     return entries, None
 
@@ -79,22 +82,34 @@ def stream_tar_gz(file: BinaryIO, limits: Limits) -> Iterator[tuple[Entry, Calla
     That function is to be called before the next entry is asked for, or not at all.
 
     Raises:
-      InputError: ``truncated_archive`` or ``corrupt_archive`` when it breaks off, after all that
-        came before; ``compression_ratio`` when it inflates beyond reason.
+      BrokenArchiveError: ``truncated_archive``, ``corrupt_archive``, or ``compression_ratio`` when
+        it inflates beyond reason: after all that came before, and from that function too.
+      InputError: ``not_a_tar``; from that function, what is wrong with one member.
     """
+    with (
+        _damage_named(),
+        _GuardedGzip(file, limits) as stream,
+        _open(cast(BinaryIO, stream), "r|") as archive,
+    ):
+        for info in _headers(archive):
+            yield _entry(info), functools.partial(_extract, archive, info, limits)
+        # The checksum of a gzip stream is at its very end.
+        while stream.read(1 << 20):
+            pass
+
+
+@contextlib.contextmanager
+def _damage_named() -> Iterator[None]:
     try:
-        with _GuardedGzip(file, limits) as stream, _open(cast(BinaryIO, stream), "r|") as archive:
-            for info in _headers(archive):
-                entry = _entry(info)
-                yield entry, lambda info=info: _extract(archive, info, limits)  # type: ignore[misc]
-            # The checksum of a gzip stream is at its very end.
-            while stream.read(1 << 20):
-                pass
+        yield
     except EOFError:
-        raise InputError("truncated_archive", "its compressed data ends too early") from None
-    except (gzip.BadGzipFile, zlib.error, tarfile.StreamError) as error:
-        raise InputError(
-            "corrupt_archive", f"its compressed data is damaged ({type(error).__name__})"
+        raise BrokenArchiveError(
+            "truncated_archive", "its compressed data ends too early; what follows is lost"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
+        raise BrokenArchiveError(
+            "corrupt_archive",
+            f"its data is damaged ({type(error).__name__}); what follows is lost",
         ) from None
 
 
@@ -116,7 +131,7 @@ class _GuardedGzip(io.RawIOBase):
         # One member's worth is let through: what is too big for a film is skipped, not held.
         spare = self._limits.max_member_bytes
         if self._inflated > spare + self._limits.max_compression_ratio * self._stored.tell():
-            raise InputError(
+            raise BrokenArchiveError(
                 "compression_ratio",
                 f"it inflates by more than {self._limits.max_compression_ratio:g}; "
                 "the members before that are read",
@@ -130,7 +145,7 @@ class _GuardedGzip(io.RawIOBase):
 
 def _open(file: BinaryIO, mode: str) -> tarfile.TarFile:
     try:
-        return tarfile.open(  # type: ignore[call-overload,no-any-return]
+        return tarfile.open(  # type: ignore[call-overload]
             fileobj=file, mode=mode, tarinfo=_StrictTarInfo, errors="surrogateescape"
         )
     except tarfile.ReadError:
@@ -145,7 +160,7 @@ def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             if not info.isdir():
                 yield info
     except tarfile.ReadError:
-        raise InputError(
+        raise BrokenArchiveError(
             "truncated_archive",
             f"it ends before byte {archive.offset}, where the next header should be; "
             "the members before that are read",
@@ -167,8 +182,9 @@ def _entry(info: tarfile.TarInfo) -> Entry:
 def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo, limits: Limits) -> bytes:
     name = readable_name(info.name)
     limits.check_size(name, info.size)
-    reader = archive.extractfile(info)
-    data = reader.read(info.size) if reader else b""
+    with _damage_named():
+        reader = archive.extractfile(info)
+        data = reader.read(info.size) if reader else b""
     if len(data) != info.size:
         raise InputError("corrupt_member", f"{name!r} ends before its data does")
     return data

@@ -119,7 +119,7 @@ def _scan(file: BinaryIO) -> Iterator[Entry]:
         checked: int | None = crc
         if flags & _SIZES_FOLLOW:
             # The sizes come after the data: only inflating it tells where it ends.
-            if not deflated or refused:
+            if not deflated or refused or data >= end:
                 return
             file.seek(data)
             try:

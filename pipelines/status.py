@@ -1,0 +1,54 @@
+"""`beamscope status`: how far the job of an output directory is, wherever it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.command_line import Parser, usage_errors
+from pipelines.quiet import quiet
+from transforms.output.dataset import read_description
+from transforms.output.layout import Layout
+from transforms.output.progress import ProgressReader, RunRecord, read_run_record
+from transforms.problems import InputError
+from transforms.slides.plan_file import planned_patches
+
+# By job: what a row is called, what is planned, and how many rows a plan's file says.
+_JOBS = {"slides": ("patches", "slides", planned_patches)}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints the progress of an output directory; 0 when it is that of a job, else 2."""
+    quiet()
+    parser = Parser(
+        prog="beamscope status",
+        description="Tell how far a job is, from the parts that are there against the plan. "
+        "Works on any output, while the job runs anywhere, and afterwards.",
+    )
+    parser.add_argument("output", metavar="DIR", help="output directory of the job")
+    with usage_errors("status"):
+        args = parser.parse_args(list(argv))
+        record = read_run_record(args.output)
+        if record is None:
+            raise InputError("no_run", f"{args.output}: is not the output of a beamscope job")
+    print(status_of(args.output, record))
+    return 0
+
+
+def status_of(root: str, record: RunRecord) -> str:
+    """The progress of a run in a few lines."""
+    rows, items, count_rows = _JOBS[record.job]
+    layout = Layout(root, record.fingerprint)
+    progress = ProgressReader(layout, record.items, count_rows).read()
+    complete = read_description(root) is not None
+    share = progress.rows_done / progress.rows_planned if progress.rows_planned else 0.0
+    return "\n".join([
+        f"  job       {record.job}, fingerprint {record.fingerprint}",
+        f"  planned   {progress.items_planned:,} of {progress.items:,} {items}",
+        f"  done      {progress.rows_done:,} of {progress.rows_planned:,} {rows} ({share:.1%})",
+        f"  dataset   {'complete' if complete else 'not complete yet'}",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
