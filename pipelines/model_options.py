@@ -58,7 +58,7 @@ def add_model_arguments(
         metavar="N",
         type=int,
         default=_DEFAULTS.batch_size,
-        help="images per call of the model (default: %(default)s)",
+        help="images per call of the model; larger ones suit a GPU (default: %(default)s)",
     )
     parser.add_argument(
         "--compile",

@@ -71,8 +71,14 @@ def open_read(path: str) -> IO[bytes]:
     """
     if is_local(path):
         return Path(path).open("rb")
-    try:
+    with _store_errors(path):
         return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+@contextlib.contextmanager
+def _store_errors(path: str) -> Iterator[None]:
+    try:
+        yield
     except GoogleAPICallError as error:
         raise OSError(f"{path}: {error.message}") from error
 
@@ -115,6 +121,7 @@ def atomic_path(path: str) -> Iterator[Path]:
         temporary = Path(directory) / "upload"
         yield temporary
         with (
+            _store_errors(path),
             temporary.open("rb") as source,
             FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as target_file,
         ):
@@ -148,7 +155,12 @@ def list_files(directory: str, *, recursive: bool = True) -> list[FileInfo]:
         ]
     else:
         (match,) = FileSystems.match([join(glob.escape(directory), "**" if recursive else "*")])
-        found = [FileInfo(item.path, item.size_in_bytes) for item in match.metadata_list]
+        found = [
+            FileInfo(item.path, item.size_in_bytes)
+            for item in match.metadata_list
+            # An empty object of that form is how web consoles keep a folder.
+            if not item.path.endswith("/")
+        ]
     return sorted(found)
 
 
@@ -171,12 +183,26 @@ def delete(paths: list[str]) -> None:
 
 
 def delete_tree(directory: str) -> None:
-    """Deletes a directory with everything in it; one that is not there is no error."""
+    """Deletes a directory with everything in it; one that is not there is no error.
+
+    Raises:
+      OSError: some of it could not be deleted.
+    """
     if is_local(directory):
         if Path(directory).is_dir():
             shutil.rmtree(directory)
         return
-    delete([found.path for found in list_files(directory)])
+    # With a slash at its end Beam deletes all below in batches, but only logs what it could not.
+    FileSystems.delete([join(directory, "")])
+    if left := list_files(directory):
+        raise OSError(f"{directory}: {len(left)} files could not be deleted")
+
+
+def delete_temporaries(directory: str) -> None:
+    """Deletes what killed writers left half written in a local directory, not below it."""
+    if is_local(directory):
+        for path in Path(directory).glob(f".*{TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 def download(uri: str, directory: Path) -> Path:

@@ -17,6 +17,7 @@ from transforms.inference import compiled
 from transforms.inference.compiled import Embedder, compare, structured_images
 from transforms.inference.model_settings import Compile, ModelSettings
 from transforms.inference.saved_model import load
+from transforms.problems import InputError
 
 BATCH = 4
 
@@ -233,3 +234,14 @@ def test_squeezenet_agrees_with_the_plain_call(how: Compile) -> None:
     assert embeddings.shape == (BATCH + 2, 512)
     lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(wanted, axis=1)
     assert ((embeddings * wanted).sum(axis=1) / lengths).min() >= 0.9999
+
+
+def few_only(network: models.Network, images: tf.Tensor) -> tf.Tensor:
+    tf.debugging.assert_less(tf.shape(images)[0], 3, message="too many images")
+    return network.features(images)
+
+
+def test_a_model_that_fails_on_a_batch_is_an_input_error(tmp_path: Path) -> None:
+    uri = models.save(tmp_path / "m", few_only)
+    with pytest.raises(InputError, match=r"model m: fails on a batch of 4 images: .*too many"):
+        Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))

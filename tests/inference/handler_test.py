@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def handler(tmp_path: Path) -> SavedModelHandler:
     return SavedModelHandler(ModelSettings(uri, batch_size=4))
 
 
-def test_run_inference_in_a_pipeline(handler: SavedModelHandler) -> None:
+@pytest.mark.parametrize("large_model", [False, True])
+def test_run_inference_in_a_pipeline(handler: SavedModelHandler, large_model: bool) -> None:
+    handler = dataclasses.replace(handler, large_model=large_model)
     dark = models.noise(6, seed=1)
     dark[[0, 3]] = 0
     blocks = [

@@ -102,8 +102,6 @@ def test_local_model_reuses_the_copy_of_another_process(
 def test_local_model_leaves_nothing_half_copied(
     remote: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (model / "variables" / "variables.index").chmod(0)
-
     def refuse(self: FakeFileSystem, path: str, *args: Any, **kwargs: Any) -> Any:
         raise ConnectionError("cut")
 

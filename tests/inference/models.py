@@ -134,6 +134,24 @@ class ByDtype(tf.Module):
         return str(directory)
 
 
+class TwoSizes(tf.Module):
+    """Traced for images of 16 and of 32 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network()
+
+    @tf.function
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        return self.network.features(images)
+
+    def save(self, directory: Path) -> str:
+        for size in (16, 32):
+            self.__call__.get_concrete_function(tf.TensorSpec([None, size, size, 3], tf.float32))
+        tf.saved_model.save(self, str(directory))
+        return str(directory)
+
+
 def noise(n: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
     """uint8 images ``[n, size, size, 3]`` of different brightness."""
     random = np.random.default_rng(seed)

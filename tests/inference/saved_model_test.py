@@ -186,6 +186,14 @@ def test_load_chooses_by_dtype(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_allclose(embed(loaded, pixels), models.expected(pixels), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [16, 32])
+def test_load_chooses_by_size(tmp_path: Path, size: int) -> None:
+    uri = models.TwoSizes().save(tmp_path / "m")
+    assert load(ModelSettings(uri, input_size=size)).spec.input_size == size
+    with pytest.raises(InputError, match="images of 16x16, 32x32: choose by --input_size"):
+        load(ModelSettings(uri))
+
+
 def test_load_keras_export(tmp_path: Path) -> None:
     keras = tf.keras
     dense = keras.layers.Dense(models.FEATURES, use_bias=False)
@@ -252,7 +260,7 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ),
     ("rank", {"call": flat}, {}, r"answers 1 image\(s\) with shape \(1,\)"),
     ("rows", {"call": one_row}, {}, r"answers 1 image\(s\) with shape \(2, 5\)"),
-    ("integers", {"call": integers}, {}, "not a tensor of floats"),
+    ("integers", {"call": integers}, {}, "answers int32, not a tensor of floats"),
     (
         "wrong_signature",
         {"signatures": {"a": (models.vectors, models.INPUT)}},
@@ -283,7 +291,7 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         {},
         r"float32 \(None, 3, 16, 16\)",
     ),
-    ("size", {"call": models.vectors}, {"input_size": 32}, "of 16x16, the option says 32"),
+    ("size", {"call": models.vectors}, {"input_size": 32}, "of 16x16, and input_size says 32"),
     (
         "no_size",
         {"call": models.vectors, "spec": models.ANY_SIZE},
@@ -300,7 +308,7 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "batch",
         {"call": models.vectors, "spec": size_spec(4, 16, 16, 3)},
         {},
-        "batches of exactly 4, and batch_size is 32",
+        "batches of exactly 4, and batch_size is 16",
     ),
     (
         "dtype",
@@ -340,7 +348,7 @@ def test_load_fixed_batch(tmp_path: Path) -> None:
 
 def test_load_remedis_name_against_the_models_size(tmp_path: Path) -> None:
     uri = models.save(tmp_path / "path-50x1-remedis-m", models.vectors)
-    with pytest.raises(InputError, match="of 16x16, the REMEDIS name says 224"):
+    with pytest.raises(InputError, match="of 16x16, and its REMEDIS name says 224"):
         load(ModelSettings(uri))
 
 

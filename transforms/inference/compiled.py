@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from transforms.inference.devices import grow_gpu_memory
 from transforms.inference.model_settings import Compile, ModelSettings, ModelSpec
-from transforms.inference.saved_model import LoadedModel, load
+from transforms.inference.saved_model import LoadedModel, input_errors, load
 from transforms.problems import one_line
 
 MIN_COSINE = 0.9999
@@ -88,15 +88,16 @@ class Embedder:
         return embeddings
 
     def _compile(self, loaded: LoadedModel, how: Compile) -> None:
-        pixels = structured_images(self.batch_size, self.spec.input_size)
+        pixels = tf.constant(structured_images(self.batch_size, self.spec.input_size))
+        with input_errors(f"model {self.spec.name}: fails on a batch of {self.batch_size} images"):
+            expected = self._function(pixels).numpy()
         try:
             function, frozen = _compiled(loaded, how)
-            computed = function(tf.constant(pixels)).numpy()
+            computed = function(pixels).numpy()
         # What freezing raises (ValueError, RuntimeError), and XLA (errors of TensorFlow's own).
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             self._fall_back(f"compiling ({how}) failed: {one_line(error)}")
             return
-        expected = self._function(tf.constant(pixels)).numpy()
         self.check_cosine, difference = compare(computed, expected)
         if self.check_cosine < MIN_COSINE or difference > MAX_LENGTH_DIFFERENCE:
             self._fall_back(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -61,7 +61,7 @@ def load(settings: ModelSettings) -> LoadedModel:
     directory = local_model(settings.uri)
     check_files(directory, settings.uri)
     name = model_name(settings.uri)
-    with _input_errors(f"model {name}: cannot be loaded"):
+    with input_errors(f"model {name}: cannot be loaded"):
         restored = tf.saved_model.load(str(directory))
 
     remedis = parse_remedis_name(settings.uri)
@@ -83,11 +83,13 @@ def load(settings: ModelSettings) -> LoadedModel:
 
     count = endpoint.batch_size or 1
     grey = tf.fill([count, size, size, 3], tf.constant(128, tf.uint8))
-    with _input_errors(f"model {name}: fails on a grey {size}x{size} image"):
+    with input_errors(f"model {name}: fails on a grey {size}x{size} image"):
         result = endpoint.call(_prepare(grey, endpoint.dtype, input_range))
     key, output = _choose_output(name, result, settings.output_key)
     pooling = _pooling(name, output, count)
-    loaded = LoadedModel(
+    if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(output, tf.float32)))):
+        raise _bad(f"model {name}: answers a grey {size}x{size} image with NaN or infinity")
+    return LoadedModel(
         spec=ModelSpec(
             name=name,
             digest=model_digest(directory),
@@ -107,9 +109,20 @@ def load(settings: ModelSettings) -> LoadedModel:
         restored=restored,
         endpoint=endpoint,
     )
-    if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(output, tf.float32)))):
-        raise _bad(f"model {name}: answers a grey {size}x{size} image with NaN or infinity")
-    return loaded
+
+
+@contextlib.contextmanager
+def input_errors(doing: str) -> Iterator[None]:
+    """Turns whatever TensorFlow raises over a model into an InputError (``bad_model``).
+
+    That is no small set, and not documented: OSError, ValueError, KeyError, TypeError and every
+    `tf.errors.OpError`, depending on which file is damaged or how a call does not fit. Hence the
+    only broad `except` here; nothing of ours but the call belongs inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise _bad(f"{doing}: {one_line(error)}") from error
 
 
 def _prepare(pixels: tf.Tensor, dtype: str, input_range: str) -> tf.Tensor:
@@ -138,7 +151,8 @@ def _input_size(
         raise _bad(f"model {name}: takes images of {height}x{width}, and only squares are read")
     static = height or width
     if size and static and size != static:
-        raise _bad(f"model {name}: takes images of {static}x{static}, the {source} says {size}")
+        says = "input_size" if source == "option" else "its REMEDIS name"
+        raise _bad(f"model {name}: takes images of {static}x{static}, and {says} says {size}")
     if not (size or static):
         raise _bad(f"model {name}: takes images of any size, so --input_size must say which")
     return size or static or 0, source
@@ -179,33 +193,21 @@ def _choose_output(name: str, result: Any, wanted: str | None) -> tuple[str | No
         raise _bad(f"model {name}: answers {len(outputs)} outputs ({keys}): choose by --output_key")
     key = wanted if wanted is not None else next(iter(outputs))
     output = outputs[key]
-    if not tf.is_tensor(output) or not hasattr(output, "shape") or not output.dtype.is_floating:
-        raise _bad(f"model {name}: answers {type(output).__name__}, not a tensor of floats")
+    if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
+        found = output.dtype.name if isinstance(output, tf.Tensor) else type(output).__name__
+        raise _bad(f"model {name}: answers {found}, not a tensor of floats")
     return key or None, output
 
 
-def _pooling(name: str, output: tf.Tensor, count: int) -> Any:
-    pooling = {2: "none", 4: "mean"}.get(output.shape.rank)
-    if pooling is None or output.shape[0] != count or output.shape[-1] < 1:
+def _pooling(name: str, output: tf.Tensor, count: int) -> Literal["none", "mean"]:
+    rank = output.shape.rank
+    if rank not in (2, 4) or output.shape[0] != count or 0 in output.shape:
         raise _bad(
             f"model {name}: answers {count} image(s) with shape {output.shape}, "
             "not [batch, features] or [batch, height, width, features]"
         )
-    return pooling
+    return "none" if rank == 2 else "mean"
 
 
 def _bad(message: str) -> InputError:
     return InputError("bad_model", message)
-
-
-@contextlib.contextmanager
-def _input_errors(doing: str) -> Iterator[None]:
-    """Turns whatever TensorFlow raises over a model into an InputError.
-
-    That is no small set: OSError, ValueError, KeyError, TypeError, protobuf's DecodeError and every
-    `tf.errors.OpError` have been seen for files that are cut short or calls that do not fit.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise _bad(f"{doing}: {one_line(error)}") from error

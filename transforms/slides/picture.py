@@ -19,7 +19,13 @@ _TISSUE_COLOR = (0, 140, 70)
 _PATCH_COLOR = (20, 90, 220)
 _FAILED_COLOR = (230, 30, 20)
 _PATCH_TINT = 0.12
-_JPEG_QUALITY = 85
+# Without chroma subsampling, which would smear the thin coloured lines.
+_JPEG_OPTIONS = [
+    cv2.IMWRITE_JPEG_QUALITY,
+    85,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +112,7 @@ def _boxes(
 
 def _encode(rgb: npt.NDArray[np.uint8]) -> bytes:
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    done, encoded = cv2.imencode(".jpg", bgr, _JPEG_OPTIONS)
     if not done:
         raise RuntimeError(f"OpenCV could not encode a picture of {rgb.shape}")
     return bytes(encoded)

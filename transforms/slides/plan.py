@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +67,8 @@ class SlideBlock:
         )
 
 
-def _no_patch(dtype: type[np.generic]) -> Any:
-    return dataclasses.field(default_factory=lambda: np.empty(0, dtype))
+_no_position = functools.partial(np.empty, 0, np.int32)
+_no_fraction = functools.partial(np.empty, 0, np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,9 +101,9 @@ class SlidePlan:
     height_level0: int | None = None
     mpp: SlideMpp | None = None
     read: ReadPlan | None = None
-    x_level0: npt.NDArray[np.int32] = _no_patch(np.int32)
-    y_level0: npt.NDArray[np.int32] = _no_patch(np.int32)
-    tissue: npt.NDArray[np.float32] = _no_patch(np.float32)
+    x_level0: npt.NDArray[np.int32] = dataclasses.field(default_factory=_no_position)
+    y_level0: npt.NDArray[np.int32] = dataclasses.field(default_factory=_no_position)
+    tissue: npt.NDArray[np.float32] = dataclasses.field(default_factory=_no_fraction)
     block_size: int = 1
     picture: Picture | None = None
 

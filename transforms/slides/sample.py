@@ -22,7 +22,7 @@ from transforms.slides.sample_tiles import Pyramid, TileEncoder
 
 # Compressions, and the quality of each where none is asked for: tiles of 0.2 bytes a pixel, as in
 # real slides of tissue. That of JPEG 2000 is a peak signal-to-noise ratio in dB.
-DEFAULT_QUALITY = {"jpeg": 80, "jpeg2000": 36}
+DEFAULT_QUALITY = {"jpeg": 80, "jpeg2000": 34}
 LEVEL_FACTORS = (2, 4, 8, 16)
 MAX_LEVELS = 20
 THUMBNAIL_SIZE = (1024, 768)  # Aperio's largest, px

@@ -7,8 +7,9 @@ import dataclasses
 import glob
 import io
 import itertools
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pydicom
@@ -52,14 +53,14 @@ def find_slides(patterns: Sequence[str]) -> list[SlideRequest]:
     Raises:
       InputError: ``no_match`` or ``duplicate_id``; the message names the pattern or the id.
     """
-    found: dict[str, SlideRequest] = {}
+    paths: set[str] = set()
     for pattern in patterns:
-        slides = list(_match(pattern))
-        if not slides:
+        matched = _match(pattern)
+        if not matched:
             raise InputError("no_match", f"--input {pattern}: matches no slide")
         # Patterns may overlap: the same file twice is one slide.
-        found.update((slide.uri, slide) for slide in slides)
-    return _check_ids(found.values(), "--input")
+        paths.update(matched)
+    return _check_ids(_slides_among(paths), "--input")
 
 
 def read_manifest(path: str) -> list[SlideRequest]:
@@ -170,18 +171,20 @@ def _check_ids(slides: Iterable[SlideRequest], flag: str) -> list[SlideRequest]:
     return ordered
 
 
-def _match(pattern: str) -> Iterator[SlideRequest]:
+def _match(pattern: str) -> list[str]:
+    """The files that may be slides, or DICOM files of one, among what a pattern names."""
     if not files.is_local(pattern):
-        yield from _slides_among([file.path for file in files.match(pattern)])
-        return
+        return [file.path for file in files.match(pattern)]
     # A name with brackets is first of all a name.
     names = [pattern] if Path(pattern).exists() else glob.glob(pattern, recursive=True)  # noqa: PTH207
-    for name in names:
+    found = []
+    for name in map(os.path.normpath, names):
         if not Path(name).is_dir():
-            yield from _slides_among([name])
-        elif not Path(name).with_suffix(".mrxs").exists():
+            found.append(name)
+        elif not Path(f"{name}.mrxs").exists():
             below = [file.path for file in files.list_files(name)]
-            yield from _slides_among([path for path in below if _looks_like_slide(path)])
+            found.extend(path for path in below if _looks_like_slide(path))
+    return found
 
 
 def _looks_like_slide(path: str) -> bool:
@@ -189,7 +192,7 @@ def _looks_like_slide(path: str) -> bool:
     return name.endswith((*_ENDINGS, _DICOM_ENDING)) and not name.startswith(".")
 
 
-def _slides_among(paths: Sequence[str]) -> Iterator[SlideRequest]:
+def _slides_among(paths: Collection[str]) -> Iterator[SlideRequest]:
     """One slide a file, but one for all the DICOM files of a series."""
     dicoms = [path for path in paths if path.lower().endswith(_DICOM_ENDING)]
     for path in set(paths) - set(dicoms):

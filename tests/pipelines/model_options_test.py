@@ -1,0 +1,40 @@
+import argparse
+
+import pytest
+
+from pipelines.model_options import add_model_arguments, model_settings_from
+from transforms.inference.model_settings import ModelSettings
+from transforms.problems import InputError
+
+
+def parse(*arguments: str, positional: bool = False) -> ModelSettings:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_model_arguments(parser.add_argument_group("model"), positional=positional)
+    return model_settings_from(parser.parse_args(arguments))
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    assert parse("--model", "m") == ModelSettings("m")
+    assert parse("m", positional=True) == ModelSettings("m")
+
+
+def test_every_option_reaches_the_settings() -> None:
+    settings = parse(
+        *("--model", "gs://b/m", "--signature", "s", "--output_key", "k", "--input_size", "96"),
+        *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
+        *("--compile", "graph"),
+    )
+    assert settings == ModelSettings("gs://b/m", "s", "k", 96, "float16", "-1..1", 7, "graph")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--model", "m", "--compile", "jit"], argparse.ArgumentError),
+        (["--model", "m", "--input_dtype", "int8"], argparse.ArgumentError),
+        (["--model", "m", "--batch_size", "0"], InputError),
+    ],
+)
+def test_errors(arguments: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        parse(*arguments)
