@@ -5,14 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-# What `make demo` embeds; with INPUT and MODEL given, one's own slides with one's own model.
-DEMO_DIR := demo
-INPUT    ?=
-MODEL    ?=
-OUTPUT   ?= $(DEMO_DIR)/embeddings
-ARGS     ?=
+# What `make demo` embeds: one's own slides and model where they are given.
+DEMO   := demo
+INPUT  ?= $(DEMO)/sample.svs
+MODEL  ?= $(DEMO)/bit-50x1-random
+OUTPUT ?= $(DEMO)/embeddings
+ARGS   ?=
 
 .PHONY: help demo env test-env test lint lock clean
+.DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide, and look at the result"
@@ -34,10 +35,31 @@ $(VENV)/.test: $(VENV)/.runtime
 	$(PIP) install --quiet --constraint requirements.lock --editable '.[test]'
 	@touch $@
 
+demo: env $(filter $(DEMO)/%,$(INPUT) $(MODEL))
+	@$(BIN)/beamscope slides --input '$(INPUT)' --model '$(MODEL)' --output '$(OUTPUT)' $(ARGS)
+
+$(DEMO)/sample.svs: | env
+	@mkdir -p $(DEMO)
+	@echo "A sample slide, drawn rather than scanned:"
+	@$(BIN)/beamscope make-slide --width 8192 --height 8192 --output $@
+
+$(DEMO)/bit-50x1-random: | env
+	@mkdir -p $(DEMO)
+	@echo "A sample model, with random weights:"
+	@$(BIN)/beamscope make-model --architecture 50x1 --modality path --output $@
+
+test: test-env
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: test-env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
 lock: | $(BIN)/python
 	$(PIP) install --quiet --constraint requirements.lock uv
 	$(BIN)/uv pip compile setup.py --all-extras --python-version 3.11 --no-header --no-annotate \
 	    $(LOCK_ARGS) --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

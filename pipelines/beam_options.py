@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
+# Imported for Beam to know its options: it collects them from the classes that there are.
+import pipelines.flink_options  # noqa: F401
 from pipelines.command_line import Parser, check_flags
 from transforms.problems import InputError, one_line
 
@@ -17,6 +21,10 @@ CONFIGS = Path(__file__).resolve().parent.parent / "runner_configs"
 
 # Named in full, because Beam's "DirectRunner" means another runner from one machine to the next.
 DEFAULT_CONFIG = "direct"
+
+# What a config may name without knowing the machine: ${BEAMSCOPE_CACHE}/prism.
+_VARIABLE = re.compile(r"\$\{(\w*)\}")
+_CACHE_VARIABLE = "BEAMSCOPE_CACHE"
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +44,16 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
+def cache_directory() -> Path:
+    """Where `make runners` puts runners, and where the configs look for them.
+
+    ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
+    """
+    if directory := os.environ.get(_CACHE_VARIABLE):
+        return Path(directory)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beamscope"
+
+
 def parse_job(
     parser: Parser, arguments: Sequence[str]
 ) -> tuple[argparse.Namespace, PipelineOptions]:
@@ -46,7 +64,8 @@ def parse_job(
       arguments: the command line.
 
     Raises:
-      InputError: ``unknown_flag`` with the nearest known one, ``bad_option`` or ``bad_config``.
+      InputError: ``unknown_flag`` with the nearest known one, ``bad_option``, ``bad_config``, or
+        ``missing_runner`` for a config whose runner has not been fetched.
     """
     beam_parser = _beam_parser()
     check_flags(arguments, parser.flags() | beam_parser.flags())
@@ -55,8 +74,9 @@ def parse_job(
     if stray:
         raise InputError("bad_option", f"{stray[0]!r}: which flag does this belong to?")
     from_config: list[str] = []
-    if args.runner_config or not any(argument.split("=")[0] == "--runner" for argument in rest):
-        from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser)
+    given = {argument.partition("=")[0] for argument in rest}
+    if args.runner_config or "--runner" not in given:
+        from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser, given)
     return args, PipelineOptions([*from_config, *rest])
 
 
@@ -68,7 +88,8 @@ def _beam_parser() -> Parser:
     return parser
 
 
-def _config_arguments(name: str, parser: Parser) -> list[str]:
+def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list[str]:
+    """The options of a config as arguments; a file that it names may be missing if `given`."""
     path = CONFIGS / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
@@ -83,13 +104,36 @@ def _config_arguments(name: str, parser: Parser) -> list[str]:
         ) from error
     if not isinstance(content, dict):
         raise InputError("bad_config", f"--runner_config {name}: is not a mapping of options")
-    arguments = [arg for key, value in content.items() for arg in _as_arguments(key, value)]
+    expanded = {
+        key: _expand(name, value, check=f"--{key}" not in given) for key, value in content.items()
+    }
+    arguments = [arg for key, value in expanded.items() for arg in _as_arguments(key, value)]
     try:
         check_flags(arguments, parser.flags())
         parser.parse_args(arguments)
     except InputError as error:
         raise InputError("bad_config", f"--runner_config {name}: {error.message}") from error
     return arguments
+
+
+def _expand(name: str, value: Any, *, check: bool) -> Any:
+    """A value with ``${BEAMSCOPE_CACHE}`` in place; the file that it then names has to be there."""
+    if not isinstance(value, str):
+        return value
+    variables = set(_VARIABLE.findall(value))
+    if unknown := variables - {_CACHE_VARIABLE}:
+        raise InputError(
+            "bad_config",
+            f"--runner_config {name}: ${{{min(unknown)}}}: only ${{{_CACHE_VARIABLE}}} is known",
+        )
+    if not variables:
+        return value
+    path = _VARIABLE.sub(lambda _: str(cache_directory()), value)
+    if check and not Path(path).exists():
+        raise InputError(
+            "missing_runner", f"--runner_config {name}: {path} is not there; run `make runners`"
+        )
+    return path
 
 
 def _as_arguments(key: str, value: Any) -> list[str]:

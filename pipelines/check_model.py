@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.command_line import Parser
 from pipelines.model_options import add_model_arguments, model_settings_from
 from pipelines.quiet import import_tensorflow
-from transforms.problems import InputError
 
 if TYPE_CHECKING:
     from transforms.inference.compiled import Embedder
@@ -21,9 +19,13 @@ if TYPE_CHECKING:
 _TIMED_ROUNDS = 3
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Checks the model that `argv` names; 0 when it can be used, 2 when not."""
-    parser = argparse.ArgumentParser(
+def run(argv: Sequence[str]) -> int:
+    """Prints what there is to know about a model.
+
+    Raises:
+      InputError: a flag is wrong, or the model cannot be used.
+    """
+    parser = Parser(
         prog="beamscope check-model",
         description="Load a SavedModel, compile it, and print how it is called, its digest, "
         "whether the compiled model agrees with the plain one, and how fast both are on this "
@@ -33,19 +35,15 @@ def run(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--json", action="store_true", help="print it as JSON, without measuring the speed"
     )
-    args = parser.parse_args(argv)
-    try:
-        settings = model_settings_from(args)
-        import_tensorflow()
-        # TensorFlow comes with these, and --help must not wait for it.
-        from transforms.inference.compiled import Embedder
-        from transforms.inference.saved_model import load
+    args = parser.parse_args(list(argv))
+    settings = model_settings_from(args)
+    import_tensorflow()
+    # TensorFlow comes with these, and --help must not wait for it.
+    from transforms.inference.compiled import Embedder
+    from transforms.inference.saved_model import load
 
-        loaded = load(settings)
-        compiled = Embedder(loaded)
-    except InputError as error:
-        print(f"beamscope check-model: {error.message}", file=sys.stderr)
-        return 2
+    loaded = load(settings)
+    compiled = Embedder(loaded)
     if args.json:
         print(json.dumps(_as_json(compiled), indent=2))
         return 0
@@ -121,7 +119,3 @@ def _speed(embedders: dict[str, Embedder]) -> str:
     if "compiled" in rates:
         text += f" ({rates['compiled'] / rates['plain']:.2f}x)"
     return text
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
-import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from transforms.problems import InputError
-
-USAGE_ERROR = 2
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,16 +23,6 @@ class Parser(argparse.ArgumentParser):
     def flags(self) -> set[str]:
         """Every flag, with its dashes."""
         return {flag for action in self._actions for flag in action.option_strings}
-
-
-@contextlib.contextmanager
-def usage_errors(command: str) -> Iterator[None]:
-    """Turns what the user got wrong into one line on standard error and exit status 2."""
-    try:
-        yield
-    except InputError as error:
-        print(f"beamscope {command}: {error.message}", file=sys.stderr)
-        raise SystemExit(USAGE_ERROR) from error
 
 
 def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:

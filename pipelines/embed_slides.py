@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from pipelines.beam_options import add_runner_arguments, parse_job
-from pipelines.command_line import Parser, usage_errors
+from pipelines.command_line import Parser
 from pipelines.job import (
     OK,
     TOO_MANY_FAILED,
@@ -23,6 +23,7 @@ from pipelines.job import (
     run_pipeline,
     versions,
 )
+from pipelines.main import main
 from pipelines.model_options import add_model_arguments, model_settings_from
 from pipelines.output_options import add_output_arguments, shard_format_from
 from pipelines.quiet import quiet
@@ -79,21 +80,24 @@ def build_pipeline(
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs the job that a command line asks for, and returns the exit status."""
+    """Runs the job that a command line asks for, and returns the exit status.
+
+    Raises:
+      InputError: what the user got wrong; nothing has run then, and nothing is written.
+    """
     quiet()
-    with usage_errors("slides"):
-        args, beam_options = parse_job(_parser(), argv)
-        shard_format = shard_format_from(args)
-        requests = slide_requests_from(args)
-        model = with_patch_size(model_settings_from(args), args)
-        spec = resolve_model(model)
-        settings = slide_settings_from(args, spec.input_size)
-        fingerprint = Fingerprint(
-            {"job": "slides", **dataclasses.asdict(settings), **model_fingerprint(model, spec)}
-        )
-        claim_output(
-            args.output, fingerprint, job="slides", items=len(requests), overwrite=args.overwrite
-        )
+    args, beam_options = parse_job(_parser(), argv)
+    shard_format = shard_format_from(args)
+    requests = slide_requests_from(args)
+    model = with_patch_size(model_settings_from(args), args)
+    spec = resolve_model(model)
+    settings = slide_settings_from(args, spec.input_size)
+    fingerprint = Fingerprint(
+        {"job": "slides", **dataclasses.asdict(settings), **model_fingerprint(model, spec)}
+    )
+    claim_output(
+        args.output, fingerprint, job="slides", items=len(requests), overwrite=args.overwrite
+    )
 
     layout = Layout(args.output, fingerprint.digest)
     request = digest_of([[dataclasses.asdict(slide) for slide in requests],
@@ -156,4 +160,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(main(["slides", *sys.argv[1:]]))

@@ -16,7 +16,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipelines.progress import shown_progress
-from transforms import files
 from transforms.inference.model_settings import ModelSettings, ModelSpec
 from transforms.output.dataset import read_description
 from transforms.output.layout import Layout
@@ -69,8 +68,7 @@ def digest_of(content: Any) -> str:
 def completed_before(layout: Layout, request_digest: str) -> dict[str, Any] | None:
     """The description of a complete dataset that has all that is asked for, with nothing failed.
 
-    A dataset with failures, or of other items or another format, is assembled again; so its
-    description, which says "complete", is deleted here.
+    A dataset with failures, or of other items or another format, is assembled again.
     """
     description = read_description(layout.root)
     if description is None:
@@ -80,7 +78,6 @@ def completed_before(layout: Layout, request_digest: str) -> dict[str, Any] | No
         and description["fingerprint"] == layout.fingerprint
     ):
         return description
-    files.delete([layout.description])
     return None
 
 

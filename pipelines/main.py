@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from transforms.problems import InputError
+
 # Only names and one line each, so that the list appears at once: a command's module, which may
 # import Beam, is loaded when it is called.
 _COMMANDS = {
@@ -21,6 +23,7 @@ _COMMANDS = {
     "make-slide": ("pipelines.make_slide", "write a sample slide, to try things out"),
 }
 
+USAGE_ERROR = 2
 # As a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
 
@@ -30,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
-        return 0 if arguments else 2
+        return 0 if arguments else USAGE_ERROR
     name, *rest = arguments
     if name == "--version":
         from importlib.metadata import version
@@ -40,9 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     if name not in _COMMANDS:
         print(f"beamscope: {name!r} is not a command; there are {', '.join(_COMMANDS)}",
               file=sys.stderr)  # fmt: skip
-        return 2
+        return USAGE_ERROR
     try:
         status: int = importlib.import_module(_COMMANDS[name][0]).run(rest)
+    except InputError as error:
+        print(f"beamscope {name}: {error.message}", file=sys.stderr)
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print(f"\nbeamscope {name}: interrupted; the same command goes on from here",
               file=sys.stderr)  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.command_line import Parser
+from pipelines.quiet import import_tensorflow
 from transforms.inference.bit_weights import (
     ALIASES,
     ARCHITECTURES,
@@ -15,7 +16,6 @@ from transforms.inference.bit_weights import (
     load_npz,
     random_weights,
 )
-from transforms.problems import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,20 +60,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def run(argv: list[str]) -> int:
-    """Runs the command and returns its exit status: 0, or 2 for what the user can put right."""
-    parser = argparse.ArgumentParser(prog="beamscope make-model", description=__doc__)
+def run(argv: Sequence[str]) -> int:
+    """Writes the model that a command line describes.
+
+    Raises:
+      InputError: what the user can put right: a flag, the weights, the place to write.
+    """
+    parser = Parser(
+        prog="beamscope make-model",
+        description="Build a BiT ResNet as a SavedModel that is called as the REMEDIS models are, "
+        "from random weights or from an official BiT file.",
+    )
     add_arguments(parser)
     options = parser.parse_args(argv)
-    try:
-        _make_model(options)
-    except InputError as error:
-        print(f"beamscope make-model: {error.message}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _make_model(options: argparse.Namespace) -> None:
     architecture = find_architecture(options.architecture)
     if options.weights is not None:
         weights = load_npz(options.weights, architecture.name)
@@ -81,7 +80,7 @@ def _make_model(options: argparse.Namespace) -> None:
         weights = random_weights(architecture.name, options.seed)
 
     # Imported here because it takes seconds, which --help and bad weights need not wait for.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()
     from transforms.inference.bit import save_model
 
     save_model(
@@ -95,7 +94,4 @@ def _make_model(options: argparse.Namespace) -> None:
     print(f"architecture: BiT ResNet {architecture.name}, {architecture.parameters():,} parameters")
     if options.weights is None:
         print(f"weights: random (seed {options.seed}); they only show the plumbing")
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    return 0

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipelines.command_line import Parser
 from transforms.problems import InputError, one_line
 from transforms.slides.sample import DEFAULT_QUALITY, LEVEL_FACTORS, SampleSlide, write_sample_slide
 
 DEFAULTS = SampleSlide()
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Writes the slide that `argv` describes; 0 when it is there, 2 when it is not possible."""
-    args = vars(_parser().parse_args(argv))
+def run(argv: Sequence[str]) -> int:
+    """Writes the slide that a command line describes.
+
+    Raises:
+      InputError: what the user can put right: a flag, or the place to write.
+    """
+    args = vars(_parser().parse_args(list(argv)))
     output: Path = args.pop("output")
     if args["objective_power"] == "auto":
         args["objective_power"] = _nominal_power(args["mpp"])
+    slide = SampleSlide(**args)
     try:
-        slide = SampleSlide(**args)
         write_sample_slide(output, slide)
-    except InputError as error:
-        print(f"beamscope make-slide: {error.message}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"beamscope make-slide: cannot write {output}: {one_line(error)}", file=sys.stderr)
-        return 2
+        raise InputError("unwritable", f"--output {output}: {one_line(error)}") from error
     sizes = ", ".join(f"{width}x{height}" for width, height in slide.level_sizes)
     print(f"{output}: {sizes}, {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="beamscope make-slide",
         description="Write a sample slide: a tiled, pyramidal, Aperio-style SVS of drawn tissue "
         "that looks like H&E. The same flags always give the same pixels.",
-        allow_abbrev=False,
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE.svs", help="local file")
 
@@ -81,7 +79,3 @@ def _nominal_power(mpp: float | None) -> int | None:
 
 def _or_none(text: str) -> float | None:
     return None if text.lower() == "none" else float(text)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from pipelines.command_line import Parser, usage_errors
+from pipelines.command_line import Parser
 from pipelines.quiet import quiet
 from transforms.output.dataset import read_description
 from transforms.output.layout import Layout
@@ -18,7 +17,11 @@ _JOBS = {"slides": ("patches", "slides", planned_patches)}
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints the progress of an output directory; 0 when it is that of a job, else 2."""
+    """Prints the progress of an output directory.
+
+    Raises:
+      InputError: ``no_run`` where it is not the output of a job.
+    """
     quiet()
     parser = Parser(
         prog="beamscope status",
@@ -26,11 +29,10 @@ def run(argv: Sequence[str]) -> int:
         "Works on any output, while the job runs anywhere, and afterwards.",
     )
     parser.add_argument("output", metavar="DIR", help="output directory of the job")
-    with usage_errors("status"):
-        args = parser.parse_args(list(argv))
-        record = read_run_record(args.output)
-        if record is None:
-            raise InputError("no_run", f"{args.output}: is not the output of a beamscope job")
+    args = parser.parse_args(list(argv))
+    record = read_run_record(args.output)
+    if record is None:
+        raise InputError("no_run", f"{args.output}: is not the output of a beamscope job")
     print(status_of(args.output, record))
     return 0
 
@@ -48,7 +50,3 @@ def status_of(root: str, record: RunRecord) -> str:
         f"  done      {progress.rows_done:,} of {progress.rows_planned:,} {rows} ({share:.1%})",
         f"  dataset   {'complete' if complete else 'not complete yet'}",
     ])  # fmt: skip
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))

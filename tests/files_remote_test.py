@@ -1,6 +1,6 @@
 """The same promises as in files_test, kept by an object store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,6 +114,23 @@ def test_reading_errors(base: str, read: object) -> None:
     assert callable(read)
     with pytest.raises(OSError, match=r"none\.bin"):
         read(f"{base}/none.bin")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda base: files.write_bytes(f"{base}/a.bin", b"small"),
+        lambda base: files.write_bytes(f"{base}/a.bin", bytes(17 << 20)),
+        lambda base: files.open_read(f"{base}/a.bin"),
+        lambda base: files.list_files(base),
+        lambda base: files.delete_tree(base),
+    ],
+    ids=["write", "write in chunks", "read", "list", "delete"],
+)
+@pytest.mark.usefixtures("bucket")
+def test_errors_of_a_bucket_that_is_not_there(use: Callable[[str], object]) -> None:
+    with pytest.raises(OSError, match="no-such-bucket"):
+        use("gs://no-such-bucket/out")
 
 
 def test_download_copies_once(base: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import IO
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[import-untyped]
 
 TEMPORARY_SUFFIX = ".beamscope-tmp"
 
@@ -79,8 +80,8 @@ def open_read(path: str) -> IO[bytes]:
 def _store_errors(path: str) -> Iterator[None]:
     try:
         yield
-    except GoogleAPICallError as error:
-        raise OSError(f"{path}: {error.message}") from error
+    except (GoogleAPICallError, InvalidResponse) as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -90,7 +91,11 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Creates or replaces a file with `data`, so that a reader sees all of it or none."""
+    """Creates or replaces a file with `data`, so that a reader sees all of it or none.
+
+    Raises:
+      OSError: it cannot be written.
+    """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -193,7 +198,8 @@ def delete_tree(directory: str) -> None:
             shutil.rmtree(directory)
         return
     # With a slash at its end Beam deletes all below in batches, but only logs what it could not.
-    FileSystems.delete([join(directory, "")])
+    with _store_errors(directory):
+        FileSystems.delete([join(directory, "")])
     if left := list_files(directory):
         raise OSError(f"{directory}: {len(left)} files could not be deleted")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.check_model import run
+from pipelines.main import main
 from tests.inference import models
 from tests.shared_data import shared
 from transforms.inference.model_files import model_digest
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = models.save(tmp_path / "mymodel", models.several)
-    assert run([uri, "--output_key", "embedding", "--batch_size", "4"]) == 0
+    assert main(["check-model", uri, "--output_key", "embedding", "--batch_size", "4"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     values = dict(line.split(maxsplit=1) for line in printed.out.splitlines())
@@ -57,7 +57,7 @@ def test_check_model_json(
 ) -> None:
     uri = models.save(tmp_path / "m", answer, spec=models.ANY_SIZE)
     arguments = ["--json", "--batch_size", "4", "--input_size", "16", "--input_range=-1..1"]
-    assert run([uri, *arguments, *options]) == 0
+    assert main(["check-model", uri, *arguments, *options]) == 0
     spec = json.loads(capsys.readouterr().out)
     assert (spec["compile"], spec["frozen"]) == compiled
     assert (spec["fallback"] is None) == (answer is not models.noisy)
@@ -77,7 +77,7 @@ def test_check_model_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     uri = models.save(tmp_path / "m", models.vectors, spec=models.ANY_SIZE)
-    assert run([uri, *options]) == 2
+    assert main(["check-model", uri, *options]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert message in printed.err
@@ -88,7 +88,7 @@ def test_check_model_errors(
 def check_model(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own, as a user does, with no levels set."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    command = [sys.executable, "-m", "pipelines.check_model", *arguments]
+    command = [sys.executable, "-m", "pipelines.main", "check-model", *arguments]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
@@ -100,8 +100,8 @@ def test_check_model_prints_nothing_else() -> None:
 
 def test_help_does_not_import_tensorflow() -> None:
     code = (
-        "import sys; from pipelines.check_model import run\n"
-        "try: run(['--help'])\n"
+        "import sys; from pipelines.main import main\n"
+        "try: main(['check-model', '--help'])\n"
         "except SystemExit: print('tensorflow' in sys.modules, 'apache_beam' in sys.modules)"
     )
     done = subprocess.run(

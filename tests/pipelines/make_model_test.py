@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.make_model import run
+from pipelines.main import main
 from transforms.inference.bit import BitResNet
 from transforms.inference.bit_weights import random_weights
 
@@ -24,7 +24,9 @@ def image():
 def test_random_model(tmp_path, capsys, image):
     output = tmp_path / "path-50x1"
 
-    status = run([*WANTED, "--output", str(output), "--seed=4", "--signature=serving_default"])
+    status = main(
+        ["make-model", *WANTED, "--output", str(output), "--seed=4", "--signature=serving_default"]
+    )
 
     out = capsys.readouterr().out
     assert status == 0
@@ -41,7 +43,9 @@ def test_model_from_a_file(tmp_path, capsys, image):
     np.savez(tmp_path / "official.npz", **weights)
     output = tmp_path / "path-50x1"
 
-    status = run([*WANTED, f"--output={output}", f"--weights={tmp_path / 'official.npz'}"])
+    status = main(
+        ["make-model", *WANTED, f"--output={output}", f"--weights={tmp_path / 'official.npz'}"]
+    )
 
     assert status == 0
     assert "random" not in capsys.readouterr().out
@@ -64,7 +68,7 @@ def test_run_errors(tmp_path, monkeypatch, capsys, flags, value):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("kept")
 
-    assert run([*WANTED, *flags]) == 2
+    assert main(["make-model", *WANTED, *flags]) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -88,19 +92,16 @@ def test_run_errors(tmp_path, monkeypatch, capsys, flags, value):
 def test_usage_errors(tmp_path, monkeypatch, capsys, argv, value):
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(SystemExit) as stop:
-        run(argv)
-
-    assert stop.value.code == 2
+    assert main(["make-model", *argv]) == 2
     assert value in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_needs_no_tensorflow():
     code = (
-        "import atexit, sys; from pipelines.make_model import run\n"
+        "import atexit, sys; from pipelines.main import main\n"
         "atexit.register(lambda: print('tensorflow' in sys.modules))\n"
-        "run(['--help'])"
+        "main(['make-model', '--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

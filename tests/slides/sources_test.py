@@ -80,9 +80,13 @@ def test_two_series_in_one_directory_are_two_slides(tmp_path):
         (["*.svs", "nowhere/x.svs"], "no_match", "nowhere/x.svs"),
         (["m/"], "no_match", "m/"),
         (["a.svs", "copy"], "duplicate_id", "'a'"),
+        (["bad*"], "bad_name", "bad\\udcff.svs"),
+        (["two*"], "bad_name", "two\\nlines.svs"),
     ],
 )
 def test_find_slides_errors(folder, patterns, kind, named, monkeypatch):
+    (folder / "bad\udcff.svs").write_bytes(b"")
+    (folder / "two\nlines.svs").write_bytes(b"")
     (folder / "copy").mkdir()
     (folder / "copy" / "a.tif").write_bytes(b"")
     monkeypatch.chdir(folder)

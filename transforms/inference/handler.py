@@ -98,7 +98,7 @@ def _non_finite(block: ImageBlock, row: int) -> Problem:
 
     return Problem(
         item_id=value("image_id", value("slide_id", block.key.item_id)),
-        uri=value("source", ""),
+        uri=block.uri,
         stage="embed",
         kind="non_finite",
         message="the model answers these pixels with NaN or infinity",

@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
+from transforms import files
 from transforms.metrics import timed
 from transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
 from transforms.output.outcome import ItemOutcome
@@ -60,6 +61,8 @@ class _ShardCut:
 
 
 def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
+    # From here on shards change, so that a dataset of an earlier assembly is complete no more.
+    files.delete([spec.layout.description])
     count = spec.shard_format.count(sum(rows for _, rows in rows_of))
     return _ShardCut(count, cut_shards(rows_of, count))
 

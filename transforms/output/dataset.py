@@ -74,9 +74,7 @@ def finish_dataset(
       ValueError: the shards do not hold the rows that the outcomes have.
     """
     ordered = sorted(outcomes, key=lambda outcome: outcome.item_id)
-    rows = sum(outcome.rows for outcome in ordered)
-    if sum(shard.rows for shard in shards) != rows:
-        raise ValueError(f"the shards hold {sum(s.rows for s in shards)} rows of {rows}")
+    _check_rows(ordered, shard_of, shards)
     problems = [problem for outcome in ordered for problem in outcome.problems]
     table = [{**outcome.row, "shard": shard_of.get(outcome.item_id)} for outcome in ordered]
     write_table(spec.layout.table(spec.table_name), pa.Table.from_pylist(table, spec.table))
@@ -94,7 +92,7 @@ def finish_dataset(
         **spec.description,
         "fingerprint": spec.layout.fingerprint,
         "counts": {
-            "rows": rows,
+            "rows": sum(shard.rows for shard in shards),
             spec.table_name: dict(collections.Counter(row["status"] for row in table)),
             "problems": dict(collections.Counter(problem.kind for problem in problems)),
         },
@@ -119,6 +117,20 @@ def read_description(root: str) -> dict[str, Any] | None:
         return None
     description: dict[str, Any] = json.loads(files.read_bytes(path))
     return description
+
+
+def _check_rows(
+    outcomes: Iterable[ItemOutcome], shard_of: Mapping[str, int], shards: Sequence[ShardRef]
+) -> None:
+    expected = collections.Counter(dict.fromkeys(range(len(shards)), 0))
+    for outcome in outcomes:
+        if outcome.rows:
+            expected[shard_of[outcome.item_id]] += outcome.rows
+    written = [(shard.index, shard.rows) for shard in sorted(shards)]
+    if written != sorted(expected.items()):
+        raise ValueError(
+            f"the shards hold {written} (shard, rows), and the outcomes {sorted(expected.items())}"
+        )
 
 
 def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from transforms import files
 from transforms.output.layout import WORK_DIRECTORY, is_shard, run_record
-from transforms.problems import InputError
+from transforms.problems import InputError, one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def claim_output(
 
     Raises:
       InputError: another run's output is there; the message names what differs. Or the directory
-        holds a dataset that has no record of its run.
+        holds a dataset that has no record of its run, or cannot be written to.
     """
     record = run_record(root)
     if overwrite:
@@ -81,16 +81,25 @@ def claim_output(
         "fingerprint": fingerprint.digest,
         "settings": fingerprint.settings,
     }
-    files.write_bytes(record, json.dumps(content, indent=2).encode())
+    try:
+        files.write_bytes(record, json.dumps(content, indent=2).encode())
+    except OSError as error:
+        message = f"--output {root}: cannot be written to: {one_line(error)}"
+        raise InputError("unwritable_output", message) from error
 
 
 def delete_output(root: str) -> None:
-    """Deletes what beamscope wrote in a directory, and nothing else that lies there."""
+    """Deletes what beamscope wrote in a directory, and nothing else that lies there.
+
+    A directory with neither the record of a run nor a shard holds nothing of beamscope's.
+    """
+    shards = [file.path for file in files.list_files(root, recursive=False) if is_shard(file.path)]
+    if not (shards or files.exists(run_record(root))):
+        return
     # The description goes first: what is left of a dataset must never look complete.
     names = ("dataset.json", "slides.parquet", "images.parquet", "problems.parquet")
     files.delete([files.join(root, name) for name in (*names, "parsing_spec.json")])
-    files.delete(
-        [file.path for file in files.list_files(root, recursive=False) if is_shard(file.path)]
-    )
+    files.delete(shards)
+    files.delete_temporaries(root)
     files.delete_tree(files.join(root, "qc"))
     files.delete_tree(files.join(root, WORK_DIRECTORY))

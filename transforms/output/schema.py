@@ -52,12 +52,16 @@ def to_record_batch(
     """Joins rows and their embeddings ``[n, features]`` into one batch of `schema`.
 
     Raises:
-      ValueError: the embeddings are not of the schema's width.
+      ValueError: the embeddings are not of the schema's width, or too large for its dtype.
     """
     field = schema.field(EMBEDDING).type
     if embeddings.ndim != 2 or embeddings.shape[1] != field.list_size:
         raise ValueError(f"embeddings {embeddings.shape} do not fit {field.list_size} features")
-    values = embeddings.astype(field.value_type.to_pandas_dtype(), copy=False)
+    with np.errstate(over="ignore"):
+        values = embeddings.astype(field.value_type.to_pandas_dtype(), copy=False)
+    if values.dtype == np.float16 and not np.isfinite(values).all():
+        largest = np.abs(embeddings).max()
+        raise ValueError(f"embeddings reach {largest:g}, more than float16 holds: write float32")
     column = pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(values).reshape(-1)), type=field
     )

@@ -161,6 +161,12 @@ def _beside(manifest: str, uri: str) -> str:
 
 def _check_ids(slides: Iterable[SlideRequest], flag: str) -> list[SlideRequest]:
     ordered = sorted(slides, key=lambda slide: (slide.slide_id, slide.uri))
+    for slide in ordered:
+        if not (slide.slide_id + slide.uri).isprintable():
+            # Tables hold Unicode text; a name in another encoding, or on two lines, is none.
+            raise InputError(
+                "bad_name", f"{flag}: the name {slide.uri!a} is not printable Unicode; rename it"
+            )
     for one, other in itertools.pairwise(ordered):
         if one.slide_id == other.slide_id:
             raise InputError(

@@ -1,0 +1,190 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.output.samples import Item, item_on_disk, problem_of, spec_in
+from transforms import files
+from transforms.output import dataset
+from transforms.output.dataset import (
+    DatasetSpec,
+    ShardRef,
+    finish_dataset,
+    problems_table,
+    read_description,
+)
+from transforms.output.shards import ShardFormat
+
+TWO_SHARDS = {"a": 0, "c": 1}
+
+
+def _items(spec: DatasetSpec) -> list[Item]:
+    """In an order that is not theirs: c is whole, a has lost two of nine rows, b never had any."""
+    return [
+        item_on_disk(spec.layout, "c", 4),
+        item_on_disk(spec.layout, "a", 6, 3, failed=1),
+        item_on_disk(spec.layout, "b"),
+    ]
+
+
+def _finish(spec: DatasetSpec) -> dict[str, object]:
+    outcomes = [item.outcome for item in _items(spec)]
+    return finish_dataset(spec, outcomes, TWO_SHARDS, [ShardRef(1, 4), ShardRef(0, 7)])
+
+
+def test_tables(tmp_path: Path) -> None:
+    _finish(spec_in(tmp_path))
+    slides = pd.read_parquet(tmp_path / "slides.parquet", dtype_backend="numpy_nullable")
+    assert slides.astype(object).where(slides.notna(), None).to_dict("list") == {
+        "slide_id": ["a", "b", "c"],
+        "status": ["partial", "empty", "done"],
+        "shard": [0, None, 1],
+    }
+    problems = pq.read_table(tmp_path / "problems.parquet")
+    assert problems.to_pylist() == [dataclasses.asdict(problem_of("a", row)) for row in (5, 1002)]
+    assert problems.column_names == [
+        "item_id", "uri", "stage", "x_level0", "y_level0", "kind", "message",
+    ]  # fmt: skip
+
+
+def test_problems_table_is_there_when_nothing_went_wrong(tmp_path: Path) -> None:
+    finish_dataset(spec_in(tmp_path), [], {}, [ShardRef(0, 0)])
+    problems = pq.read_table(tmp_path / "problems.parquet")
+    assert problems.num_rows == 0
+    assert problems.schema == problems_table([problem_of("a", 0)]).schema
+    assert {field.name: (str(field.type), field.nullable) for field in problems.schema} == {
+        "item_id": ("string", False),
+        "uri": ("string", False),
+        "stage": ("string", False),
+        "x_level0": ("int64", True),
+        "y_level0": ("int64", True),
+        "kind": ("string", False),
+        "message": ("string", False),
+    }
+    assert pd.read_parquet(tmp_path / "slides.parquet").empty
+
+
+def test_description(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path, ShardFormat(("parquet", "tfrecord.gz")))
+    description = _finish(spec)
+    assert json.loads((tmp_path / "dataset.json").read_bytes()) == description
+    assert read_description(str(tmp_path)) == description
+    assert description == {
+        "complete": True,
+        "job": "slides",
+        "options": {"mpp": 0.5},
+        "fingerprint": "0123456789abcdef",
+        "counts": {
+            "rows": 11,
+            "slides": {"partial": 1, "empty": 1, "done": 1},
+            "problems": {"unreadable_region": 2},
+        },
+        "shards": [
+            {
+                "files": [
+                    f"embeddings-0000{index}-of-00002.parquet",
+                    f"embeddings-0000{index}-of-00002.tfrecord.gz",
+                ],
+                "rows": rows,
+            }
+            for index, rows in ((0, 7), (1, 4))
+        ],
+        "schema": {
+            "slide_id": "string",
+            "x_level0": "int64",
+            "tissue": "float",
+            "view": "string",
+            "frame": "int32",
+            "inverted": "bool",
+            "embedding": "fixed_size_list<item: float not null>[5]",
+        },
+    }
+
+
+def test_read_description_of_what_is_not_complete(tmp_path: Path) -> None:
+    assert read_description(str(tmp_path)) is None
+    assert read_description(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize(
+    ("formats", "there"),
+    [(("parquet",), False), (("tfrecord",), True), (("parquet", "tfrecord.gz"), True)],
+)
+def test_parsing_spec_goes_with_tfrecord(
+    tmp_path: Path, formats: tuple[str, ...], there: bool
+) -> None:
+    files.write_bytes(str(tmp_path / "parsing_spec.json"), b"of an earlier assembly")
+    _finish(spec_in(tmp_path, ShardFormat(formats, None, "float16")))
+    path = tmp_path / "parsing_spec.json"
+    assert path.exists() is there
+    if there:
+        spec = json.loads(path.read_bytes())
+        assert spec["embedding"] == {"shape": [5], "dtype": "float32"}
+
+
+def test_stale_shards_are_removed(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path)
+    current = [spec.layout.shard(index, 2, "parquet") for index in range(2)]
+    stale = [
+        spec.layout.shard(0, 1, "parquet"),
+        spec.layout.shard(2, 3, "parquet"),
+        spec.layout.shard(0, 2, "tfrecord"),
+        spec.layout.shard(0, 2, "tfrecord.gz"),
+    ]
+    theirs = [str(tmp_path / "embeddings-of-mine.parquet"), str(tmp_path / "qc" / "a.jpg")]
+    for path in (*current, *stale, *theirs):
+        files.write_bytes(path, b"")
+    _finish(spec)
+    assert [files.exists(path) for path in (*current, *theirs)] == [True] * 4
+    assert [files.exists(path) for path in stale] == [False] * 4
+
+
+@pytest.mark.parametrize("step", ["write_table", "_delete_stale_shards", "parsing_spec"])
+def test_description_is_written_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*args: object) -> None:
+        assert not (tmp_path / "dataset.json").exists()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(dataset, step, fail)
+    with pytest.raises(OSError, match="disk full"):
+        _finish(spec_in(tmp_path, ShardFormat(("tfrecord",))))
+    assert not (tmp_path / "dataset.json").exists()
+
+
+def test_finishing_twice_gives_the_same_files(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path)
+    names = ("dataset.json", "slides.parquet", "problems.parquet")
+    _finish(spec)
+    first = [(tmp_path / name).read_bytes() for name in names]
+    _finish(spec)
+    assert [(tmp_path / name).read_bytes() for name in names] == first
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [
+        pytest.param([ShardRef(0, 7)], id="a shard is missing"),
+        pytest.param([ShardRef(0, 7), ShardRef(1, 3)], id="a row is missing"),
+        pytest.param([ShardRef(0, 7), ShardRef(0, 7), ShardRef(1, 4)], id="a shard came twice"),
+        pytest.param([ShardRef(0, 8), ShardRef(1, 3)], id="a row is in another shard"),
+        pytest.param([ShardRef(0, 7), ShardRef(2, 4)], id="a shard is left out"),
+    ],
+)
+def test_finish_dataset_errors(tmp_path: Path, shards: list[ShardRef]) -> None:
+    spec = spec_in(tmp_path)
+    outcomes = [item.outcome for item in _items(spec)]
+    with pytest.raises(ValueError, match="shards hold"):
+        finish_dataset(spec, outcomes, TWO_SHARDS, shards)
+    assert not (tmp_path / "dataset.json").exists()
+
+
+def test_problems_table_errors() -> None:
+    broken = dataclasses.replace(problem_of("a", 0), x_level0="12")
+    with pytest.raises(pa.ArrowInvalid):
+        problems_table([broken])

@@ -1,0 +1,85 @@
+"""A whole dataset in an object store."""
+
+import json
+from collections.abc import Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
+
+from tests.gcs import gcs_emulator
+from tests.output.samples import block_of, item_on_disk, spec_in
+from transforms import files
+from transforms.output.assemble import AssembleDataset
+from transforms.output.fingerprint import Fingerprint, claim_output
+from transforms.output.layout import Layout
+from transforms.output.parts import list_parts, write_part
+from transforms.output.progress import Progress, ProgressReader, read_run_record
+from transforms.output.shards import ShardFormat
+from transforms.problems import InputError
+
+RUN = Fingerprint({"mpp": 0.5})
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with gcs_emulator(tmp_path_factory.mktemp("gcs")) as bucket:
+        yield bucket
+
+
+def _names(root: str) -> list[str]:
+    return [file.path.removeprefix(f"{root}/") for file in files.list_files(root)]
+
+
+def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
+    root = f"{bucket}/runs [1]"
+    files.write_bytes(f"{root}/notes.txt", b"theirs")
+    claim_output(root, RUN, job="slides", items=2)
+    layout = Layout(root, RUN.digest)
+    for path in (layout.description, layout.shard(0, 1, "parquet"), layout.picture("a")):
+        files.write_bytes(path, b"ours")
+    ref = write_part(layout, block_of("a", 0, 4))
+    assert list_parts(layout) == {ref.path: 4}
+    progress = ProgressReader(layout, 2, lambda path: 0)
+    assert progress.read() == Progress(2, 0, 0, 4)
+
+    claim_output(root, RUN, job="slides", items=2)
+    assert list_parts(layout) == {ref.path: 4}
+    with pytest.raises(InputError, match=r"mpp was 0\.5 and is now 0\.25"):
+        claim_output(root, Fingerprint({"mpp": 0.25}), job="slides", items=2)
+    other = Fingerprint({"mpp": 0.25})
+    claim_output(root, other, job="slides", items=3, overwrite=True)
+    assert _names(root) == [".beamscope/run.json", "notes.txt"]
+    record = read_run_record(root)
+    assert record is not None
+    assert (record.fingerprint, record.items) == (other.digest, 3)
+
+
+def test_a_dataset_is_assembled(bucket: str) -> None:
+    root = f"{bucket}/dataset"
+    spec = spec_in(root, ShardFormat(("parquet", "tfrecord"), 2))
+    files.write_bytes(spec.layout.shard(0, 1, "parquet"), b"stale")
+    items = [item_on_disk(spec.layout, "b", 4), item_on_disk(spec.layout, "a", 3, 2, failed=1)]
+    with BeamTestPipeline(
+        runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    ) as pipeline:
+        outcomes = pipeline | beam.Create([item.outcome for item in items])
+        _ = outcomes | AssembleDataset(spec)
+    assert [name for name in _names(root) if not name.startswith(".beamscope")] == [
+        "dataset.json",
+        "embeddings-00000-of-00002.parquet",
+        "embeddings-00000-of-00002.tfrecord",
+        "embeddings-00001-of-00002.parquet",
+        "embeddings-00001-of-00002.tfrecord",
+        "parsing_spec.json",
+        "problems.parquet",
+        "slides.parquet",
+    ]
+    tables = [
+        pq.read_table(pa.BufferReader(files.read_bytes(spec.layout.shard(index, 2, "parquet"))))
+        for index in range(2)
+    ]
+    assert [row["slide_id"] for table in tables for row in table.to_pylist()] == list("aaabbbb")
+    assert json.loads(files.read_bytes(spec.layout.description))["counts"]["rows"] == 7
