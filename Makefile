@@ -12,13 +12,14 @@ MODEL  ?= $(DEMO)/bit-50x1-random
 OUTPUT ?= $(DEMO)/embeddings
 ARGS   ?=
 
-.PHONY: help demo env test-env test lint lock clean
+.PHONY: help demo env test-env test lint lock runners clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide, and look at the result"
 	@echo "make test    run the tests           make lint   ruff and strict mypy"
 	@echo "make env     the environment alone   make lock   pin the dependencies anew"
+	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch what docs/running.md runs on"
 
 env: $(VENV)/.runtime
 test-env: $(VENV)/.test
@@ -60,6 +61,10 @@ lock: | $(BIN)/python
 	$(PIP) install --quiet --constraint requirements.lock uv
 	$(BIN)/uv pip compile setup.py --all-extras --python-version 3.11 --no-header --no-annotate \
 	    $(LOCK_ARGS) --output-file requirements.lock
+
+# Prism and Flink, into the user's cache; what is there at the right version is left alone.
+runners: $(VENV)/.runtime
+	PYTHON=$(BIN)/python scripts/fetch_runners.sh $(RUNNERS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

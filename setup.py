@@ -36,15 +36,10 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tfx-bsl>=1.21,<1.22",
         "tqdm>=4.66",
-        # Writing sample slides, and decoding their tiles.
+        # Decoders: tiles, films and sample slides.
         "imagecodecs>=2025.1",
+        "simplejpeg>=1.9",
         "tifffile>=2025.1",
-        # The codecs that pydicom calls, permissively licensed ones only.
-        "pyjpegls>=1.4",
-        "pylibjpeg>=2",
-        "pylibjpeg-openjpeg>=2.3",
-        "pylibjpeg-rle>=2",
-        "python-gdcm>=3.0.24",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

@@ -1,27 +1,129 @@
-"""What every embedding job shares around its own reading: claim the output, run, sum up."""
+"""What every embedding job does around its own reading: claim the output, run, sum up."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import platform
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from pipelines.output_options import shard_format_from
 from pipelines.progress import shown_progress
+from pipelines.summary import Finished, print_summary
 from transforms.inference.model_settings import ModelSettings, ModelSpec
-from transforms.output.dataset import read_description
+from transforms.output.dataset import DatasetSpec, read_description
+from transforms.output.fingerprint import Fingerprint, claim_output
 from transforms.output.layout import Layout
 from transforms.output.progress import ProgressReader
+from transforms.output.schema import PROBLEMS_SCHEMA
 
 OK, TOO_MANY_FAILED = 0, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What tells one embedding job from another.
+
+    Attributes:
+      name: of the command: ``slides`` or ``xrays``.
+      sources: what is planned: ``slides`` or ``sources``.
+      unit: what is embedded, in the plural: ``patches`` or ``films``.
+      count_rows: how many of those the plan in a file has.
+      rows: the columns of the embeddings, but for the embedding.
+      table_name: of the table of what was asked for: ``slides`` or ``images``.
+      table: its schema.
+      problems: schema of the table of problems.
+    """
+
+    name: str
+    sources: str
+    unit: str
+    count_rows: Callable[[str], int]
+    rows: pa.Schema
+    table_name: str
+    table: pa.Schema
+    problems: pa.Schema = PROBLEMS_SCHEMA
+
+
+def run_job(
+    job: Job,
+    args: argparse.Namespace,
+    beam_options: PipelineOptions,
+    *,
+    requests: Sequence[Any],
+    settings: dict[str, Any],
+    model: ModelSettings,
+    spec: ModelSpec,
+    build: Callable[[beam.Pipeline, DatasetSpec], None],
+) -> int:
+    """Runs a job whose command line is understood, and returns its exit status.
+
+    Args:
+      job: which.
+      args: the flags of `add_output_arguments`.
+      beam_options: Beam's own.
+      requests: what is to be embedded, as dataclasses.
+      settings: of the job, everything that changes a number.
+      model: how the model is to be called.
+      spec: how it is.
+      build: puts the job's transforms into a pipeline.
+
+    Raises:
+      InputError: an output flag is wrong, or the output is another run's.
+    """
+    shard_format = shard_format_from(args)
+    fingerprint = Fingerprint({"job": job.name, **settings, **_model_settings(model, spec)})
+    claim_output(
+        args.output, fingerprint, job=job.name, items=len(requests), overwrite=args.overwrite
+    )
+    layout = Layout(args.output, fingerprint.digest)
+    wanted = [dataclasses.asdict(item) for item in (*requests, shard_format)]
+    request = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+    finished = None
+    if not _complete_before(layout, job, request):
+        dataset = DatasetSpec(
+            layout=layout,
+            shard_format=shard_format,
+            rows=job.rows,
+            features=spec.features,
+            table_name=job.table_name,
+            table=job.table,
+            metadata={
+                "beamscope.version": importlib.metadata.version("beamscope"),
+                "beamscope.fingerprint": fingerprint.digest,
+                "beamscope.model_digest": spec.digest,
+            },
+            description={
+                "job": job.name,
+                "options": fingerprint.settings,
+                "model": spec.to_json(),
+                "versions": _versions(),
+                "request": request,
+            },
+            problems=job.problems,
+        )
+        progress = ProgressReader(layout, len(requests), job.count_rows)
+        finished = _run(job, lambda pipeline: build(pipeline, dataset), beam_options, progress)
+    failed = print_summary(layout, job.table_name, job.unit, job.sources, finished)
+    if failed > args.max_failed:
+        print(
+            f"beamscope {job.name}: {failed:.0%} of the {job.table_name} failed, more than "
+            f"--max_failed {args.max_failed:g}",
+            file=sys.stderr,
+        )
+        return TOO_MANY_FAILED
+    return OK
 
 
 def resolve_model(settings: ModelSettings) -> ModelSpec:
@@ -39,7 +141,7 @@ def resolve_model(settings: ModelSettings) -> ModelSpec:
     return load(settings).spec
 
 
-def model_fingerprint(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
+def _model_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
     """What of a model changes a number."""
     return {
         "model_digest": spec.digest,
@@ -52,50 +154,32 @@ def model_fingerprint(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any
     }
 
 
-def versions() -> dict[str, str]:
-    """The versions that a dataset was made with."""
+def _versions() -> dict[str, str]:
     names = ("beamscope", "apache-beam", "tensorflow", "pyarrow", "openslide-python",
-             "openslide-bin", "opencv-python-headless", "numpy")  # fmt: skip
+             "openslide-bin", "opencv-python-headless", "pydicom", "numpy")  # fmt: skip
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
 
 
-def digest_of(content: Any) -> str:
-    """A short digest of plain values, to tell whether the same was asked for before."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+def _complete_before(layout: Layout, job: Job, request: str) -> bool:
+    """Whether the dataset has all that is asked for, in the form asked for, and nothing failed.
 
-
-def completed_before(layout: Layout, request_digest: str) -> dict[str, Any] | None:
-    """The description of a complete dataset that has all that is asked for, with nothing failed.
-
-    A dataset with failures, or of other items or another format, is assembled again.
+    Otherwise it is assembled again, with what failed tried again.
     """
     description = read_description(layout.root)
-    if description is None:
-        return None
-    if (
-        description.get("request") == request_digest
+    return (
+        description is not None
         and description["fingerprint"] == layout.fingerprint
-    ):
-        return description
-    return None
+        and description["request"] == request
+        and not description["counts"][job.table_name].get("failed")
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """What a run of a pipeline gave: how long it took and what it counted."""
-
-    seconds: float
-    counters: Mapping[str, int]
-
-
-def run_pipeline(
+def _run(
+    job: Job,
     build: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
     progress: ProgressReader,
-    *,
-    unit: str,
-    items: str,
 ) -> Finished:
     """Builds a pipeline and runs it to its end, showing progress.
 
@@ -105,7 +189,7 @@ def run_pipeline(
     start = time.monotonic()
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    with shown_progress(progress, unit=unit, items=items):
+    with shown_progress(progress, unit=job.unit, items=job.sources):
         result = pipeline.run()
         state = result.wait_until_finish()
     if state != PipelineState.DONE:

@@ -11,6 +11,7 @@ from transforms.problems import InputError
 # import Beam, is loaded when it is called.
 _COMMANDS = {
     "slides": ("pipelines.embed_slides", "embed the patches of whole-slide images"),
+    "xrays": ("pipelines.embed_xrays", "embed chest X-rays out of their archives"),
     "status": ("pipelines.status", "tell how far the job of an output directory is"),
     "check-model": (
         "pipelines.check_model",
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def _usage() -> str:
     lines = [f"  {name:<12} {what}" for name, (_, what) in _COMMANDS.items()]
     return "\n".join([
-        "beamscope turns whole-slide images into embeddings, at any scale, with Apache Beam.",
+        "beamscope turns whole-slide images and chest X-rays into embeddings, with Apache Beam.",
         "",
         "usage: beamscope COMMAND [options]     (beamscope COMMAND --help says which)",
         "",

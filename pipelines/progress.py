@@ -27,8 +27,8 @@ def shown_progress(
 
     Args:
       reader: of the run.
-      unit: what a row is: ``patch`` or ``film``.
-      items: what is planned: ``slides`` or ``archives``.
+      unit: what rows are: ``patches`` or ``films``.
+      items: what is planned: ``slides`` or ``sources``.
       stream: where to show it; None for standard error.
     """
     out = stream if stream is not None else sys.stderr
@@ -103,7 +103,7 @@ class _Lines:
         assert self._first is not None  # update() has set it
         text = (
             f"{progress.items_planned}/{progress.items} {self._items} planned, "
-            f"{progress.rows_done:,} of {progress.rows_planned:,} {self._unit} rows done"
+            f"{progress.rows_done:,} of {progress.rows_planned:,} {self._unit} done"
         )
         done = progress.rows_done - self._first.rows_done
         if done and seconds > 0:

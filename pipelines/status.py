@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines import embed_slides, embed_xrays
 from pipelines.command_line import Parser
 from pipelines.quiet import quiet
 from transforms.output.dataset import read_description
 from transforms.output.layout import Layout
 from transforms.output.progress import ProgressReader, RunRecord, read_run_record
 from transforms.problems import InputError
-from transforms.slides.plan_file import planned_patches
 
-# By job: what a row is called, what is planned, and how many rows a plan's file says.
-_JOBS = {"slides": ("patches", "slides", planned_patches)}
+_JOBS = {job.name: job for job in (embed_slides.JOB, embed_xrays.JOB)}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -39,14 +38,14 @@ def run(argv: Sequence[str]) -> int:
 
 def status_of(root: str, record: RunRecord) -> str:
     """The progress of a run in a few lines."""
-    rows, items, count_rows = _JOBS[record.job]
+    job = _JOBS[record.job]
     layout = Layout(root, record.fingerprint)
-    progress = ProgressReader(layout, record.items, count_rows).read()
+    progress = ProgressReader(layout, record.items, job.count_rows).read()
     complete = read_description(root) is not None
     share = progress.rows_done / progress.rows_planned if progress.rows_planned else 0.0
     return "\n".join([
         f"  job       {record.job}, fingerprint {record.fingerprint}",
-        f"  planned   {progress.items_planned:,} of {progress.items:,} {items}",
-        f"  done      {progress.rows_done:,} of {progress.rows_planned:,} {rows} ({share:.1%})",
+        f"  planned   {progress.items_planned:,} of {progress.items:,} {job.sources}",
+        f"  done      {progress.rows_done:,} of {progress.rows_planned:,} {job.unit} ({share:.1%})",
         f"  dataset   {'complete' if complete else 'not complete yet'}",
     ])  # fmt: skip

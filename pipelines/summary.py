@@ -2,64 +2,94 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.job import Finished
 from transforms import files
 from transforms.output.dataset import read_description
 from transforms.output.layout import Layout
 
+# In the order in which one asks for them.
 _STATUSES = ("done", "partial", "empty", "failed")
 
 
-def print_summary(layout: Layout, table_name: str, finished: Finished | None) -> float:
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What a run of a pipeline gave: how long it took and what it counted."""
+
+    seconds: float
+    counters: Mapping[str, int]
+
+
+def print_summary(
+    layout: Layout, table_name: str, unit: str, sources: str, finished: Finished | None
+) -> float:
     """Prints what became of a job, from what lies in its output.
 
     Args:
       layout: of the dataset.
       table_name: ``slides`` or ``images``.
+      unit: what was embedded: ``patches`` or ``films``.
+      sources: what was planned: ``slides`` or ``sources``.
       finished: of the run; None where everything was complete before.
 
     Returns:
-      the fraction of slides or films that failed.
+      the fraction of the slides or films that failed.
+
+    Raises:
+      RuntimeError: the run ended without writing the description.
     """
     description = read_description(layout.root)
     if description is None:
         raise RuntimeError(f"{layout.description} was not written")
     with files.open_read(layout.table(table_name)) as file:
         table = pq.read_table(file)
-    statuses: Mapping[str, int] = description["counts"][table_name]
-    problems: Mapping[str, int] = description["counts"]["problems"]
-    planned, embedded, failed = (
-        pc.sum(table[f"patches_{name}"]).as_py() or 0 for name in ("planned", "embedded", "failed")
-    )
+    counts = description["counts"]
+    statuses: Mapping[str, int] = counts[table_name]
     lines = [
-        ("slides", _list({name: statuses.get(name, 0) for name in _STATUSES if name in statuses})),
-        ("patches", f"{planned:,} planned = {embedded:,} embedded + {failed:,} failed"),
-        ("seconds", "complete before: nothing to do" if finished is None else _effort(finished)),
-        ("problems", _list(problems) if problems else "none"),
-        ("dataset", f"{len(description['shards'])} shard(s) in {layout.root}"),
-    ]
-    first = next(iter(table.filter(pc.field("patches_embedded") > 0)["slide_id"].to_pylist()), None)
-    if first is not None:
-        lines.append(("picture", layout.picture(first)))
+        (table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
+        *_patches(table, unit),
+        ("seconds", _effort(finished, sources) if finished else "complete before: nothing to do"),
+        ("problems", _list(counts["problems"], by_name=True) or "none"),
+        ("dataset", f"{counts['rows']:,} rows in {len(description['shards'])} shard(s) in "
+                    f"{layout.root}"),
+        *_picture(layout, table),
+    ]  # fmt: skip
     print()
     for name, text in lines:
         print(f"  {name:<9} {text}")
     return statuses.get("failed", 0) / max(1, table.num_rows)
 
 
-def _effort(finished: Finished) -> str:
+def _patches(table: pa.Table, unit: str) -> list[tuple[str, str]]:
+    if "patches_planned" not in table.column_names:
+        return []
+    planned, embedded, failed = (
+        pc.sum(table[f"patches_{name}"]).as_py() or 0 for name in ("planned", "embedded", "failed")
+    )
+    return [(unit, f"{planned:,} planned = {embedded:,} embedded + {failed:,} failed")]
+
+
+def _picture(layout: Layout, table: pa.Table) -> list[tuple[str, str]]:
+    if "slide_id" not in table.column_names:
+        return []
+    embedded = table.filter(pc.field("patches_embedded") > 0)["slide_id"]
+    return [("picture", layout.picture(embedded[0].as_py()))] if len(embedded) else []
+
+
+def _effort(finished: Finished, sources: str) -> str:
     count = finished.counters.get
     return (
-        f"{finished.seconds:.1f}; slides planned: {count('slides_planned', 0)} now, "
-        f"{count('slides_planned_before', 0)} before; blocks embedded: "
+        f"{finished.seconds:.1f}; {sources} planned: {count(f'{sources}_planned', 0)} now, "
+        f"{count(f'{sources}_planned_before', 0)} before; blocks embedded: "
         f"{count('blocks_embedded', 0)} now, {count('blocks_embedded_before', 0)} before"
     )
 
 
-def _list(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+def _list(counts: Mapping[str, int], by_name: bool = False) -> str:
+    items = sorted(counts.items()) if by_name else counts.items()
+    return ", ".join(f"{count:,} {name}" for name, count in items)

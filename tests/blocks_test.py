@@ -50,12 +50,20 @@ def test_blocks_hold_what_was_planned(
     ],
 )
 def test_blocks_errors(arrays: int, rows: int, planned: int, problems: tuple[Problem, ...]) -> None:
-    message = rf"slide\[3\]: {arrays} arrays, {rows} rows and {len(problems)} problems"
+    message = rf"slide\[3\]: {arrays} arrays, {rows} rows and {len(problems)} problems "
     with pytest.raises(ValueError, match=message):
         ImageBlock(KEY, np.zeros((arrays, 8, 8, 3), np.uint8), _rows(rows), planned, problems)
     with pytest.raises(ValueError, match=message):
         EmbeddingBlock(KEY, np.zeros((arrays, 4), np.float32), _rows(rows), planned, problems)
 
 
+def test_rows_left_out_are_accounted_for() -> None:
+    pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    assert ImageBlock(KEY, pixels, _rows(2), 5, (PROBLEM,), left_out=2).planned == 5
+    with pytest.raises(ValueError, match="1 left out do not make up the 5 planned"):
+        ImageBlock(KEY, pixels, _rows(2), 5, (PROBLEM,), left_out=1)
+
+
 def test_part_ref_counts_what_failed() -> None:
     assert PartRef(KEY, "part", planned=256, embedded=250).failed == 6
+    assert PartRef(KEY, "part", planned=256, embedded=250, left_out=5).failed == 1

@@ -34,8 +34,9 @@ class ImageBlock:
       key: identity of the block.
       pixels: uint8 RGB ``[n, height, width, 3]``, of the rows that could be read.
       rows: the n rows that go with them, in the job's own columns.
-      planned: how many rows the block was to have; ``planned - n`` of them are in `problems`.
-      problems: one for each row that could not be read.
+      planned: how many rows the block was to have.
+      problems: one for each of those that could not be read.
+      left_out: how many of those turned out not to be wanted, such as films of another view.
       uri: of the slide or archive.
     """
 
@@ -44,10 +45,11 @@ class ImageBlock:
     rows: pa.RecordBatch
     planned: int
     problems: tuple[Problem, ...] = ()
+    left_out: int = 0
     uri: str = ""
 
     def __post_init__(self) -> None:
-        _check_counts(self.key, len(self.pixels), self.rows, self.planned, self.problems)
+        _check_counts(self, len(self.pixels))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,19 +61,19 @@ class EmbeddingBlock:
     rows: pa.RecordBatch
     planned: int
     problems: tuple[Problem, ...] = ()
+    left_out: int = 0
 
     def __post_init__(self) -> None:
-        _check_counts(self.key, len(self.embeddings), self.rows, self.planned, self.problems)
+        _check_counts(self, len(self.embeddings))
 
 
-def _check_counts(
-    key: BlockKey, n: int, rows: pa.RecordBatch, planned: int, problems: tuple[Problem, ...]
-) -> None:
-    # Nothing lost, nothing made up: every planned row is either here or a problem.
-    if rows.num_rows != n or n + len(problems) != planned:
+def _check_counts(block: ImageBlock | EmbeddingBlock, n: int) -> None:
+    # Nothing lost, nothing made up: every planned row is here, a problem, or not wanted.
+    found = n + len(block.problems) + block.left_out
+    if block.rows.num_rows != n or found != block.planned:
         raise ValueError(
-            f"{key}: {n} arrays, {rows.num_rows} rows and {len(problems)} problems "
-            f"do not make up the {planned} rows that were planned"
+            f"{block.key}: {n} arrays, {block.rows.num_rows} rows, {len(block.problems)} problems "
+            f"and {block.left_out} left out do not make up the {block.planned} planned"
         )
 
 
@@ -83,8 +85,9 @@ class PartRef:
     path: str
     planned: int
     embedded: int
+    left_out: int = 0
 
     @property
     def failed(self) -> int:
         """Rows of the block that ended as problems."""
-        return self.planned - self.embedded
+        return self.planned - self.embedded - self.left_out

@@ -17,6 +17,7 @@ class Problem:
       message: one line for a person, with the value that was wrong.
       x_level0: left edge of the patch in level-0 pixels; None when all of the item is concerned.
       y_level0: top edge of the patch in level-0 pixels; likewise.
+      member: of an archive, the film concerned; None when all of the archive is, and for slides.
     """
 
     item_id: str
@@ -26,6 +27,7 @@ class Problem:
     message: str
     x_level0: int | None = None
     y_level0: int | None = None
+    member: str | None = None
 
 
 class InputError(Exception):

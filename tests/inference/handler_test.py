@@ -114,19 +114,19 @@ def test_run_inference_errors(handler: SavedModelHandler) -> None:
     [
         (
             {"slide_id": ["s", "t"], "x_level0": [1, 2], "y_level0": [3, 4]},
-            {"item_id": "t", "uri": "", "x_level0": 2, "y_level0": 4},
+            {"item_id": "t", "uri": "a.svs", "x_level0": 2, "y_level0": 4},
         ),
         (
-            {"image_id": ["f", "g"], "source": ["a.zip", "b.zip"]},
-            {"item_id": "g", "uri": "b.zip", "x_level0": None, "y_level0": None},
+            {"image_id": ["f", "g"], "member": ["f.png", "g.png"]},
+            {"item_id": "g", "member": "g.png", "x_level0": None, "y_level0": None},
         ),
-        ({"row": [0, 1]}, {"item_id": "key", "uri": "", "x_level0": None}),
+        ({"row": [0, 1]}, {"item_id": "key", "uri": "a.svs", "x_level0": None}),
     ],
 )
 def test_embedding_block_names_the_row(
     columns: dict[str, list[Any]], problem: dict[str, Any]
 ) -> None:
-    block = ImageBlock(BlockKey("key", 0), blank(2), pa.record_batch(columns), planned=2)
+    block = ImageBlock(BlockKey("key", 0), blank(2), pa.record_batch(columns), 2, uri="a.svs")
     embedded = embedding_block(block, np.array([[1, 2], [np.inf, 3]], np.float32))
     assert embedded.embeddings.tolist() == [[1, 2]]
     assert embedded.rows.to_pydict() == {name: values[:1] for name, values in columns.items()}

@@ -106,7 +106,10 @@ def item_on_disk(layout: Layout, item_id: str, *sizes: int, failed: int = 0) -> 
         blocks,
         ItemOutcome(
             item_id,
-            {"slide_id": item_id, "status": status if sizes else "empty"},
+            pa.RecordBatch.from_pylist(
+                [{"slide_id": item_id, "status": status if sizes else "empty"}],
+                TABLE.remove(TABLE.get_field_index("shard")),
+            ),
             tuple(problem for block in blocks for problem in block.problems),
             tuple(ref.path for ref in refs if ref.embedded),
             embedded,

@@ -41,7 +41,7 @@ def test_every_block_is_read_once_ahead_or_not(blocks):
         assert_that(found, equal_to(expected))
 
     counts = read(blocks, check)
-    assert counts["patches_read"] == sum(len(block) for block in blocks)
+    assert counts["rows_read"] == sum(len(block) for block in blocks)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -38,6 +38,6 @@ def test_slides_meet_their_parts(tmp_path):
     slides = job | "Slides" >> beam.Create(["c", "a", "b"])
     parts = job | "Parts" >> beam.Create(refs[::-1])
     outcomes = {"slides": slides, "parts": parts} | SumUpSlides(layout)
-    found = outcomes | beam.Map(lambda o: (o.item_id, o.row["status"], o.rows, len(o.parts)))
+    found = outcomes | beam.Map(lambda o: (o.item_id, o.table["status"][0].as_py(), o.rows, len(o.parts)))
     assert_that(found, equal_to([("a", "done", 5, 3), ("b", "empty", 0, 0), ("c", "done", 3, 2)]))
     job.run().wait_until_finish()

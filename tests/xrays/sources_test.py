@@ -45,6 +45,16 @@ def test_an_archive_named_twice_is_one_source(tree):
     assert [s.kind for s in sources] == ["directory", "zip"]
 
 
+def test_a_film_named_by_itself_and_by_its_directories_is_taken_once(tree):
+    names = ["a", "a/b", "a/1.jpg", "a/b/2.png", "a/films.zip", "d/3.dcm"]
+    sources = find_sources([str(tree / name) for name in names])
+    assert [(s.kind, s.uri, s.names) for s in sources] == [
+        ("directory", str(tree / "a"), ()),
+        ("zip", str(tree / "a/films.zip"), ()),
+        ("files", str(tree / "d"), ("3.dcm",)),
+    ]
+
+
 def test_ids_take_as_many_parts_as_tell_the_sources_apart(tree):
     sources = find_sources([str(tree / "a/films.zip"), str(tree / "c/films.zip")])
     assert [s.id for s in sources] == ["a/films.zip", "c/films.zip"]

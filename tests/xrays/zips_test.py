@@ -4,7 +4,7 @@ import zipfile
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.xrays.archive_makers import (
@@ -20,8 +20,10 @@ from transforms.xrays.archives import SourceReader, list_members
 from transforms.xrays.members import Limits, Member
 from transforms.xrays.zips import list_zip, read_zip_member
 
+DEFAULTS = Limits()
 
-def read_all(source, limits=Limits()):
+
+def read_all(source, limits=DEFAULTS):
     listing = list_members(source, limits)
     films, problems = {}, list(listing.problems)
     with SourceReader(source, limits) as reader:
@@ -177,6 +179,7 @@ def test_a_name_that_is_no_text_does_not_lose_the_archive(tmp_path):
     assert len(listing.archive_problems) == 1
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_anywhere_is_an_input_error_or_harmless(data):
     target = io.BytesIO()

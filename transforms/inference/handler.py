@@ -79,7 +79,9 @@ def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> Embe
     """
     finite = np.isfinite(embeddings).all(axis=1)
     if finite.all():
-        return EmbeddingBlock(block.key, embeddings, block.rows, block.planned, block.problems)
+        return EmbeddingBlock(
+            block.key, embeddings, block.rows, block.planned, block.problems, block.left_out
+        )
     problems = tuple(_non_finite(block, int(row)) for row in np.flatnonzero(~finite))
     return EmbeddingBlock(
         key=block.key,
@@ -87,6 +89,7 @@ def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> Embe
         rows=block.rows.filter(pa.array(finite)),
         planned=block.planned,
         problems=block.problems + problems,
+        left_out=block.left_out,
     )
 
 
@@ -104,4 +107,5 @@ def _non_finite(block: ImageBlock, row: int) -> Problem:
         message="the model answers these pixels with NaN or infinity",
         x_level0=value("x_level0", None),
         y_level0=value("y_level0", None),
+        member=value("member", None),
     )

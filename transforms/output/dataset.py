@@ -30,9 +30,10 @@ class DatasetSpec:
       rows: the job's own columns of the embeddings.
       features: length of an embedding.
       table_name: ``slides`` or ``images``.
-      table: schema of that table.
+      table: schema of that table; its last column is ``shard``.
       metadata: written into each shard: model digest, fingerprint, version.
       description: the job's own part of ``dataset.json``: options, model, versions.
+      problems: schema of the table of problems.
     """
 
     layout: Layout
@@ -43,6 +44,7 @@ class DatasetSpec:
     table: pa.Schema
     metadata: Mapping[str, str]
     description: Mapping[str, Any]
+    problems: pa.Schema = PROBLEMS_SCHEMA
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -76,9 +78,9 @@ def finish_dataset(
     ordered = sorted(outcomes, key=lambda outcome: outcome.item_id)
     _check_rows(ordered, shard_of, shards)
     problems = [problem for outcome in ordered for problem in outcome.problems]
-    table = [{**outcome.row, "shard": shard_of.get(outcome.item_id)} for outcome in ordered]
-    write_table(spec.layout.table(spec.table_name), pa.Table.from_pylist(table, spec.table))
-    write_table(spec.layout.problems, problems_table(problems))
+    table = _item_table(spec, ordered, shard_of)
+    write_table(spec.layout.table(spec.table_name), table)
+    write_table(spec.layout.problems, problems_table(problems, spec.problems))
 
     names = _shard_names(spec, shards)
     _delete_stale_shards(spec.layout, {name for shard in names for name in shard["files"]})
@@ -93,7 +95,8 @@ def finish_dataset(
         "fingerprint": spec.layout.fingerprint,
         "counts": {
             "rows": sum(shard.rows for shard in shards),
-            spec.table_name: dict(collections.Counter(row["status"] for row in table)),
+            spec.table_name: dict(collections.Counter(table["status"].to_pylist())),
+            **_added_up(outcome.counts for outcome in ordered),
             "problems": dict(collections.Counter(problem.kind for problem in problems)),
         },
         "shards": names,
@@ -103,11 +106,9 @@ def finish_dataset(
     return description
 
 
-def problems_table(problems: Sequence[Problem]) -> pa.Table:
+def problems_table(problems: Sequence[Problem], schema: pa.Schema = PROBLEMS_SCHEMA) -> pa.Table:
     """The table of problems; a row each."""
-    return pa.Table.from_pylist(
-        [dataclasses.asdict(problem) for problem in problems], PROBLEMS_SCHEMA
-    )
+    return pa.Table.from_pylist([dataclasses.asdict(problem) for problem in problems], schema)
 
 
 def read_description(root: str) -> dict[str, Any] | None:
@@ -117,6 +118,24 @@ def read_description(root: str) -> dict[str, Any] | None:
         return None
     description: dict[str, Any] = json.loads(files.read_bytes(path))
     return description
+
+
+def _item_table(
+    spec: DatasetSpec, outcomes: Sequence[ItemOutcome], shard_of: Mapping[str, int]
+) -> pa.Table:
+    schema = spec.table.remove(spec.table.get_field_index("shard"))
+    rows = pa.Table.from_batches([outcome.table for outcome in outcomes], schema)
+    shards = [
+        shard_of.get(outcome.item_id) for outcome in outcomes for _ in range(outcome.table.num_rows)
+    ]
+    return rows.append_column(spec.table.field("shard"), pa.array(shards, pa.int32()))
+
+
+def _added_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: collections.Counter[str] = collections.Counter()
+    for some in counts:
+        total.update(some)
+    return dict(sorted(total.items()))
 
 
 def _check_rows(

@@ -29,6 +29,7 @@ def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
         "index": block.key.index,
         "planned": block.planned,
         "embedded": block.rows.num_rows,
+        "left_out": block.left_out,
         "problems": [dataclasses.asdict(problem) for problem in block.problems],
     }
     features = block.embeddings.shape[1]
@@ -38,14 +39,14 @@ def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
     path = layout.part(block.key, block.planned)
     with files.atomic_path(path) as temporary, pa.ipc.new_stream(temporary, schema) as stream:
         stream.write_batch(to_record_batch(block.rows, block.embeddings, schema))
-    return PartRef(block.key, path, block.planned, block.rows.num_rows)
+    return PartRef(block.key, path, block.planned, block.rows.num_rows, block.left_out)
 
 
 def read_part_ref(path: str) -> PartRef:
     """The reference to a part that lies there, from its header alone."""
     header = _read_header(path)
     key = BlockKey(header["item_id"], header["index"])
-    return PartRef(key, path, header["planned"], header["embedded"])
+    return PartRef(key, path, header["planned"], header["embedded"], header["left_out"])
 
 
 def read_part_problems(path: str) -> list[Problem]:

@@ -48,13 +48,25 @@ class TFRecordShardWriter:
 def as_feature_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with each column as lists of int64, float32 or bytes, as the encoder wants them.
 
-    A null becomes a null list, which leaves the feature out of the tf.Example.
+    A null becomes a null list, which leaves the feature out of the tf.Example. A map becomes two
+    features, ``NAME/key`` and ``NAME/value``.
     """
-    columns = [
-        _vectors(embedding_matrix(batch)) if name == EMBEDDING else _single_values(column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    features: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name == EMBEDDING:
+            features[name] = _vectors(embedding_matrix(batch))
+        elif pa.types.is_map(column.type):
+            features[f"{name}/key"] = _lists(column.offsets, column.keys)
+            features[f"{name}/value"] = _lists(column.offsets, column.items)
+        else:
+            features[name] = _single_values(column)
+    return pa.RecordBatch.from_arrays(list(features.values()), names=list(features))
+
+
+def _lists(offsets: pa.Array, values: pa.Array) -> pa.Array:
+    return pa.LargeListArray.from_arrays(
+        offsets.cast(pa.int64()), values.cast(_feature_type(values.type))
+    )
 
 
 def _vectors(matrix: np.ndarray) -> pa.Array:
@@ -93,14 +105,20 @@ _SPEC_DEFAULTS: dict[str, Any] = {"int64": -1, "float32": float("nan"), "string"
 
 
 def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """The arguments of ``tf.io.FixedLenFeature`` for each column, in plain JSON types.
+    """How each feature is parsed, in plain JSON types.
 
-    A column that may be null has a default: -1, NaN (written as null) or the empty string.
+    An entry has the arguments of ``tf.io.FixedLenFeature``; for a column that may be null a default
+    among them: -1, NaN (written as null) or the empty string. An entry without a shape, of a key
+    or value of a map, is that of a ``tf.io.RaggedFeature``.
     """
     spec: dict[str, dict[str, Any]] = {}
     for field in schema:
         if field.name == EMBEDDING:
             spec[field.name] = {"shape": [field.type.list_size], "dtype": "float32"}
+            continue
+        if pa.types.is_map(field.type):
+            for part, kind in (("key", field.type.key_type), ("value", field.type.item_type)):
+                spec[f"{field.name}/{part}"] = {"dtype": _SPEC_TYPES[_feature_type(kind)]}
             continue
         dtype = _SPEC_TYPES[_feature_type(field.type)]
         spec[field.name] = {"shape": [], "dtype": dtype}
@@ -114,8 +132,11 @@ def load_parsing_spec(spec: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Turns what `parsing_spec` wrote into the argument of ``tf.io.parse_example``."""
     import tensorflow as tf
 
-    features = {}
+    features: dict[str, Any] = {}
     for name, entry in spec.items():
+        if "shape" not in entry:
+            features[name] = tf.io.RaggedFeature(tf.as_dtype(entry["dtype"]))
+            continue
         arguments = {"shape": entry["shape"], "dtype": tf.as_dtype(entry["dtype"])}
         if "default_value" in entry:
             default = entry["default_value"]

@@ -41,6 +41,7 @@ TABLE_SCHEMA = pa.schema(
         pa.field("shard", pa.int32()),
     ]
 )
+_ROW_SCHEMA = TABLE_SCHEMA.remove(TABLE_SCHEMA.get_field_index("shard"))
 
 
 def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> ItemOutcome:
@@ -62,7 +63,7 @@ def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> It
     embedded = sum(part.embedded for part in ordered)
     return ItemOutcome(
         slide_id,
-        _row(plan, embedded, problems),
+        pa.RecordBatch.from_pylist([_row(plan, embedded, problems)], _ROW_SCHEMA),
         tuple(problems),
         tuple(part.path for part in ordered if part.embedded),
         embedded,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,10 +66,6 @@ class SlideBlock:
         )
 
 
-_no_position = functools.partial(np.empty, 0, np.int32)
-_no_fraction = functools.partial(np.empty, 0, np.float32)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class SlidePlan:
     """What is to be done for one slide; also for one of which nothing can be used.
@@ -101,9 +96,15 @@ class SlidePlan:
     height_level0: int | None = None
     mpp: SlideMpp | None = None
     read: ReadPlan | None = None
-    x_level0: npt.NDArray[np.int32] = dataclasses.field(default_factory=_no_position)
-    y_level0: npt.NDArray[np.int32] = dataclasses.field(default_factory=_no_position)
-    tissue: npt.NDArray[np.float32] = dataclasses.field(default_factory=_no_fraction)
+    x_level0: npt.NDArray[np.int32] = dataclasses.field(
+        default_factory=lambda: np.empty(0, np.int32)
+    )
+    y_level0: npt.NDArray[np.int32] = dataclasses.field(
+        default_factory=lambda: np.empty(0, np.int32)
+    )
+    tissue: npt.NDArray[np.float32] = dataclasses.field(
+        default_factory=lambda: np.empty(0, np.float32)
+    )
     block_size: int = 1
     picture: Picture | None = None
 

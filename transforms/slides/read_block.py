@@ -76,5 +76,5 @@ def _assemble(
         block.rows().filter(pa.array(readable)),
         len(block),
         tuple(problem for problem in problems if problem is not None),
-        block.uri,
+        uri=block.uri,
     )

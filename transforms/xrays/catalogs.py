@@ -128,6 +128,7 @@ class Catalog:
             patient, study, view = _chexpert_identity(key, cells)
         elif self._kind == "nih":
             labels = dict.fromkeys(cells.pop("Finding Labels", "").split("|"), 1.0)
+            # A patient's visits are numbered, and have no identifiers.
             study = f"{patient}_{cells.pop('Follow-up #', '')}"
         return CatalogRow(str(key), patient, study, view.upper() if view else None, labels, cells)
 
@@ -162,7 +163,9 @@ def load_catalog(kind: CatalogKind, uri: str, key_column: str = "") -> Catalog:
         column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
     )
     try:
-        table = arrow_csv.read_csv(pa.BufferReader(data), convert_options=options)
+        # Only a single thread knows the number of a row that it cannot read.
+        one_by_one = arrow_csv.ReadOptions(use_threads=False)
+        table = arrow_csv.read_csv(pa.BufferReader(data), one_by_one, convert_options=options)
         catalog = Catalog(kind, table, columns)
         _check_labels(table)
     except pa.ArrowInvalid as error:
@@ -193,12 +196,13 @@ def wants_view(view: str | None, views: frozenset[str]) -> bool:
     return not views or (view or _UNKNOWN_VIEW) in views
 
 
-def _chexpert_identity(key: str, cells: dict[str, str]) -> tuple[str | None, str | None, str]:
-    """Patient and study from the path; the projection, of a frontal film AP or PA."""
+def _chexpert_identity(
+    key: str, cells: dict[str, str]
+) -> tuple[str | None, str | None, str | None]:
+    """Patient and study from the path; the view is the projection (AP, PA) or else the plane."""
+    view = cells.pop("AP/PA", None) or cells.get("Frontal/Lateral")
+    cells.pop("Frontal/Lateral", None)
     parts = key.split("/")
-    plane = cells.pop("Frontal/Lateral", _UNKNOWN_VIEW)
-    projection = cells.pop("AP/PA", "")
-    view = projection if plane == "Frontal" and projection else plane
     if len(parts) != _CHEXPERT_KEY_PARTS:
         return None, None, view
     return parts[0], "/".join(parts[:2]), view

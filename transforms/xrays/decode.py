@@ -1,20 +1,22 @@
 """From the bytes of a film to its pixels: JPEG and PNG here, DICOM next door.
 
-A PNG is Pillow's, with its checksums verified first: Pillow skips those of the image data when it
-decodes. Nothing here sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+Pillow reads headers, and no pixels: of a PNG it skips checksums and fills missing rows with black
+without a word. libpng (through imagecodecs) refuses both, as simplejpeg does for a JPEG.
 """
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from transforms.problems import InputError, one_line
 from transforms.xrays.dicom import decode_dicom, is_dicom
-from transforms.xrays.film import DecodeSettings, Film, to_uint8
+from transforms.xrays.film import DecodeSettings, Film, luminance, to_uint8
 from transforms.xrays.jpeg import decode_jpeg
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -52,31 +54,29 @@ def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
 
 
 def _decode_png(data: bytes, settings: DecodeSettings) -> Grey:
-    image = _open(data, "PNG")
-    settings.limits.check_pixels(*image.size)
-    if getattr(image, "is_animated", False):
-        raise InputError("multi_frame", f"PNG: {getattr(image, 'n_frames', 2)} frames")
+    header = _open(data, "PNG")
+    settings.limits.check_pixels(*header.size)
+    if frames := getattr(header, "n_frames", 1) - 1:
+        raise InputError("multi_frame", f"PNG: {frames + 1} frames, a film has one")
     try:
-        image.verify()
-        image = _open(data, "PNG")
-        image.load()
-    except Image.DecompressionBombError:
-        raise InputError("too_many_pixels", f"{image.width}x{image.height} is too many") from None
-    except _PILLOW_ERRORS as error:
+        values = imagecodecs.png_decode(data)
+    except imagecodecs.PngError as error:
         raise InputError("corrupt_image", f"PNG: {one_line(error)}") from None
-    return _upright(_to_grey(image, settings), _orientation(image, "PNG"))
+    # Without EXIF ahead of its pixels Pillow would decode them in search of it.
+    orientation = _orientation(header, "PNG") if "exif" in header.info else 1
+    return _upright(_to_grey(values, settings), orientation)
 
 
-def _to_grey(image: Image.Image, settings: DecodeSettings) -> Grey:
-    """Luminance by ITU-R 601, over black where it is transparent, like the margins of a film."""
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.float64)
-        stretch = settings.window == "minmax"
-        return to_uint8(deep, deep.min() if stretch else 0, deep.max() if stretch else 65535)
-    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return np.asarray(image.convert("L"))
+def _to_grey(values: npt.NDArray[Any], settings: DecodeSettings) -> Grey:
+    """Luminance in 8 bits, over black where it is transparent, like the margins of a film."""
+    white = int(np.iinfo(values.dtype).max)
+    if values.ndim == 3:
+        if values.shape[2] in (2, 4):
+            values = values[:, :, :-1] * (values[:, :, -1:] / white)
+        values = values[:, :, 0] if values.shape[2] == 1 else luminance(values)
+    if settings.window == "minmax" and white > 255:
+        return to_uint8(values, float(values.min()), float(values.max()))
+    return to_uint8(values, 0, white)
 
 
 def _open(data: bytes, kind: str) -> Image.Image:

@@ -15,7 +15,6 @@ import warnings
 import zlib
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -25,7 +24,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from transforms.problems import InputError
 from transforms.xrays.dicom_pixels import read_pixels
-from transforms.xrays.film import DecodeSettings, Film, to_uint8
+from transforms.xrays.film import DecodeSettings, Film, luminance, to_uint8
 from transforms.xrays.members import Limits
 
 # The only attributes whose values leave a file unasked.
@@ -43,6 +42,8 @@ _PIXEL_ATTRIBUTES = (
 )  # fmt: skip
 # A code string (VR CS), which is all that the allowed attributes may hold.
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
+_PYDICOM = re.compile(r"pydicom(\.|$)")
+_QUIET = ("ignore", None, Warning, _PYDICOM, 0)
 # Of a film that a window shows, the middle nine tenths of the pixels span at least this much of
 # the grey scale; a window that leaves less is taken for a wrong one.
 _LEAST_SPAN = 0.1
@@ -63,7 +64,7 @@ def check_keep_tags(keywords: tuple[str, ...]) -> None:
     """
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
-        if tag is None or keyword_for_tag(tag) != keyword:
+        if not keyword or tag is None or keyword_for_tag(tag) != keyword:
             raise InputError("unknown_tag", f"{keyword!r} is not the keyword of a DICOM attribute")
 
 
@@ -104,23 +105,20 @@ def _to_grey(
     stored: npt.NDArray[Any], dataset: pydicom.Dataset, photometric: str, settings: DecodeSettings
 ) -> npt.NDArray[np.uint8]:
     if stored.ndim == 3 or photometric == "PALETTE COLOR":
-        return _luminance(stored, dataset, photometric)
+        return _colour_to_grey(stored, dataset, photometric)
     padding = _padding(stored, dataset)
     values = np.asarray(apply_modality_lut(stored, dataset))
-    seen = values[~padding] if padding.any() else values
-    pixels = None
-    if settings.window != "minmax":
-        pixels = _windowed(values, dataset)
+    pixels = None if settings.window == "minmax" else _windowed(values, dataset)
     if pixels is not None and settings.window == "auto":
-        low, high = np.percentile(pixels[~padding] if padding.any() else pixels, (5, 95))
+        low, high = np.percentile(pixels if padding is None else pixels[~padding], (5, 95))
         pixels = None if high - low < _LEAST_SPAN * 255 else pixels
     if pixels is None:
-        pixels = to_uint8(values, seen.min(initial=values.max()), seen.max(initial=values.min()))
+        film = values if padding is None else values[~padding]
+        pixels = to_uint8(values, float(film.min()), float(film.max()))
     # Inverting whole grey levels keeps a film and its negative exact opposites.
     if photometric == "MONOCHROME1" or _code(dataset, "PresentationLUTShape") == "INVERSE":
         pixels = 255 - pixels
-    pixels[padding] = 0
-    return pixels
+    return pixels if padding is None else np.where(padding, np.uint8(0), pixels)
 
 
 def _windowed(values: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArray[np.uint8] | None:
@@ -137,24 +135,27 @@ def _windowed(values: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArray
     return to_uint8(shown, float(ends[0]), float(ends[1]))
 
 
-def _padding(stored: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArray[np.bool_]:
-    """Where the pixels are padding, by the stored value: no part of the film."""
+def _padding(stored: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArray[np.bool_] | None:
+    """Where the pixels are padding, by the stored value; None where there is film everywhere.
+
+    A film that is padding from edge to edge has its padding value wrong, and is all film.
+    """
     first = dataset.get("PixelPaddingValue")
     if first is None:
-        return np.zeros(stored.shape, np.bool_)
+        return None
     last = dataset.get("PixelPaddingRangeLimit", first)
-    return np.asarray((stored >= min(first, last)) & (stored <= max(first, last)))
+    padding = np.asarray((stored >= min(first, last)) & (stored <= max(first, last)))
+    return padding if padding.any() and not padding.all() else None
 
 
-def _luminance(
+def _colour_to_grey(
     stored: npt.NDArray[Any], dataset: pydicom.Dataset, photometric: str
 ) -> npt.NDArray[np.uint8]:
     white = 2 ** int(dataset.BitsStored) - 1
     if photometric == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
         white = np.iinfo(stored.dtype).max
-    grey = cv2.cvtColor(stored.astype(np.float32), cv2.COLOR_RGB2GRAY)
-    return to_uint8(np.asarray(grey, np.float64), 0, white)
+    return to_uint8(luminance(stored), 0, white)
 
 
 def _check_deflated(data: bytes, limits: Limits) -> None:
@@ -192,7 +193,13 @@ def _corrupt(what: str, error: Exception) -> InputError:
 
 
 def _mute_pydicom() -> None:
-    """Keep pydicom, whose warnings quote values, out of logs; done anew as others may undo it."""
+    """Keep pydicom, whose warnings quote values, out of logs; again each time, as others undo it.
+
+    The exception is a run in RLE data that is too long: pydicom cuts it and warns, and a film that
+    was mended is an error. Filters that are there are left alone, for other threads rely on them.
+    """
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PYDICOM.pattern)
+        warnings.filterwarnings("error", message="The decoded RLE segment")

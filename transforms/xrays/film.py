@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -52,9 +53,16 @@ class Film:
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def to_uint8(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.uint8]:
+def luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Luma of RGB ``[height, width, 3]`` by ITU-R BT.601, in the range of its input."""
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def to_uint8(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
     """Scale `low` to 0 and `high` to 255, clipped, halves to even; all 0 where they are equal."""
     if high <= low:
         return np.zeros(values.shape, np.uint8)
-    scaled = (values - low) * (255.0 / (high - low))
+    if values.dtype == np.uint8 and (low, high) == (0, 255):
+        return values
+    scaled = (values.astype(np.float64) - low) * (255.0 / (high - low))
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)

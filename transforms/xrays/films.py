@@ -33,13 +33,13 @@ def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> L
         if row and row.view_position and not wants_view(row.view_position, views):
             skipped["other_view"] += 1
             continue
-        first = holders.setdefault(row.image_id, member.name) if row else member.name
-        if first != member.name and row:
-            error = InputError(
-                "duplicate_image", f"{member.name!r} is the film {row.image_id!r}, as {first!r} is"
-            )
+        if row and row.image_id in holders:
+            message = f"{row.image_id!r} in the catalogue is {holders[row.image_id]!r} already"
+            error = InputError("duplicate_image", message)
             problems.append(film_problem(source, member.name, "plan", error))
             continue
+        if row:
+            holders[row.image_id] = member.name
         members.append(member)
     return dataclasses.replace(
         listing, members=tuple(members), problems=tuple(problems), skipped=dict(skipped)
@@ -73,6 +73,7 @@ class FilmStream:
 
     Attributes:
       archive_problems: what is wrong with the archive itself; complete once it has been read.
+      count: how many films it has, finished ones included; likewise.
     """
 
     def __init__(
@@ -93,12 +94,13 @@ class FilmStream:
           done: indices of the blocks that need not be decoded again; they are not yielded.
         """
         self.archive_problems: tuple[Problem, ...] = ()
+        self.count = 0
         self._source = source
         self._block_size = block_size
         self._settings = settings
         self._catalog = catalog
         self._done = done
-        self._sieve = Sieve(source, settings.decode.limits)
+        self._sieve = self._new_sieve()
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -107,22 +109,27 @@ class FilmStream:
 
     def __iter__(self) -> Iterator[tuple[int, FilmBlock]]:
         """Yield each block with its index, as soon as its last film is read."""
-        builder, count = self._builder(), 0
+        self._sieve, self.archive_problems = self._new_sieve(), ()
+        builder = self._builder()
+        self.count = 0
         with ThreadPoolExecutor(self._settings.threads) as pool:
             try:
                 for name, read in self._films():
-                    index = count // self._block_size
+                    index = self.count // self._block_size
                     if index not in self._done:
                         builder.add(pool, name, _outcome(read), self._catalog)
-                    count += 1
-                    if count % self._block_size == 0 and index not in self._done:
+                    self.count += 1
+                    if self.count % self._block_size == 0 and index not in self._done:
                         yield index, builder.finish()
                         builder = self._builder()
             except InputError as error:
                 self.archive_problems = (archive_problem(self._source, error, "read"),)
-            index, rest = divmod(count, self._block_size)
+            index, rest = divmod(self.count, self._block_size)
             if rest and index not in self._done:
                 yield index, builder.finish()
+
+    def _new_sieve(self) -> Sieve:
+        return Sieve(self._source, self._settings.decode.limits)
 
     def _builder(self) -> BlockBuilder:
         return BlockBuilder(self._source, self._settings, self._block_size)

@@ -18,6 +18,7 @@ from transforms.problems import InputError, one_line
 # Start-of-frame markers (ITU-T T.81, table B.1), and JPEG-LS's (T.87): all but DHT, JPG and DAC.
 _FRAME_MARKERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7})
 _START_OF_SCAN = 0xDA
+_MOST_COMPONENTS = 4
 
 
 def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
@@ -54,12 +55,16 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 def jpeg2000_size(data: bytes) -> tuple[int, int]:
     """Width and height that a JPEG 2000 codestream declares.
 
-    SIZ follows at once on SOC (ITU-T T.800, A.5.1): extent of the grid, then offset of the image.
+    SIZ follows at once on SOC (ITU-T T.800, A.5.1): extent of the grid, offset of the image, tiles
+    and their offset, number of components.
 
     Raises:
-      InputError: ``corrupt_image`` where it does not.
+      InputError: ``corrupt_image`` where it does not, or more than four components are declared,
+        each of which would be given room.
     """
-    if len(data) < 24 or not data.startswith(b"\xff\x4f\xff\x51"):
+    if len(data) < 42 or not data.startswith(b"\xff\x4f\xff\x51"):
         raise InputError("corrupt_image", "JPEG 2000: it does not begin with its size")
-    right, bottom, left, top = struct.unpack_from(">4L", data, 8)
+    right, bottom, left, top, *_, components = struct.unpack_from(">8LH", data, 8)
+    if components > _MOST_COMPONENTS:
+        raise InputError("corrupt_image", f"JPEG 2000: {components} components are no film")
     return right - left, bottom - top

@@ -197,7 +197,9 @@ def _place(entry: Entry) -> tuple[int, str]:
 
 def film_problem(source: Source, member: str, stage: str, error: InputError) -> Problem:
     """What went wrong with one film, named by its source and member."""
-    return Problem(source.image_id(member), source.uri, stage, error.kind, error.message)
+    return Problem(
+        source.image_id(member), source.uri, stage, error.kind, error.message, member=member
+    )
 
 
 def archive_problem(source: Source, error: InputError, stage: str = "plan") -> Problem:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 Grey = npt.NDArray[np.uint8]
+PreprocessKind = Literal["remedis", "resize", "pad"]
 
 # SimCLR's CROP_PROPORTION: 224 of 256 pixels.
 CROP_PROPORTION = 0.875
@@ -41,7 +42,7 @@ class Preprocess:
     """
 
     size: int
-    kind: Literal["remedis", "resize", "pad"] = "remedis"
+    kind: PreprocessKind = "remedis"
     equalize: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:

@@ -61,25 +61,29 @@ def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     Raises:
       InputError: ``missing_input`` for a local path that is not there.
     """
-    found: set[tuple[str, Kind]] = set()
+    kinds: dict[str, Kind] = {}
+    folders: set[str] = set()
     loose: set[str] = set()
     for uri in uris:
-        if kind := archive_kind(uri):
-            found.add((uri, kind))
-        elif is_directory(uri):
-            root = uri.rstrip("/") or "/"
-            found.add((root, "directory"))
-            for name, _ in list_directory(root):
-                if kind := archive_kind(name):
-                    found.add((join(root, name), kind))
+        if not is_remote(uri) and not Path(uri).exists():
+            raise InputError("missing_input", f"{uri} does not exist")
+        if is_directory(uri):
+            folders.add(uri.rstrip("/") or "/")
+        elif kind := archive_kind(uri):
+            kinds[uri] = kind
         else:
-            if not is_remote(uri) and not Path(uri).exists():
-                raise InputError("missing_input", f"{uri} does not exist")
             loose.add(uri)
-    groups = _gather(loose)
-    places = sorted([*(uri for uri, _ in found), *groups])
+    # A glob may name a directory and what is in it: no film is to be taken twice.
+    for folder in folders:
+        if not _is_below(folder, folders):
+            kinds[folder] = "directory"
+            inside = (
+                (join(folder, name), archive_kind(name)) for name, _ in list_directory(folder)
+            )
+            kinds.update({uri: kind for uri, kind in inside if kind})
+    groups = _gather(uri for uri in loose if not _is_below(uri, folders))
+    places = sorted([*kinds, *groups])
     ids = _short_names(places)
-    kinds = dict(found)
     return tuple(
         Source(ids[place], place, kinds[place])
         if place in kinds
@@ -149,6 +153,13 @@ def join(directory: str, name: str) -> str:
 
 def _refuse_folder(error: OSError) -> None:
     raise InputError("unreadable_file", one_line(error))
+
+
+def _is_below(uri: str, folders: set[str]) -> bool:
+    parent = posixpath.dirname(uri)
+    while parent not in folders and posixpath.dirname(parent) != parent:
+        parent = posixpath.dirname(parent)
+    return parent in folders and parent != uri
 
 
 def _gather(uris: Iterable[str]) -> dict[str, tuple[str, ...]]:

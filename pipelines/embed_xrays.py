@@ -1,0 +1,139 @@
+"""`beamscope xrays`: chest X-ray archives to a dataset of embeddings.
+
+match ─ list ─ drop what is done ─ Reshuffle ─ read ─ RunInference ─ write part ─ assemble
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.beam_options import add_runner_arguments, parse_job
+from pipelines.command_line import Parser
+from pipelines.job import Job, resolve_model, run_job
+from pipelines.main import main
+from pipelines.model_options import add_model_arguments, model_settings_from
+from pipelines.output_options import add_output_arguments
+from pipelines.quiet import quiet
+from pipelines.xray_options import add_xray_arguments, xray_settings_from, xray_sources_from
+from transforms import files
+from transforms.inference.embed_blocks import EmbedBlocks
+from transforms.inference.handler import SavedModelHandler
+from transforms.inference.model_settings import ModelSettings
+from transforms.output.assemble import AssembleDataset
+from transforms.output.dataset import DatasetSpec
+from transforms.output.write_parts import WriteParts
+from transforms.xrays.film_block import FILM_SCHEMA
+from transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA
+from transforms.xrays.plan_file import planned_films
+from transforms.xrays.plan_films import PlanFilms
+from transforms.xrays.read_xrays import ReadFilmBlocks
+from transforms.xrays.settings import XraySettings
+from transforms.xrays.sources import Source
+from transforms.xrays.sum_up_films import SumUpFilms
+
+JOB = Job(
+    name="xrays",
+    sources="sources",
+    unit="films",
+    count_rows=planned_films,
+    rows=FILM_SCHEMA,
+    table_name="images",
+    table=TABLE_SCHEMA,
+    problems=PROBLEMS_SCHEMA,
+)
+
+
+def build_pipeline(
+    pipeline: beam.Pipeline,
+    dataset: DatasetSpec,
+    sources: Sequence[Source],
+    settings: XraySettings,
+    model: ModelSettings,
+) -> None:
+    """Wires the job; every step but the wiring is a transform that can be used without it."""
+    planned = (
+        pipeline
+        | "Sources" >> beam.Create(list(sources))
+        | "Plan" >> PlanFilms(settings, dataset.layout)
+    )
+    new_parts = (
+        planned.blocks
+        | "SpreadBlocks" >> beam.Reshuffle()
+        | "Read" >> ReadFilmBlocks(settings, dataset.layout)
+        | "Embed" >> EmbedBlocks(SavedModelHandler(model))
+        | "Write" >> WriteParts(dataset.layout)
+    )
+    parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
+    outcomes = {"sources": planned.sources, "parts": parts} | "SumUp" >> SumUpFilms(
+        settings, dataset.layout
+    )
+    outcomes | "Assemble" >> AssembleDataset(dataset)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the job that a command line asks for, and returns the exit status.
+
+    Raises:
+      InputError: what the user got wrong; nothing has run then, and nothing is written.
+    """
+    quiet()
+    args, beam_options = parse_job(_parser(), argv)
+    sources = xray_sources_from(args)
+    model = model_settings_from(args)
+    spec = resolve_model(model)
+    settings = xray_settings_from(args, model, spec.input_size)
+    return run_job(
+        JOB,
+        args,
+        beam_options,
+        requests=sources,
+        settings=_fingerprint(settings),
+        model=model,
+        spec=spec,
+        build=functools.partial(build_pipeline, sources=sources, settings=settings, model=model),
+    )
+
+
+def _fingerprint(settings: XraySettings) -> dict[str, Any]:
+    """What of the settings changes a number or a row; a catalogue counts by its content."""
+    films = settings.films
+    found = {
+        **dataclasses.asdict(films.preprocess),
+        "window": films.decode.window,
+        "keep_tags": sorted(films.decode.keep_tags),
+        **dataclasses.asdict(films.decode.limits),
+        "views": sorted(films.views),
+        "block_size": settings.block_size,
+        "catalog": None,
+    }
+    found["preprocess"] = found.pop("kind")
+    if settings.catalog is not None:
+        content = files.read_bytes(settings.catalog.uri)
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        found["catalog"] = [settings.catalog.kind, settings.catalog.key_column, digest]
+    return found
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="beamscope xrays",
+        description="Embed chest radiographs straight out of the archives in which collections "
+        "come. Stopped at any moment, the same command goes on where it was.",
+        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location.",
+    )
+    add_xray_arguments(parser)
+    add_model_arguments(parser.add_argument_group("model"))
+    add_output_arguments(parser)
+    add_runner_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(["xrays", *sys.argv[1:]]))

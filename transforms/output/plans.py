@@ -1,0 +1,56 @@
+"""Plans as files: what is to be done for one item, so that no item is planned, or fetched, twice.
+
+A plan is an Arrow IPC stream: a header of plain values in the schema's metadata, and a table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from transforms import files
+
+_HEADER = b"beamscope.plan"
+
+
+def write_plan_file(path: str, header: Mapping[str, Any], table: pa.Table) -> None:
+    """Writes a plan; dataclasses in the header become objects of their fields."""
+    encoded = json.dumps(header, default=dataclasses.asdict).encode()
+    schema = table.schema.with_metadata({_HEADER: encoded})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        files.atomic_path(path) as temporary,
+        pa.ipc.new_stream(temporary, schema, options=options) as stream,
+    ):
+        stream.write_table(table.replace_schema_metadata(schema.metadata))
+
+
+def read_plan_file(path: str) -> tuple[dict[str, Any], pa.Table]:
+    """The header of a plan, and its table."""
+    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
+        return json.loads(stream.schema.metadata[_HEADER]), stream.read_all()
+
+
+def read_plan_header(path: str) -> dict[str, Any]:
+    """The header of a plan; its table is not read."""
+    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
+        header: dict[str, Any] = json.loads(stream.schema.metadata[_HEADER])
+    return header
+
+
+def file_identity(uri: str) -> list[Any]:
+    """What tells that a file is still the one that a plan was made from: its place and its size.
+
+    The size is None where the file is not there.
+    """
+    try:
+        size = files.size(uri)
+    except OSError:
+        size = None
+    # Links are kept: what a link names may change while the link does not.
+    return [os.path.abspath(uri) if files.is_local(uri) else uri, size]  # noqa: PTH100

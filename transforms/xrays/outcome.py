@@ -1,0 +1,119 @@
+"""What became of a source and of each of its blocks, from its plan and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from transforms.blocks import PartRef
+from transforms.output.layout import Layout
+from transforms.output.outcome import ItemOutcome
+from transforms.output.parts import read_part, read_part_problems
+from transforms.problems import Problem
+from transforms.xrays.catalogs import Catalog
+from transforms.xrays.plan_file import read_plan
+from transforms.xrays.sources import join
+
+TABLE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("member", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("origin", pa.string()),
+        pa.field("photometric", pa.string()),
+        pa.field("modality", pa.string()),
+        pa.field("view_position", pa.string()),
+        pa.field("patient_id", pa.string()),
+        pa.field("study_id", pa.string()),
+        pa.field("in_catalog", pa.bool_(), nullable=False),
+        pa.field("shard", pa.int32()),
+    ]
+)
+PROBLEMS_SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("member", pa.string()),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)
+_ROW_SCHEMA = TABLE_SCHEMA.remove(TABLE_SCHEMA.get_field_index("shard"))
+
+
+def check_parts(layout: Layout, source_id: str, parts: Iterable[PartRef]) -> list[PartRef]:
+    """The parts of a source in their order.
+
+    Raises:
+      ValueError: they are not exactly those of its plan.
+    """
+    ordered = sorted(parts)
+    planned = list(enumerate(read_plan(layout.plan(source_id)).block_sizes))
+    found = [(part.key.index, part.planned) for part in ordered]
+    if found != planned:
+        raise ValueError(f"{source_id}: parts {found} are not the blocks {planned}")
+    return ordered
+
+
+def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> ItemOutcome:
+    """What was wrong with a source before any film of it was read, and what it has besides films.
+
+    An archive that is broken has a row of its own, without a member.
+    """
+    plan = read_plan(layout.plan(source_id))
+    problems = (*plan.archive_problems, *plan.problems)
+    rows = [_failed(problem, catalog) for problem in problems]
+    counts = {f"left_out_{reason}": n for reason, n in plan.skipped.items()}
+    return ItemOutcome(source_id, _table(rows), problems, (), 0, counts | _in_catalog(rows))
+
+
+def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
+    """What became of the films of one block."""
+    names = [name for name in _ROW_SCHEMA.names if name not in ("status", "reason")]
+    rows: list[dict[str, Any]] = [
+        {**row, "status": "done"}
+        for batch in read_part(part.path)
+        for row in batch.select(names).to_pylist()
+    ]
+    problems = tuple(read_part_problems(part.path)) if part.failed else ()
+    rows.extend(_failed(problem, catalog) for problem in problems)
+    return ItemOutcome(
+        f"{part.key.item_id}#{part.key.index:06d}",
+        _table(rows),
+        problems,
+        (part.path,) if part.embedded else (),
+        part.embedded,
+        {"left_out_other_view": part.left_out} | _in_catalog(rows),
+    )
+
+
+def _failed(problem: Problem, catalog: Catalog | None) -> dict[str, Any]:
+    known = None
+    if catalog is not None and problem.member is not None:
+        known = catalog.find(join(problem.uri, problem.member))
+    return {
+        "image_id": problem.item_id,
+        "source": problem.uri,
+        "member": problem.member,
+        "status": "failed",
+        "reason": f"{problem.kind}: {problem.message}",
+        "view_position": known and known.view_position,
+        "patient_id": known and known.patient_id,
+        "study_id": known and known.study_id,
+        "in_catalog": known is not None,
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(rows), _ROW_SCHEMA)
+
+
+def _in_catalog(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    return {"in_catalog": sum(row["in_catalog"] for row in rows)}

@@ -1,0 +1,93 @@
+"""The plan of a source of films as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+
+from transforms import files
+from transforms.output.layout import Layout
+from transforms.output.plans import (
+    file_identity,
+    read_plan_file,
+    read_plan_header,
+    write_plan_file,
+)
+from transforms.problems import Problem
+from transforms.xrays.members import Member
+from transforms.xrays.plan import SourcePlan
+from transforms.xrays.sources import Source, list_directory
+
+_MEMBER_SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64()),
+        pa.field("name", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("stored", pa.int64()),
+        pa.field("deflated", pa.bool_()),
+        pa.field("crc", pa.int64()),
+    ]
+)
+
+
+def write_plan(layout: Layout, plan: SourcePlan) -> None:
+    """Writes the plan of a source."""
+    header = {
+        field.name: getattr(plan, field.name)
+        for field in dataclasses.fields(plan)
+        if field.name != "members"
+    }
+    header |= {"identity": _identity(plan.source), "skipped": dict(plan.skipped)}
+    rows = [dataclasses.asdict(member) for member in plan.members]
+    table = pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
+    write_plan_file(layout.plan(plan.source.id), header, table)
+
+
+def read_plan(path: str) -> SourcePlan:
+    """The plan of a file."""
+    header, table = read_plan_file(path)
+    source = header["source"]
+    return SourcePlan(
+        Source(**{**source, "names": tuple(source["names"])}),
+        tuple(Member(**row) for row in table.to_pylist()),
+        tuple(header["block_sizes"]),
+        tuple(Problem(**problem) for problem in header["problems"]),
+        tuple(Problem(**problem) for problem in header["archive_problems"]),
+        header["skipped"],
+        header["known"],
+    )
+
+
+def planned_films(path: str) -> int:
+    """How many films the plan of a file has, from its header alone."""
+    return sum(read_plan_header(path)["block_sizes"])
+
+
+def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
+    """The plan that an earlier start left for a source, where it still holds.
+
+    It does not when nothing of the source could be used then, for the cause may be gone; nor when
+    the archive's size, or the files of a directory, are others now.
+    """
+    path = layout.plan(source.id)
+    if not files.exists(path):
+        return None
+    header = read_plan_header(path)
+    unusable = header["archive_problems"] and not header["block_sizes"]
+    if unusable or header["identity"] != _identity(source):
+        return None
+    return read_plan(path)
+
+
+def _identity(source: Source) -> list[Any]:
+    if source.kind in ("directory", "files"):
+        found = (
+            list_directory(source.uri)
+            if source.kind == "directory"
+            else [(name, 0) for name in source.names]
+        )
+        return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
+    return file_identity(source.uri)

@@ -1,0 +1,46 @@
+"""The settings of an X-ray job that change a number or a row."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transforms.xrays.catalogs import Catalog, CatalogKind, shared_catalog
+from transforms.xrays.film_block import FilmSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class CatalogFile:
+    """A catalogue, by reference: each process loads it once.
+
+    Attributes:
+      kind: whose layout it has.
+      uri: of the file.
+      key_column: the column that names the film, for ``csv``.
+    """
+
+    kind: CatalogKind
+    uri: str
+    key_column: str = ""
+
+    def load(self) -> Catalog:
+        """The catalogue, shared by the threads of the process."""
+        return shared_catalog(self.kind, self.uri, self.key_column)
+
+
+@dataclasses.dataclass(frozen=True)
+class XraySettings:
+    """How films become images. All of it is part of a run's fingerprint.
+
+    Attributes:
+      films: how each is decoded and preprocessed, and which views are kept.
+      catalog: what is known of them besides; None without one.
+      block_size: films in a block.
+    """
+
+    films: FilmSettings
+    catalog: CatalogFile | None = None
+    block_size: int = 256
+
+    def load_catalog(self) -> Catalog | None:
+        """The catalogue, where there is one."""
+        return self.catalog.load() if self.catalog is not None else None
