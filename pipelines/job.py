@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -10,7 +11,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -197,9 +198,10 @@ def _run(
     return Finished(time.monotonic() - start, _counters(result))
 
 
-def _counters(result: PipelineResult) -> dict[str, int]:
-    return {
-        counter.key.metric.name: counter.result
-        for counter in result.metrics().query()["counters"]
-        if counter.key.metric.namespace == "beamscope"
-    }
+def _counters(result: PipelineResult) -> Mapping[str, int]:
+    # A counter that two steps use comes once from each.
+    total: collections.Counter[str] = collections.Counter()
+    for counter in result.metrics().query()["counters"]:
+        if counter.key.metric.namespace == "beamscope":
+            total[counter.key.metric.name] += counter.result
+    return total

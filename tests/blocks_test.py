@@ -50,7 +50,7 @@ def test_blocks_hold_what_was_planned(
     ],
 )
 def test_blocks_errors(arrays: int, rows: int, planned: int, problems: tuple[Problem, ...]) -> None:
-    message = rf"slide\[3\]: {arrays} arrays, {rows} rows and {len(problems)} problems "
+    message = rf"slide\[3\]: {arrays} arrays, {rows} rows, {len(problems)} problems and 0 left out"
     with pytest.raises(ValueError, match=message):
         ImageBlock(KEY, np.zeros((arrays, 8, 8, 3), np.uint8), _rows(rows), planned, problems)
     with pytest.raises(ValueError, match=message):

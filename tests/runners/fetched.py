@@ -1,0 +1,19 @@
+"""Where the runners are that `make runners` fetches."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.beam_options import cache_directory
+
+
+def fetched(name: str) -> Path:
+    """The path of a fetched runner; the test is skipped where it is missing, and fails in CI."""
+    path = cache_directory() / name
+    if not path.exists():
+        reason = f"{name} is not fetched; run `make runners`"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}: CI needs it")
+        pytest.skip(reason)
+    return path

@@ -1,0 +1,63 @@
+"""A standalone Flink cluster: the helper itself, then the jobs on it."""
+
+import pytest
+
+from tests.runners.fetched import fetched
+from tests.runners.flink_cluster import flink_cluster
+from tests.runners.jobs import assert_same, wait_for_parts
+from tests.runners.worker_pool import worker_pool
+
+
+@pytest.fixture(scope="session")
+def job_server():
+    return fetched("flink-job-server.jar")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    directory = tmp_path / "flink"
+    directory.mkdir()
+    with flink_cluster(fetched("flink"), directory, "one", "two") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def on_cluster(job_server, cluster, tmp_path):
+    """The flags that run a job on the cluster, with workers in a pool."""
+    with worker_pool(tmp_path / "pool.log") as pool:
+        yield (
+            "--runner_config=flink_cluster",
+            f"--flink_master={cluster.master}",
+            f"--environment_config={pool.address}",
+        )
+
+
+@pytest.mark.slow
+def test_cluster_misses_a_killed_task_manager_and_takes_a_new_one(cluster):
+    assert cluster.get("overview")["slots-total"] == 2
+    cluster.kill_task_manager("one")
+    cluster.wait_for_task_managers("two")
+    cluster.start_task_manager("three")
+    cluster.wait_for_task_managers("two", "three")
+    assert cluster.get("overview")["slots-available"] == 2
+    assert cluster.job_ids() == []
+
+
+@pytest.mark.slow
+def test_spreads_over_both_task_managers(prepared, expected, tmp_path, cluster, on_cluster):
+    assert_same(prepared.run(tmp_path / "output", *on_cluster), expected)
+    (job_id,) = cluster.job_ids()
+    reading = {name: where for name, where in cluster.vertices(job_id).items() if "Read" in name}
+    assert {"one", "two"} in reading.values(), reading
+
+
+@pytest.mark.slow
+def test_survives_the_loss_of_a_task_manager(prepared, expected, tmp_path, cluster, on_cluster):
+    output = tmp_path / "output"
+    job = prepared.start(output, *on_cluster, "--block_size=1")
+    wait_for_parts(output, job, 3)
+    cluster.kill_task_manager("one")
+    cluster.start_task_manager("three")
+    assert_same(prepared.finish(job, output), expected)
+    (job_id,) = cluster.job_ids()
+    assert cluster.get(f"jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]

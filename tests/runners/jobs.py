@@ -1,0 +1,156 @@
+"""The jobs that every runner has to run alike, each on small input made for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tests.shared_data import shared
+from transforms.output.schema import EMBEDDING
+from transforms.slides.sample import SampleSlide, write_sample_slide
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _slides(directory: Path) -> list[str]:
+    for seed, (width, height) in enumerate([(1600, 1200), (1200, 900)]):
+        write_sample_slide(
+            directory / f"sample-{seed}.svs",
+            SampleSlide(width=width, height=height, mpp=0.5, levels=2, seed=seed),
+        )
+    (directory / "broken.svs").write_text("no slide")
+    return ["--input", str(directory), "--block_size", "4"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One command that embeds.
+
+    Attributes:
+      command: of `beamscope`.
+      make_input: writes input into a directory, one broken item in it, and gives the flags that
+        say what is embedded and how.
+      table: of the output, with a line for each item.
+      rows: columns of that table that say how many rows were planned, embedded and failed.
+    """
+
+    command: str
+    make_input: Callable[[Path], list[str]]
+    table: str
+    rows: tuple[str, str, str]
+
+
+JOBS = (
+    Job("slides", _slides, "slides", ("patches_planned", "patches_embedded", "patches_failed")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A job and its input, made once for all runners."""
+
+    job: Job
+    flags: Sequence[str]
+
+    def command(self, output: Path, *runner_flags: str) -> list[str]:
+        """The command line of the job on a runner."""
+        model = ("--model", str(shared("models/squeezenet11-imagenet")))
+        job = (self.job.command, *self.flags, *model, "--max_failed=1", "--output", str(output))
+        return [sys.executable, "-m", "pipelines.main", *job, *runner_flags]
+
+    def start(self, output: Path, *runner_flags: str) -> subprocess.Popen[str]:
+        """Starts the job in a process of its own."""
+        return subprocess.Popen(
+            self.command(output, *runner_flags),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, output: Path, *runner_flags: str) -> Dataset:
+        """Runs the job to its end and reads what it wrote."""
+        return self.finish(self.start(output, *runner_flags), output)
+
+    def finish(self, process: subprocess.Popen[str], output: Path) -> Dataset:
+        """Waits for a job that was started, and reads what it wrote."""
+        try:
+            said, _ = process.communicate(timeout=240)
+        finally:
+            process.kill()
+        assert process.returncode == 0, said[-4000:]
+        return read_dataset(output, self.job)
+
+
+def wait_for_parts(output: Path, process: subprocess.Popen[str], count: int) -> set[Path]:
+    """Waits until a running job has finished so many blocks, and gives their parts."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the job ended before it could be disturbed"
+        parts = set(output.glob(".beamscope/*/parts/*/*.arrow"))
+        if len(parts) >= count:
+            return parts
+        time.sleep(0.1)
+    raise TimeoutError(f"{output}: fewer than {count} parts")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """What a job wrote, in an order that does not depend on the runner.
+
+    Attributes:
+      rows: every row of the shards but its embedding.
+      embeddings: float32 ``[n, features]``, in the order of `rows`.
+      table: a line for each item, without the shard that it went to.
+      problems: everything that went wrong.
+    """
+
+    rows: pa.Table
+    embeddings: np.ndarray
+    table: pa.Table
+    problems: pa.Table
+
+
+def read_dataset(output: Path, job: Job) -> Dataset:
+    """Reads a complete dataset, and checks that nothing is in it twice and nothing is lost."""
+    assert (output / "dataset.json").exists()
+    shards = sorted(output.glob("embeddings-*.parquet"))
+    everything = pa.concat_tables([pq.read_table(shard) for shard in shards]).combine_chunks()
+    rows = everything.drop_columns([EMBEDDING])
+    order = _order(rows)
+    embeddings = np.stack(everything[EMBEDDING].to_numpy(zero_copy_only=False))
+
+    assert rows.group_by(rows.column_names).aggregate([]).num_rows == rows.num_rows
+    table = pq.read_table(output / f"{job.table}.parquet")
+    planned, embedded, failed = (sum(table[name].to_pylist()) for name in job.rows)
+    assert planned == embedded + failed
+    assert embedded == rows.num_rows
+    table = table.drop_columns(["shard"])
+    problems = pq.read_table(output / "problems.parquet")
+    return Dataset(
+        rows.take(order),
+        embeddings[order.to_numpy()],
+        table.take(_order(table)),
+        problems.take(_order(problems)),
+    )
+
+
+def assert_same(actual: Dataset, expected: Dataset) -> None:
+    """The same rows, the same table, the same problems, and embeddings equal to 1e-5."""
+    for name in ("rows", "table", "problems"):
+        assert getattr(actual, name).to_pylist() == getattr(expected, name).to_pylist(), name
+    np.testing.assert_allclose(actual.embeddings, expected.embeddings, rtol=1e-5, atol=1e-5)
+
+
+def _order(table: pa.Table) -> pa.Array:
+    keys = [(name, "ascending") for name in table.column_names]
+    return pc.sort_indices(table, sort_keys=keys)
