@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import tempfile
+from pathlib import Path
 
+from transforms.file_cache import FileCache
 from transforms.inference.model_settings import ModelSettings
 from transforms.problems import InputError
 from transforms.slides.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
-from transforms.slides.settings import TISSUE_MODES, SlideSettings
+from transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
 from transforms.slides.sources import SlideRequest, assign_masks, find_slides, read_manifest
 
 
@@ -92,6 +96,21 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("reading")
     group.add_argument(
+        "--reader",
+        choices=READERS,
+        default="auto",
+        help="native: tiles of JPEG-tiled TIFF slides (SVS, generic, Philips) decoded directly; "
+        "auto: native where that gives what OpenSlide gives, else openslide (default: auto)",
+    )
+    group.add_argument(
+        "--downscale",
+        choices=DOWNSCALES,
+        default="area",
+        help="how what is read becomes a smaller patch; area: averaging; decoder: the JPEG decoder "
+        "halves, quarters or eighths where that fits, about 1.4 times as fast, half a grey level "
+        "off in the mean (default: area)",
+    )
+    group.add_argument(
         "--block_size",
         type=int,
         default=256,
@@ -104,6 +123,19 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         default=4,
         metavar="N",
         help="threads of a process that read patches (default: 4)",
+    )
+    group.add_argument(
+        "--cache_gb",
+        type=float,
+        default=50.0,
+        metavar="GB",
+        help="room for local copies of remote slides, on each machine, in 10^9 bytes (default: 50)",
+    )
+    group.add_argument(
+        "--cache_dir",
+        metavar="DIR",
+        help="where those are kept, a directory of this user's own (default: beamscope-slides-UID "
+        "in the temporary directory)",
     )
 
 
@@ -133,6 +165,18 @@ def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSett
             f"--patch_size {args.patch_size}: is not the --input_size {model.input_size}",
         )
     return dataclasses.replace(model, input_size=args.patch_size)
+
+
+def slide_cache_from(args: argparse.Namespace) -> FileCache:
+    """Where remote slides are copied to, as the flags say.
+
+    Raises:
+      InputError: a value makes no sense.
+    """
+    if not 0 < args.cache_gb <= 1e6:
+        raise InputError("bad_option", f"--cache_gb {args.cache_gb:g}: is not from 0 to 1000000")
+    default = Path(tempfile.gettempdir()) / f"beamscope-slides-{os.getuid()}"
+    return FileCache(Path(args.cache_dir or default), int(args.cache_gb * 1e9))
 
 
 def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSettings:
@@ -176,4 +220,6 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         allow_implausible_mpp=args.allow_implausible_mpp,
         allow_upsampling=args.allow_upsampling,
         block_size=args.block_size,
+        reader=args.reader,
+        downscale=args.downscale,
     )

@@ -14,13 +14,25 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "formats.md").read_text()
 
 # What stops a command before anything runs, or sends a slide to another reader.
-NO_ROWS = set(
-    """
-    ambiguous_mask bad_architecture bad_manifest bad_modality bad_model bad_name bad_option
-    bad_sample bad_signature bad_weights duplicate_id exists no_gpu no_match not_local not_native
-    unwritable
-    """.split()
-)
+NO_ROWS = {
+    "ambiguous_mask",
+    "bad_architecture",
+    "bad_manifest",
+    "bad_modality",
+    "bad_model",
+    "bad_name",
+    "bad_option",
+    "bad_sample",
+    "bad_signature",
+    "bad_weights",
+    "duplicate_id",
+    "exists",
+    "no_gpu",
+    "no_match",
+    "not_local",
+    "not_native",
+    "unwritable",
+}
 
 
 def documented(file_name):

@@ -29,6 +29,7 @@ def planned(layout, patches=5, **changes):
         height_level0=100,
         mpp=SlideMpp(0.25, 0.25, "slide"),
         read=ReadPlan(0, 1.0, 20, 10, 0.5, 0.25),
+        reader="openslide",
         x_level0=np.arange(patches, dtype=np.int32) * 20,
         y_level0=np.zeros(patches, np.int32),
         tissue=np.ones(patches, np.float32),
@@ -86,7 +87,8 @@ def test_status_of_a_planned_slide(layout, failed, status, reason):
 def test_status_of_an_empty_slide(layout):
     planned(layout, patches=0, empty_reason="no tissue found")
     outcome = slide_outcome(layout, "s", [])
-    assert (only_row(outcome)["status"], only_row(outcome)["reason"]) == ("empty", "no tissue found")
+    row = only_row(outcome)
+    assert (row["status"], row["reason"]) == ("empty", "no tissue found")
     assert outcome.problems == ()
 
 

@@ -35,6 +35,7 @@ def good_plan(request, **changes):
         "height_level0": 900,
         "mpp": SlideMpp(0.25, 0.2501, "slide"),
         "read": ReadPlan(1, 2.0005, 224, 224, 0.5, 0.500125),
+        "reader": "openslide",
         "x_level0": np.array([0, 448, 896], np.int32),
         "y_level0": np.array([0, 0, 448], np.int32),
         "tissue": np.array([0.5, 1.0, 0.25], np.float32),

@@ -1,3 +1,4 @@
+import functools
 import json
 
 import numpy as np
@@ -13,7 +14,9 @@ from transforms.slides.sample import SampleSlide, write_sample_slide
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 
-SETTINGS = SlideSettings(mpp=0.5, patch_px=64, stride_px=64, block_size=16)
+# The slides are not files, so that only the stand-in for OpenSlide can read them.
+fake_settings = functools.partial(SlideSettings, reader="openslide")
+SETTINGS = fake_settings(mpp=0.5, patch_px=64, stride_px=64, block_size=16)
 REQUEST = SlideRequest("s", "fake.svs")
 
 
@@ -72,7 +75,7 @@ def test_min_tissue_counts_the_fraction_of_the_patch(planned, min_tissue):
     rgba[:, 350:] = (250, 250, 250, 255)
     plan = planned(
         FakeSlide(rgba, mpp="0.5"),
-        SlideSettings(mpp=0.5, patch_px=100, stride_px=100, min_tissue=min_tissue),
+        fake_settings(mpp=0.5, patch_px=100, stride_px=100, min_tissue=min_tissue),
     )
     # Columns begin at 0, 100, 200 and 300, of which the last is half tissue.
     columns = sorted(set(plan.x_level0))
@@ -85,7 +88,7 @@ def test_min_tissue_counts_the_fraction_of_the_patch(planned, min_tissue):
 def test_none_takes_all_that_was_scanned(planned):
     rgba = np.full((640, 640, 4), 255, np.uint8)
     rgba[:, 320:] = 0
-    settings = SlideSettings(mpp=0.5, patch_px=64, stride_px=64, tissue="none")
+    settings = fake_settings(mpp=0.5, patch_px=64, stride_px=64, tissue="none")
     plan = planned(FakeSlide(rgba, mpp="0.5"), settings)
     assert sorted(set(plan.x_level0)) == [0, 64, 128, 192, 256]
     assert plan.patches == 50
@@ -121,7 +124,7 @@ def test_mask_selects_patches(planned, tmp_path):
         )
     )
     request = SlideRequest("s", "fake.svs", mask=str(mask))
-    settings = SlideSettings(mpp=0.5, patch_px=64, stride_px=64, tissue="mask", min_tissue=0.9)
+    settings = fake_settings(mpp=0.5, patch_px=64, stride_px=64, tissue="mask", min_tissue=0.9)
     plan = planned(FakeSlide(pink(600, 600), mpp="0.5"), settings, request)
     assert list(zip(plan.x_level0, plan.y_level0, strict=True)) == [(128, 128), (192, 128)]
 
@@ -146,7 +149,7 @@ def test_unreadable_places_are_tried_and_not_left_out(planned):
         ),
         (
             FakeSlide(np.zeros((600, 600, 4), np.uint8), mpp="0.5"),
-            SlideSettings(mpp=0.5, patch_px=64, stride_px=64, tissue="none"),
+            fake_settings(mpp=0.5, patch_px=64, stride_px=64, tissue="none"),
             "transparent everywhere",
         ),
     ],
@@ -169,7 +172,7 @@ def test_a_slide_without_patches_says_why(planned, slide, settings, reason):
     ],
 )
 def test_plan_slide_errors(planned, slide, changes, kind):
-    plan = planned(slide, SlideSettings(patch_px=64, stride_px=64, **changes))
+    plan = planned(slide, fake_settings(patch_px=64, stride_px=64, **changes))
     assert plan.problem.kind == kind
     assert plan.problem.stage == "plan"
     assert (plan.problem.item_id, plan.problem.uri) == ("s", "fake.svs")
@@ -195,3 +198,29 @@ def test_a_file_that_is_not_there():
 def test_real_slides_have_about_the_patches_that_their_tissue_covers(name, patches):
     plan = plan_slide(SlideRequest("s", str(shared(f"data/slides/{name}"))), SlideSettings())
     assert plan.patches == pytest.approx(patches, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("slide", "changes", "expected"),
+    [
+        ({"mpp": 0.25}, {}, "native"),
+        ({"mpp": 0.25}, {"downscale": "decoder"}, "native_scaled"),
+        # Nothing to scale: the decoder has nothing to shrink.
+        ({"mpp": 0.5}, {"downscale": "decoder"}, "native"),
+        ({"mpp": 0.25}, {"reader": "openslide", "downscale": "decoder"}, "openslide"),
+        ({"mpp": 0.5, "compression": "jpeg2000"}, {}, "openslide"),
+    ],
+)
+def test_the_reader_is_chosen_by_what_serves(tmp_path, slide, changes, expected):
+    path = tmp_path / "s.svs"
+    write_sample_slide(path, SampleSlide(width=1024, height=1024, levels=2, **slide))
+    plan = plan_slide(SlideRequest("s", str(path)), SlideSettings(**changes))
+    assert plan.problem is None
+    assert plan.reader == expected
+
+
+def test_the_native_reader_alone_refuses_what_it_does_not_serve(tmp_path):
+    path = tmp_path / "s.svs"
+    write_sample_slide(path, SampleSlide(width=512, height=512, levels=1, compression="jpeg2000"))
+    plan = plan_slide(SlideRequest("s", str(path)), SlideSettings(reader="native", mpp=0.25))
+    assert plan.problem.kind == "not_native"

@@ -27,7 +27,9 @@ def threads():
 def block(corners, read_px=64, patch_px=32):
     x, y = np.array(corners, np.int32).reshape(-1, 2).T
     read = ReadPlan(0, 1.0, read_px, patch_px, 0.5, 0.25)
-    return SlideBlock(BlockKey("s", 7), "fake.svs", read, x, y, np.ones(len(x), np.float32))
+    return SlideBlock(
+        BlockKey("s", 7), "fake.svs", read, "openslide", x, y, np.ones(len(x), np.float32)
+    )
 
 
 def striped(height, width):

@@ -13,11 +13,13 @@ from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 
 
-@pytest.fixture
-def blocks(tmp_path):
+@pytest.fixture(params=["openslide", "native"])
+def blocks(tmp_path, request):
     path = tmp_path / "s.svs"
     write_sample_slide(path, SampleSlide(width=1500, height=1500, mpp=0.5))
-    settings = SlideSettings(mpp=0.5, patch_px=64, stride_px=64, block_size=16)
+    settings = SlideSettings(
+        mpp=0.5, patch_px=64, stride_px=64, block_size=16, reader=request.param
+    )
     yield list(plan_slide(SlideRequest("s", str(path)), settings).blocks())
     close_slides()
 

@@ -22,6 +22,7 @@ def test_slides_meet_their_parts(tmp_path):
             f"{slide_id}.svs",
             mpp=SlideMpp(0.5, 0.5, "slide"),
             read=ReadPlan(0, 1.0, 10, 10, 0.5, 0.5),
+            reader="openslide",
             empty_reason=None if patches else "no tissue found",
             x_level0=np.arange(patches, dtype=np.int32),
             y_level0=np.zeros(patches, np.int32),
@@ -38,6 +39,8 @@ def test_slides_meet_their_parts(tmp_path):
     slides = job | "Slides" >> beam.Create(["c", "a", "b"])
     parts = job | "Parts" >> beam.Create(refs[::-1])
     outcomes = {"slides": slides, "parts": parts} | SumUpSlides(layout)
-    found = outcomes | beam.Map(lambda o: (o.item_id, o.table["status"][0].as_py(), o.rows, len(o.parts)))
+    found = outcomes | beam.Map(
+        lambda o: (o.item_id, o.table["status"][0].as_py(), o.rows, len(o.parts))
+    )
     assert_that(found, equal_to([("a", "done", 5, 3), ("b", "empty", 0, 0), ("c", "done", 3, 2)]))
     job.run().wait_until_finish()

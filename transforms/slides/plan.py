@@ -35,6 +35,7 @@ class SlideBlock:
       key: identity of the block.
       uri: of the slide.
       read: how each patch is read.
+      reader: by what: ``openslide``, ``native`` or ``native_scaled``.
       x_level0: int32 ``[n]``, left edges in level-0 pixels.
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
@@ -43,6 +44,7 @@ class SlideBlock:
     key: BlockKey
     uri: str
     read: ReadPlan
+    reader: str
     x_level0: npt.NDArray[np.int32]
     y_level0: npt.NDArray[np.int32]
     tissue: npt.NDArray[np.float32]
@@ -80,6 +82,7 @@ class SlidePlan:
       height_level0: level-0 pixels; likewise.
       mpp: level-0 resolution; None where it is not known.
       read: how patches are read; None where that could not be decided.
+      reader: by what: ``openslide``, ``native`` or ``native_scaled``; likewise.
       x_level0: int32 ``[n]`` in the order of blocks, left edges in level-0 pixels.
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
@@ -96,6 +99,7 @@ class SlidePlan:
     height_level0: int | None = None
     mpp: SlideMpp | None = None
     read: ReadPlan | None = None
+    reader: str | None = None
     x_level0: npt.NDArray[np.int32] = dataclasses.field(
         default_factory=lambda: np.empty(0, np.int32)
     )
@@ -119,13 +123,14 @@ class SlidePlan:
 
     def blocks(self) -> Iterator[SlideBlock]:
         """The blocks of the slide, in their order."""
-        if self.read is None:
+        if self.read is None or self.reader is None:
             return
         for index, part in enumerate(block_slices(self.patches, self.block_size)):
             yield SlideBlock(
                 BlockKey(self.slide_id, index),
                 self.uri,
                 self.read,
+                self.reader,
                 self.x_level0[part],
                 self.y_level0[part],
                 self.tissue[part],

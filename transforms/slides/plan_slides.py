@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import apache_beam as beam
 
 from transforms import files
+from transforms.file_cache import FileCache
 from transforms.metrics import count, timed
 from transforms.output.layout import Layout
 from transforms.output.parts import read_part_ref
+from transforms.slides.open_slides import open_slide
 from transforms.slides.plan import SlideBlock
 from transforms.slides.plan_file import find_plan, write_plan
 from transforms.slides.planner import plan_slide
+from transforms.slides.reader import SlideReader
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 
@@ -33,10 +36,12 @@ class PlanSlides(beam.PTransform):
     Attributes:
       settings: how slides are cut into patches.
       layout: of the dataset; plans and pictures are written there.
+      cache: where remote slides are copied to; None where all slides are local.
     """
 
     settings: SlideSettings
     layout: Layout
+    cache: FileCache | None = None
 
     def expand(self, requests: beam.PCollection[SlideRequest]) -> beam.pvalue.DoOutputsTuple:
         """Plans each slide once, wherever a worker is free."""
@@ -44,7 +49,7 @@ class PlanSlides(beam.PTransform):
             requests
             | "SpreadSlides" >> beam.Reshuffle()
             | "PlanSlide"
-            >> beam.ParDo(_PlanSlideFn(self.settings, self.layout)).with_outputs(
+            >> beam.ParDo(_PlanSlideFn(self.settings, self.layout, self.cache)).with_outputs(
                 PARTS, SLIDES, main=BLOCKS
             )
         )
@@ -54,6 +59,7 @@ class PlanSlides(beam.PTransform):
 class _PlanSlideFn(beam.DoFn):
     settings: SlideSettings
     layout: Layout
+    cache: FileCache | None
 
     def process(self, request: SlideRequest) -> Iterator[SlideBlock | beam.pvalue.TaggedOutput]:
         plan = find_plan(self.layout, request)
@@ -63,7 +69,7 @@ class _PlanSlideFn(beam.DoFn):
             # What was embedded under another plan must not be taken for blocks of this one.
             files.delete_tree(self.layout.item_parts(request.slide_id))
             with timed("plan_slide"):
-                plan = plan_slide(request, self.settings)
+                plan = plan_slide(request, self.settings, self._open)
             if plan.picture is not None:
                 # At once, not at the end: a wrong resolution is seen before it has cost a day.
                 files.write_bytes(self.layout.picture(request.slide_id), plan.picture.jpeg)
@@ -78,3 +84,7 @@ class _PlanSlideFn(beam.DoFn):
             else:
                 yield block
         yield beam.pvalue.TaggedOutput(SLIDES, request.slide_id)
+
+    def _open(self, uri: str) -> SlideReader:
+        # A local slide is opened for its plan alone: a pool of readers would keep it open.
+        return SlideReader(uri) if files.is_local(uri) else open_slide(uri, self.cache)

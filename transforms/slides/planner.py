@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.problems import InputError, Problem
+from transforms import files
+from transforms.problems import InputError, Problem, one_line
 from transforms.slides.grid import Grid, in_block_order, lay_grid
-from transforms.slides.masks import read_mask
+from transforms.slides.masks import Mask, read_mask
+from transforms.slides.native import lattice
+from transforms.slides.open_slides import open_native_of
 from transforms.slides.picture import PICTURE_PX, draw_plan
 from transforms.slides.plan import SlidePlan
 from transforms.slides.reader import SlideReader
@@ -23,11 +29,21 @@ from transforms.slides.tissue import find_tissue, outline, tissue_fraction
 TISSUE_MPP = 8.0
 
 
-def plan_slide(request: SlideRequest, settings: SlideSettings) -> SlidePlan:
-    """Plans a slide. What is wrong with the slide is part of the plan, never an exception."""
+def plan_slide(
+    request: SlideRequest,
+    settings: SlideSettings,
+    open_slide: Callable[[str], SlideReader] = SlideReader,
+) -> SlidePlan:
+    """Plans a slide. What is wrong with the slide is part of the plan, never an exception.
+
+    Args:
+      request: which slide.
+      settings: how it is cut into patches.
+      open_slide: opens the slide of a uri; the default knows local ones only.
+    """
     plan = SlidePlan(request.slide_id, request.uri, block_size=settings.block_size)
     try:
-        reader = SlideReader(request.uri)
+        reader = open_slide(request.uri)
         plan = dataclasses.replace(
             plan,
             vendor=reader.vendor,
@@ -61,7 +77,7 @@ def _plan_patches(
         patch_px=settings.patch_px,
         allow_upsampling=settings.allow_upsampling,
     )
-    plan = dataclasses.replace(plan, read=read)
+    plan = dataclasses.replace(plan, read=read, reader=_choose_reader(reader, read, settings))
     region = content_region(reader)
     grid = lay_grid(region, read, settings.stride_px)
     if not len(grid):
@@ -101,6 +117,29 @@ def _plan_patches(
     )
 
 
+def _choose_reader(reader: SlideReader, read: ReadPlan, settings: SlideSettings) -> str:
+    """Which reader serves: native where it gives what OpenSlide gives.
+
+    Raises:
+      InputError: ``not_native`` where only that is asked for.
+    """
+    if settings.reader == "openslide":
+        return "openslide"
+    try:
+        native = open_native_of(reader)
+        try:
+            refusal = native.serves(read)
+        finally:
+            native.close()
+        if refusal is not None:
+            raise InputError("not_native", refusal)
+    except InputError as error:
+        if settings.reader == "native" or error.kind != "not_native":
+            raise
+        return "openslide"
+    return "native_scaled" if settings.downscale == "decoder" and lattice(read) > 1 else "native"
+
+
 def _tissue_mask(
     thumbnail: Thumbnail,
     reader: SlideReader,
@@ -116,7 +155,7 @@ def _tissue_mask(
     if settings.tissue == "mask":
         if request.mask is None:
             raise InputError("missing_mask", "neither the manifest nor --masks has a mask for it")
-        mask = read_mask(request.mask)
+        mask = _read_mask(request.mask)
         whole = content_region(reader)
         bounds = None
         if "openslide.bounds-x" in reader.properties:
@@ -133,6 +172,16 @@ def _tissue_mask(
     mpp = slide_mpp * thumbnail.scale_x
     known = thumbnail.scanned & ~thumbnail.unreadable
     return find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask | thumbnail.unreadable
+
+
+def _read_mask(uri: str) -> Mask:
+    if files.is_local(uri):
+        return read_mask(uri)
+    with tempfile.TemporaryDirectory(prefix="beamscope-") as directory:
+        try:
+            return read_mask(files.download(uri, Path(directory)))
+        except OSError as error:
+            raise InputError("missing_mask", f"{uri}: {one_line(error)}") from error
 
 
 def _fractions(

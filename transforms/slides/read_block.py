@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,47 +13,44 @@ import pyarrow as pa
 from transforms.blocks import ImageBlock
 from transforms.problems import InputError, Problem
 from transforms.slides.plan import SlideBlock
-from transforms.slides.reader import SlideReader, resample
+from transforms.slides.resolution import ReadPlan
 
 
-def read_block(block: SlideBlock, reader: SlideReader, threads: Executor) -> ImageBlock:
+class PatchReader(Protocol):
+    """What reads the patches of a slide: `SlideReader`, or `NativeSlide` where that serves."""
+
+    def read_patches(
+        self,
+        x_level0: npt.NDArray[np.int32],
+        y_level0: npt.NDArray[np.int32],
+        read: ReadPlan,
+        out: npt.NDArray[np.uint8],
+        threads: Executor,
+    ) -> list[InputError | None]:
+        """Fills `out` with patches; says for each why it could not be read, or None."""
+
+
+def read_block(block: SlideBlock, reader: PatchReader, threads: Executor) -> ImageBlock:
     """Reads every patch of a block; one that cannot be read becomes a problem.
 
     Args:
       block: which patches.
       reader: of the block's slide.
-      threads: where patches are read side by side; OpenSlide releases the interpreter's lock.
+      threads: where patches are read side by side; not the one that this runs on.
 
     Returns:
       the patches that could be read, in the block's order.
     """
     side = block.read.patch_px
     pixels = np.empty((len(block), side, side, 3), np.uint8)
-
-    def read(row: int) -> Problem | None:
-        try:
-            pixels[row] = _read_patch(block, reader, row)
-        except InputError as error:
-            return _problem(block, row, error)
-        return None
-
-    problems = list(threads.map(read, range(len(block))))
-    return _assemble(block, pixels, problems)
+    errors = reader.read_patches(block.x_level0, block.y_level0, block.read, pixels, threads)
+    return _assemble(block, pixels, errors)
 
 
 def unreadable_block(block: SlideBlock, error: InputError) -> ImageBlock:
     """The block without a single patch, for a slide that can no longer be opened."""
     side = block.read.patch_px
-    problems: list[Problem | None] = [_problem(block, row, error) for row in range(len(block))]
-    return _assemble(block, np.empty((len(block), side, side, 3), np.uint8), problems)
-
-
-def _read_patch(block: SlideBlock, reader: SlideReader, row: int) -> npt.NDArray[np.uint8]:
-    read = block.read
-    region = reader.read_rgb(
-        int(block.x_level0[row]), int(block.y_level0[row]), read.level, read.read_px, read.read_px
-    )
-    return resample(region, read.patch_px, read.patch_px)
+    return _assemble(block, np.empty((len(block), side, side, 3), np.uint8), [error] * len(block))
 
 
 def _problem(block: SlideBlock, row: int, error: InputError) -> Problem:
@@ -67,14 +66,14 @@ def _problem(block: SlideBlock, row: int, error: InputError) -> Problem:
 
 
 def _assemble(
-    block: SlideBlock, pixels: npt.NDArray[np.uint8], problems: list[Problem | None]
+    block: SlideBlock, pixels: npt.NDArray[np.uint8], errors: Sequence[InputError | None]
 ) -> ImageBlock:
-    readable = np.array([problem is None for problem in problems], np.bool_)
+    readable = np.array([error is None for error in errors], np.bool_)
     return ImageBlock(
         block.key,
         pixels if readable.all() else pixels[readable],
         block.rows().filter(pa.array(readable)),
         len(block),
-        tuple(problem for problem in problems if problem is not None),
+        tuple(_problem(block, row, error) for row, error in enumerate(errors) if error),
         uri=block.uri,
     )

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import apache_beam as beam
 
 from transforms.blocks import ImageBlock
+from transforms.file_cache import FileCache
 from transforms.problems import InputError
 from transforms.read_ahead import ReadAheadFn
-from transforms.slides.open_slides import open_slide
+from transforms.slides.open_slides import open_patches
 from transforms.slides.plan import SlideBlock
 from transforms.slides.read_block import read_block, unreadable_block
 
@@ -24,19 +25,21 @@ class ReadSlideBlocks(beam.PTransform):
 
     Attributes:
       threads: how many threads of a process read patches.
+      cache: where remote slides are copied to; None where all slides are local.
     """
 
     threads: int = 4
+    cache: FileCache | None = None
 
     def expand(self, blocks: beam.PCollection[SlideBlock]) -> beam.PCollection[ImageBlock]:
         """Reads each block."""
-        read = functools.partial(_read, threads=self.threads)
+        read = functools.partial(_read, threads=self.threads, cache=self.cache)
         return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read))
 
 
-def _read(block: SlideBlock, threads: int) -> ImageBlock:
+def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:
     try:
-        reader = open_slide(block.uri)
+        reader = open_patches(block.uri, block.reader, cache)
     except InputError as error:
         return unreadable_block(block, error)
     return read_block(block, reader, _patch_threads(threads))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import openslide
 
 from transforms.problems import InputError, one_line
+from transforms.slides.resolution import ReadPlan
 
 _WHITE = (255, 255, 255)
 
@@ -24,12 +26,17 @@ class SlideReader:
     tried once more on a handle of its own, so that no other thread's bad region can spoil it; if
     that succeeds, the new handle serves everyone from then on.
 
+    Args:
+      path: of a local file.
+      keep: held for as long as the reader, such as the lease of a local copy.
+
     Raises:
       InputError: ``missing_file``, ``not_a_slide`` or ``unopenable``.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, keep: object = None) -> None:
         self.path = str(path)
+        self._keep = keep
         self._lock = threading.Lock()
         self._handle = self._open()
         self.properties: Mapping[str, str] = dict(self._handle.properties)
@@ -84,6 +91,38 @@ class SlideReader:
     ) -> npt.NDArray[np.uint8]:
         """Reads a region as uint8 RGB ``[height, width, 3]``, laid on the slide's background."""
         return composite(self.read_rgba(x_level0, y_level0, level, width, height), self.background)
+
+    def read_patches(
+        self,
+        x_level0: npt.NDArray[np.int32],
+        y_level0: npt.NDArray[np.int32],
+        read: ReadPlan,
+        out: npt.NDArray[np.uint8],
+        threads: Executor,
+    ) -> list[InputError | None]:
+        """Reads patches side by side; OpenSlide releases the interpreter's lock.
+
+        Args:
+          x_level0: left edges in level-0 pixels, ``[n]``.
+          y_level0: top edges in level-0 pixels, ``[n]``.
+          read: how each is read.
+          out: uint8 RGB ``[n, patch_px, patch_px, 3]``, where the patches are put.
+          threads: where they are read.
+
+        Returns:
+          for each patch why it could not be read, or None.
+        """
+
+        def read_one(row: int) -> InputError | None:
+            corner = int(x_level0[row]), int(y_level0[row])
+            try:
+                region = self.read_rgb(*corner, read.level, read.read_px, read.read_px)
+            except InputError as error:
+                return error
+            out[row] = resample(region, read.patch_px, read.patch_px)
+            return None
+
+        return list(threads.map(read_one, range(len(out))))
 
     def _open(self) -> openslide.OpenSlide:
         try:

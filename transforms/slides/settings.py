@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 TISSUE_MODES = ("otsu", "none", "mask")
+# auto: native where that gives what OpenSlide gives, else OpenSlide.
+READERS = ("auto", "openslide", "native")
+# area: by area averaging, whoever reads; decoder: by the JPEG decoder where that can, faster.
+DOWNSCALES = ("area", "decoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,8 @@ class SlideSettings:
       allow_implausible_mpp: take implausible resolutions as they are.
       allow_upsampling: enlarge slides that are coarser than `mpp`.
       block_size: patches in a block.
+      reader: what reads patches, one of `READERS`.
+      downscale: how patches are made smaller than what is read, one of `DOWNSCALES`.
     """
 
     mpp: float = 0.5
@@ -32,3 +38,5 @@ class SlideSettings:
     allow_implausible_mpp: bool = False
     allow_upsampling: bool = False
     block_size: int = 256
+    reader: str = "auto"
+    downscale: str = "area"

@@ -1,0 +1,204 @@
+"""How fast patches are read: the usual loop, blocks through OpenSlide, native tiles, bare decoding.
+
+    python -m benchmarks.reading [--slide FILE.svs] [--repeats N]
+
+All ways read the same blocks of patches, 448 px at 0.25 µm/px made 224 px at 0.5 µm/px, at places
+that are no multiples of a tile. One way after the other reads a block, so that whatever else the
+machine does meets all of them alike. Time is processor time of the whole process, every thread
+counted, so that rates are per core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openslide
+import simplejpeg
+
+from transforms.blocks import BlockKey
+from transforms.slides.grid import Grid, Region, block_slices, in_block_order, lay_grid
+from transforms.slides.native import NativeSlide, open_native
+from transforms.slides.native_source import LocalSource
+from transforms.slides.native_tiff import TileLevel, read_levels
+from transforms.slides.plan import SlideBlock
+from transforms.slides.read_block import read_block
+from transforms.slides.reader import SlideReader
+from transforms.slides.resolution import ReadPlan
+from transforms.slides.sample import SampleSlide, write_sample_slide
+
+SLIDE_PX = 8192
+QUALITY = 70  # a usual setting of Aperio scanners
+BLOCK_PATCHES = 256
+PATCH_PX, READ_PX = 224, 448
+# Even, so that the decoder may halve; on no multiple of 16, so that no patch begins with a tile.
+OFFSET_PX = 86
+
+
+class Contest:
+    """The ways to read a block, on one slide.
+
+    Each way returns the pixels of the patches, but the bare decodings, which have none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.read = ReadPlan(0, 1.0, READ_PX, PATCH_PX, 0.5, 0.25)
+        self._threads = ThreadPoolExecutor(1)
+        self._plain = openslide.OpenSlide(path)
+        self._reader = SlideReader(path)
+        source = LocalSource(path)
+        self._native: NativeSlide = open_native(source, background=self._reader.background)
+        self._level: TileLevel = read_levels(source)[1][0]
+        self._source = source
+        self._tiles: dict[BlockKey, list[bytes]] = {}
+        self.ways: dict[str, Callable[[SlideBlock], object]] = {
+            "read_region a patch, convert, resize (PIL)": self.loop,
+            "OpenSlide by blocks": self.by_blocks,
+            "native": self.native,
+            "native, halved by the decoder": self.native_scaled,
+            "bare decode of the same tiles": self.bare,
+            "bare decode, halved": self.bare_scaled,
+        }
+
+    def loop(self, block: SlideBlock) -> np.ndarray:
+        """What CLAM, TRIDENT and most scripts do."""
+        patches = [
+            self._plain.read_region((x, y), 0, (READ_PX, READ_PX))
+            .convert("RGB")
+            .resize((PATCH_PX, PATCH_PX))
+            for x, y in zip(block.x_level0.tolist(), block.y_level0.tolist(), strict=True)
+        ]
+        return np.stack([np.asarray(patch) for patch in patches])
+
+    def by_blocks(self, block: SlideBlock) -> np.ndarray:
+        return read_block(block, self._reader, self._threads).pixels
+
+    def native(self, block: SlideBlock, scaled: bool = False) -> np.ndarray:
+        out = np.empty((len(block), PATCH_PX, PATCH_PX, 3), np.uint8)
+        problems = self._native.read_patches(
+            block.x_level0, block.y_level0, block.read, out, self._threads, scaled=scaled
+        )
+        assert not any(problems), problems
+        return out
+
+    def native_scaled(self, block: SlideBlock) -> np.ndarray:
+        return self.native(block, scaled=True)
+
+    def bare(self, block: SlideBlock, scale: int = 1) -> None:
+        """The decoder alone: every tile of the block once, from memory to memory."""
+        level = self._level
+        side = level.tile_width // scale
+        pixels = np.empty((side, side, 3), np.uint8)
+        for data in self.tiles(block):
+            simplejpeg.decode_jpeg(
+                data, "RGB", min_width=side, min_height=side, min_factor=scale, buffer=pixels
+            )
+
+    def bare_scaled(self, block: SlideBlock) -> None:
+        self.bare(block, 2)
+
+    def tiles(self, block: SlideBlock) -> list[bytes]:
+        """The tiles that a block touches, as streams that a decoder takes; prepared outside."""
+        if block.key not in self._tiles:
+            level, width = self._level, self._level.tile_width
+            places = {
+                (row, column)
+                for x, y in zip(block.x_level0.tolist(), block.y_level0.tolist(), strict=True)
+                for row in range(y // width, (y + READ_PX - 1) // width + 1)
+                for column in range(x // width, (x + READ_PX - 1) // width + 1)
+            }
+            self._tiles = {
+                block.key: [
+                    level.decoder.stream(
+                        self._source.read(int(level.offsets[place]), int(level.lengths[place]))
+                    )
+                    for place in sorted(places)
+                ]
+            }
+        return self._tiles[block.key]
+
+
+def blocks_of(width: int, height: int, read: ReadPlan) -> list[SlideBlock]:
+    region = Region(OFFSET_PX, OFFSET_PX, width - OFFSET_PX, height - OFFSET_PX)
+    grid: Grid = in_block_order(lay_grid(region, read, PATCH_PX), BLOCK_PATCHES)
+    x, y = grid.x_level0.astype(np.int32), grid.y_level0.astype(np.int32)
+    return [
+        SlideBlock(
+            BlockKey("slide", number), "", read, x[part], y[part], np.ones(len(x[part]), np.float32)
+        )
+        for number, part in enumerate(block_slices(len(x), BLOCK_PATCHES))
+    ]
+
+
+def measure(contest: Contest, blocks: list[SlideBlock], repeats: int) -> dict[str, list[float]]:
+    """Patches a core-second of every way, one figure a block and repeat."""
+    rates: dict[str, list[float]] = {name: [] for name in contest.ways}
+    for _ in range(repeats):
+        for block in blocks:
+            contest.tiles(block)
+            for name, way in contest.ways.items():
+                start = time.process_time()
+                way(block)
+                rates[name].append(len(block) / (time.process_time() - start))
+    return rates
+
+
+def table(rates: dict[str, list[float]]) -> str:
+    """Markdown; ratios are medians of the ratios within one round, not ratios of medians."""
+    loop, bare = next(iter(rates)), list(rates)[-2:]
+    lines = [
+        "| way | patches a core-second | times the loop | of bare decode |",
+        "|---|--:|--:|--:|",
+    ]
+    for name, values in rates.items():
+        limit = rates[bare[1] if "halved" in name else bare[0]]
+        to_loop, to_limit = (
+            statistics.median(a / b for a, b in zip(values, other, strict=True))
+            for other in (rates[loop], limit)
+        )
+        lines.append(
+            f"| {name} | {statistics.median(values):,.0f} | {to_loop:.1f} | {to_limit:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def parity(contest: Contest, block: SlideBlock) -> str:
+    plain = contest.by_blocks(block).astype(int)
+    whole, half = (
+        np.abs(pixels.astype(int) - plain)
+        for pixels in (contest.native(block), contest.native_scaled(block))
+    )
+    return (
+        f"Against OpenSlide by blocks, in grey levels: native at most {whole.max()}, halved by the "
+        f"decoder {half.mean():.2f} in the mean."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slide", type=Path, help="a tiled JPEG slide; else one is generated")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = options.slide or Path(scratch) / "slide.svs"
+        if options.slide is None:
+            write_sample_slide(
+                path, SampleSlide(SLIDE_PX, SLIDE_PX, quality=QUALITY, islands=1, coverage=1)
+            )
+        contest = Contest(path)
+        blocks = blocks_of(*SlideReader(path).dimensions, contest.read)
+        print(parity(contest, blocks[0]), flush=True)
+        print()
+        print(table(measure(contest, blocks, options.repeats)))
+
+
+if __name__ == "__main__":
+    main()

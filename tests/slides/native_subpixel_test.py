@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.slides.native_files import blobs
+from transforms.slides.native_subpixel import Canvas, shift
+
+WHITE = (255, 255, 255)
+PIXELS = blobs(41, 31)
+
+
+def canvas(pixels=PIXELS, covered=None, column_seams=(), row_seams=(), background=WHITE) -> Canvas:
+    return Canvas(pixels, covered, list(column_seams), list(row_seams), background)
+
+
+def interpolated(pixels: np.ndarray, right: float, down: float) -> np.ndarray:
+    rows = (1 - down) * pixels[:-1].astype(float) + down * pixels[1:]
+    return (1 - right) * rows[:, :-1] + right * rows[:, 1:]
+
+
+FRACTION = st.floats(0, 1, exclude_max=True)
+
+
+@settings(deadline=None)
+@given(FRACTION, FRACTION)
+def test_linear_interpolation(right, down):
+    shifted = shift(canvas(), right, down)
+    assert shifted.shape == (30, 40, 3)
+    assert np.abs(shifted - interpolated(PIXELS, right, down)).max() <= 1
+
+
+@settings(deadline=None)
+@given(FRACTION, FRACTION)
+def test_a_seam_costs_a_rounding(right, down):
+    seams = {"column_seams": [7, 15], "row_seams": [3]}
+    shifted = shift(canvas(**seams), right, down)
+    difference = np.abs(shifted - interpolated(PIXELS, right, down))
+    assert difference.max() <= 4
+    elsewhere = np.delete(np.delete(difference, [7, 15], 1), 3, 0)
+    assert elsewhere.max() <= 1
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_whole_pixels_are_kept(right, down):
+    seams = {"column_seams": [7], "row_seams": [3]}
+    expected = PIXELS[down : 30 + down, right : 40 + right]
+    for covered in (None, np.ones((31, 41), bool)):
+        assert np.array_equal(shift(canvas(covered=covered, **seams), right, down), expected)
+
+
+@settings(deadline=None)
+@given(FRACTION, FRACTION)
+def test_what_is_not_covered_is_background(right, down):
+    covered = np.zeros((31, 41), bool)
+    covered[:12, :20] = True
+    background = (10, 200, 30)
+    shifted = shift(canvas(covered=covered, background=background), right, down)
+    assert (shifted[12:] == background).all()
+    assert (shifted[:, 20:] == background).all()
+    # Between the two, background counts as any pixel does.
+    laid = np.where(covered[..., None], PIXELS, np.array(background, np.uint8))
+    assert np.abs(shifted - interpolated(laid, right, down)).max() <= 3
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 254, 255])
+def test_even_areas_stay_even(value):
+    even = np.full((31, 41, 3), value, np.uint8)
+    for covered in (None, np.ones((31, 41), bool)):
+        assert (shift(canvas(even, covered), 0.3, 0.7) == value).all()
