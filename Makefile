@@ -12,12 +12,13 @@ MODEL  ?= $(DEMO)/bit-50x1-random
 OUTPUT ?= $(DEMO)/embeddings
 ARGS   ?=
 
-.PHONY: help demo env test-env test lint lock runners clean
+.PHONY: help demo env test-env test lint lock runners bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide, and look at the result"
 	@echo "make test    run the tests           make lint   ruff and strict mypy"
+	@echo "make bench   speed, side by side, as ratios (a few minutes)"
 	@echo "make env     the environment alone   make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch what docs/running.md runs on"
 
@@ -60,9 +61,14 @@ lint: test-env
 lock: | $(BIN)/python
 	$(PIP) install --quiet --constraint requirements.lock uv
 	$(BIN)/uv pip compile setup.py --all-extras --python-version 3.11 --no-header --no-annotate \
-	    $(LOCK_ARGS) --output-file requirements.lock
+	    --quiet --output-file requirements.lock
 
 # Prism and Flink, into the user's cache; what is there at the right version is left alone.
+bench: test-env
+	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.model
+	$(BIN)/python -m benchmarks.pipeline
+
 runners: $(VENV)/.runtime
 	PYTHON=$(BIN)/python scripts/fetch_runners.sh $(RUNNERS)
 

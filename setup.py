@@ -18,9 +18,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=find_packages(
-        include=["pipelines", "pipelines.*", "transforms", "transforms.*", "runner_configs"]
-    ),
+    packages=[
+        *find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
+        "runner_configs",  # Of data alone: find_packages looks for an __init__.py.
+    ],
     package_data={"runner_configs": ["*.yaml"]},
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",

@@ -131,7 +131,13 @@ def blocks_of(width: int, height: int, read: ReadPlan) -> list[SlideBlock]:
     x, y = grid.x_level0.astype(np.int32), grid.y_level0.astype(np.int32)
     return [
         SlideBlock(
-            BlockKey("slide", number), "", read, x[part], y[part], np.ones(len(x[part]), np.float32)
+            BlockKey("slide", number),
+            "",
+            read,
+            "native",
+            x[part],
+            y[part],
+            np.ones(len(x[part]), np.float32),
         )
         for number, part in enumerate(block_slices(len(x), BLOCK_PATCHES))
     ]

@@ -13,7 +13,8 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
 # Imported for Beam to know its options: it collects them from the classes that there are.
-import pipelines.flink_options  # noqa: F401
+import pipelines.flink_options
+import pipelines.gpu_options  # noqa: F401
 from pipelines.command_line import Parser, check_flags
 from transforms.problems import InputError, one_line
 
@@ -107,7 +108,8 @@ def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list
     expanded = {
         key: _expand(name, value, check=f"--{key}" not in given) for key, value in content.items()
     }
-    arguments = [arg for key, value in expanded.items() for arg in _as_arguments(key, value)]
+    flags = parser.flags()
+    arguments = [arg for key, value in expanded.items() for arg in _as_arguments(key, value, flags)]
     try:
         check_flags(arguments, parser.flags())
         parser.parse_args(arguments)
@@ -136,12 +138,17 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
     return path
 
 
-def _as_arguments(key: str, value: Any) -> list[str]:
-    """One option of a config as command-line arguments: a list repeats it, true is a bare flag."""
+def _as_arguments(key: str, value: Any, flags: Collection[str]) -> list[str]:
+    """One option of a config as command-line arguments.
+
+    A list repeats it, true is a bare flag, and false is ``--no_KEY`` where there is such a flag.
+    """
     if isinstance(value, list):
         return [f"--{key}={item}" for item in value]
     if value is True:
         return [f"--{key}"]
+    if value is False and f"--no_{key}" in flags:
+        return [f"--no_{key}"]
     if value is False or value is None:
         return []
     return [f"--{key}={value}"]

@@ -14,6 +14,8 @@ import apache_beam as beam
 
 from pipelines.beam_options import add_runner_arguments, parse_job
 from pipelines.command_line import Parser
+from pipelines.dataflow_options import check_remote, prepare_dataflow
+from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Job, resolve_model, run_job
 from pipelines.main import main
 from pipelines.model_options import add_model_arguments, model_settings_from
@@ -21,10 +23,12 @@ from pipelines.output_options import add_output_arguments
 from pipelines.quiet import quiet
 from pipelines.slide_options import (
     add_slide_arguments,
+    slide_cache_from,
     slide_requests_from,
     slide_settings_from,
     with_patch_size,
 )
+from transforms.file_cache import FileCache
 from transforms.inference.embed_blocks import EmbedBlocks
 from transforms.inference.handler import SavedModelHandler
 from transforms.inference.model_settings import ModelSettings
@@ -38,6 +42,7 @@ from transforms.slides.plan_slides import PlanSlides
 from transforms.slides.read_slides import ReadSlideBlocks
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
+from transforms.slides.spread_blocks import SpreadBlocks
 from transforms.slides.sum_up_slides import SumUpSlides
 
 JOB = Job(
@@ -57,19 +62,21 @@ def build_pipeline(
     requests: Sequence[SlideRequest],
     settings: SlideSettings,
     model: ModelSettings,
+    cache: FileCache,
     read_threads: int,
+    require_gpu: bool = False,
 ) -> None:
     """Wires the job; every step but the wiring is a transform that can be used without it."""
     planned = (
         pipeline
         | "Slides" >> beam.Create(list(requests))
-        | "Plan" >> PlanSlides(settings, dataset.layout)
+        | "Plan" >> PlanSlides(settings, dataset.layout, cache)
     )
     new_parts = (
         planned.blocks
-        | "SpreadBlocks" >> beam.Reshuffle()
-        | "Read" >> ReadSlideBlocks(read_threads)
-        | "Embed" >> EmbedBlocks(SavedModelHandler(model))
+        | "Spread" >> SpreadBlocks()
+        | "Read" >> ReadSlideBlocks(read_threads, cache)
+        | "Embed" >> EmbedBlocks(SavedModelHandler(model, require_gpu=require_gpu))
         | "Write" >> WriteParts(dataset.layout)
     )
     parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
@@ -84,8 +91,12 @@ def run(argv: Sequence[str]) -> int:
       InputError: what the user got wrong; nothing has run then, and nothing is written.
     """
     quiet()
-    args, beam_options = parse_job(_parser(), argv)
+    args, beam_options = parse_job(parser(), argv)
+    prepare_dataflow(args, beam_options)
     requests = slide_requests_from(args)
+    uris = (uri for slide in requests for uri in (slide.uri, slide.mask))
+    check_remote(beam_options, "--manifest", uris)
+    check_gpu_here(beam_options)
     model = with_patch_size(model_settings_from(args), args)
     spec = resolve_model(model)
     settings = slide_settings_from(args, spec.input_size)
@@ -102,17 +113,21 @@ def run(argv: Sequence[str]) -> int:
             requests=requests,
             settings=settings,
             model=model,
+            cache=slide_cache_from(args),
             read_threads=args.read_threads,
+            require_gpu=requires_gpu(beam_options),
         ),
     )
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """The parser of the job's own flags."""
     parser = Parser(
         prog="beamscope slides",
         description="Embed the patches of whole-slide images. Stopped at any moment, the same "
         "command goes on where it was.",
-        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location.",
+        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
+        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
     )
     add_slide_arguments(parser)
     add_model_arguments(parser.add_argument_group("model"))

@@ -16,6 +16,8 @@ import apache_beam as beam
 
 from pipelines.beam_options import add_runner_arguments, parse_job
 from pipelines.command_line import Parser
+from pipelines.dataflow_options import prepare_dataflow
+from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Job, resolve_model, run_job
 from pipelines.main import main
 from pipelines.model_options import add_model_arguments, model_settings_from
@@ -30,8 +32,8 @@ from transforms.output.assemble import AssembleDataset
 from transforms.output.dataset import DatasetSpec
 from transforms.output.write_parts import WriteParts
 from transforms.xrays.film_block import FILM_SCHEMA
-from transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA
-from transforms.xrays.plan_file import planned_films
+from transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA, catalog_counts
+from transforms.xrays.plan_file import planned_films, source_identity
 from transforms.xrays.plan_films import PlanFilms
 from transforms.xrays.read_xrays import ReadFilmBlocks
 from transforms.xrays.settings import XraySettings
@@ -56,8 +58,12 @@ def build_pipeline(
     sources: Sequence[Source],
     settings: XraySettings,
     model: ModelSettings,
+    require_gpu: bool = False,
 ) -> None:
     """Wires the job; every step but the wiring is a transform that can be used without it."""
+    if settings.catalog is not None:
+        count = functools.partial(catalog_counts, settings=settings)
+        dataset = dataclasses.replace(dataset, count_table=count)
     planned = (
         pipeline
         | "Sources" >> beam.Create(list(sources))
@@ -67,7 +73,7 @@ def build_pipeline(
         planned.blocks
         | "SpreadBlocks" >> beam.Reshuffle()
         | "Read" >> ReadFilmBlocks(settings, dataset.layout)
-        | "Embed" >> EmbedBlocks(SavedModelHandler(model))
+        | "Embed" >> EmbedBlocks(SavedModelHandler(model, require_gpu=require_gpu))
         | "Write" >> WriteParts(dataset.layout)
     )
     parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
@@ -84,8 +90,10 @@ def run(argv: Sequence[str]) -> int:
       InputError: what the user got wrong; nothing has run then, and nothing is written.
     """
     quiet()
-    args, beam_options = parse_job(_parser(), argv)
+    args, beam_options = parse_job(parser(), argv)
+    prepare_dataflow(args, beam_options)
     sources = xray_sources_from(args)
+    check_gpu_here(beam_options)
     model = model_settings_from(args)
     spec = resolve_model(model)
     settings = xray_settings_from(args, model, spec.input_size)
@@ -93,12 +101,26 @@ def run(argv: Sequence[str]) -> int:
         JOB,
         args,
         beam_options,
-        requests=sources,
+        requests=[_Asked(source, source_identity(source)) for source in sources],
         settings=_fingerprint(settings),
         model=model,
         spec=spec,
-        build=functools.partial(build_pipeline, sources=sources, settings=settings, model=model),
+        build=functools.partial(
+            build_pipeline,
+            sources=sources,
+            settings=settings,
+            model=model,
+            require_gpu=requires_gpu(beam_options),
+        ),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A source as it is now: a complete dataset has nothing left to do for just that."""
+
+    source: Source
+    identity: list[Any]
 
 
 def _fingerprint(settings: XraySettings) -> dict[str, Any]:
@@ -121,12 +143,14 @@ def _fingerprint(settings: XraySettings) -> dict[str, Any]:
     return found
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """The parser of the job's own flags."""
     parser = Parser(
         prog="beamscope xrays",
         description="Embed chest radiographs straight out of the archives in which collections "
         "come. Stopped at any moment, the same command goes on where it was.",
-        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location.",
+        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
+        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
     )
     add_xray_arguments(parser)
     add_model_arguments(parser.add_argument_group("model"))

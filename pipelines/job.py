@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -11,7 +12,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,10 +20,14 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from pipelines.dataflow_options import runs_on_dataflow
+from pipelines.dataflow_submit import submit
+from pipelines.gpu_options import requires_gpu
 from pipelines.output_options import shard_format_from
 from pipelines.progress import shown_progress
 from pipelines.summary import Finished, print_summary
 from transforms.inference.model_settings import ModelSettings, ModelSpec
+from transforms.inference.require_gpu import RequireGpu
 from transforms.output.dataset import DatasetSpec, read_description
 from transforms.output.fingerprint import Fingerprint, claim_output
 from transforms.output.layout import Layout
@@ -70,6 +75,8 @@ def run_job(
 ) -> int:
     """Runs a job whose command line is understood, and returns its exit status.
 
+    On Dataflow it submits the job, and returns without waiting for it.
+
     Args:
       job: which.
       args: the flags of `add_output_arguments`.
@@ -114,8 +121,17 @@ def run_job(
             },
             problems=job.problems,
         )
+
+        def build_all(pipeline: beam.Pipeline) -> None:
+            if requires_gpu(beam_options):
+                _ = pipeline | "RequireGpu" >> RequireGpu()
+            build(pipeline, dataset)
+
+        if runs_on_dataflow(beam_options):
+            submit(job.name, layout, build_all, beam_options)
+            return OK
         progress = ProgressReader(layout, len(requests), job.count_rows)
-        finished = _run(job, lambda pipeline: build(pipeline, dataset), beam_options, progress)
+        finished = _run(job, build_all, beam_options, progress)
     failed = print_summary(layout, job.table_name, job.unit, job.sources, finished)
     if failed > args.max_failed:
         print(
@@ -190,12 +206,23 @@ def _run(
     start = time.monotonic()
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    with shown_progress(progress, unit=job.unit, items=job.sources):
+    with shown_progress(progress, unit=job.unit, items=job.sources), _ctrl_c():
         result = pipeline.run()
         state = result.wait_until_finish()
     if state != PipelineState.DONE:
         raise RuntimeError(f"the pipeline ended as {state}")
     return Finished(time.monotonic() - start, _counters(result))
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C through: the local runner wraps whatever a bundle raises."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _counters(result: PipelineResult) -> Mapping[str, int]:

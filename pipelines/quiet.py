@@ -19,11 +19,22 @@ def quiet() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("absl", "apache_beam", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Beam says at every model that it cannot measure its memory, because PyTorch is not there.
-    logging.getLogger().addFilter(lambda record: "Resource module" not in str(record.msg))
+    # A handler of our own, before a library's first message makes one that no filter sits on.
+    if not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.addFilter(_worth_saying)
+        logging.getLogger().addHandler(handler)
     # Raised by libraries at import, and nothing that a user of a job could act on.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Not that Beam cannot measure models without PyTorch; nor where Ctrl-C found a worker."""
+    message = record.getMessage()
+    raised = record.exc_info[0] if record.exc_info else None
+    interrupted = raised is KeyboardInterrupt or "KeyboardInterrupt" in message
+    return not interrupted and "Resource module" not in message
 
 
 def import_tensorflow() -> None:

@@ -130,15 +130,22 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
     """
     found: list[str] = []
     for pattern in args.input:
-        if files.is_local(pattern):
-            there = Path(pattern).exists()
-            matched = [pattern] if there else glob.glob(pattern, recursive=True)  # noqa: PTH207
-        else:
-            matched = [file.path for file in files.match(pattern)]
+        matched = _match(pattern)
         if not matched:
             raise InputError("no_match", f"--input {pattern}: matches no film and no archive")
         found.extend(matched)
     return find_sources(found)
+
+
+def _match(pattern: str) -> list[str]:
+    if files.is_local(pattern):
+        # A name with brackets is first of all a name.
+        there = Path(pattern).exists()
+        return [pattern] if there else glob.glob(pattern, recursive=True)  # noqa: PTH207
+    if pattern.endswith("/"):
+        # Beam takes it for a glob that matches what lies in the directory, and nothing deeper.
+        return [pattern] if files.list_files(pattern) else []
+    return [file.path for file in files.match(pattern)]
 
 
 def xray_settings_from(

@@ -276,6 +276,22 @@ def test_killed_at_any_moment_the_same_command_goes_on(slides, mean_model, tmp_p
     assert not list(killed.glob("*tmp*"))
 
 
+def test_ctrl_c_ends_in_one_line(slides, mean_model, tmp_path):
+    output = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.embed_slides", "--input", str(slides / "a.svs"),
+         "--model", str(mean_model), "--output", str(output), "--block_size", "1"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not list(output.glob(".beamscope/*/parts/*/*.arrow")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on from here" in said
+    assert "Traceback" not in said
+
+
 def test_real_slides_good_and_broken(tmp_path):
     model = shared("models/squeezenet11-imagenet")
     output = tmp_path / "out"

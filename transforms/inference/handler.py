@@ -30,15 +30,25 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       settings: the model, and how it is called and compiled.
       large_model: one copy a machine, not one a worker process; pixels and embeddings then cross
         between processes.
+      require_gpu: whether a worker that sees no GPU is to fail, before it loads the model.
     """
 
     settings: ModelSettings
     large_model: bool = False
+    require_gpu: bool = False
 
     def load_model(self) -> Embedder:
-        """Loads and compiles the model, once per process (or machine)."""
+        """Loads and compiles the model, once per process (or machine).
+
+        Raises:
+          InputError: ``bad_model``, or ``no_gpu`` where one is required.
+        """
         # Only workers load the model, and TensorFlow takes seconds to import.
         from transforms.inference.compiled import Embedder
+        from transforms.inference.devices import require_gpu
+
+        if self.require_gpu:
+            require_gpu()
 
         return Embedder.from_settings(self.settings)
 

@@ -7,6 +7,7 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
+import cv2
 
 from transforms.blocks import ImageBlock
 from transforms.file_cache import FileCache
@@ -47,5 +48,7 @@ def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBloc
 
 @functools.cache
 def _patch_threads(threads: int) -> ThreadPoolExecutor:
-    # One pool a process: a runner may keep a DoFn for each of many worker threads.
+    # One pool a process: a runner may keep a DoFn for each of many worker threads. Patches are read
+    # side by side in it, so that OpenCV's own threads would only get in the way.
+    cv2.setNumThreads(1)
     return ThreadPoolExecutor(threads, thread_name_prefix="read-patch")

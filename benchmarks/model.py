@@ -1,0 +1,79 @@
+"""How fast a model embeds: the plain call of the SavedModel against what the job runs.
+
+    python -m benchmarks.model [--model DIR] [--batch_size N] [--rounds N]
+
+Both embed the same images in turn, so that whatever else the machine does meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.quiet import import_tensorflow
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a SavedModel; else a BiT 50x1 with random weights is made")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    import_tensorflow()
+    with tempfile.TemporaryDirectory() as scratch:
+        model = options.model or make_bit(Path(scratch) / "bit-50x1")
+        print(contest(model, options.batch_size, options.rounds))
+
+
+def make_bit(path: Path) -> str:
+    """A BiT 50x1 for pathology, with random weights."""
+    from transforms.inference.bit import save_model
+    from transforms.inference.bit_weights import random_weights
+
+    weights = random_weights("50x1", 0)
+    save_model(str(path), architecture="50x1", modality="path", weights=weights)
+    return str(path)
+
+
+def contest(model: str, batch_size: int, rounds: int) -> str:
+    """Markdown; the ratio is the median of the ratios within one round."""
+    import tensorflow as tf
+
+    from transforms.inference.compiled import Embedder, structured_images
+    from transforms.inference.model_settings import ModelSettings
+    from transforms.inference.saved_model import load
+
+    loaded = load(ModelSettings(model, batch_size=batch_size))
+    pixels = structured_images(batch_size, loaded.spec.input_size)
+    ways: dict[str, Callable[[], object]] = {
+        "plain call": lambda: loaded.call(loaded.prepare(tf.constant(pixels))).numpy()
+    }
+    cosines = {"plain call": 1.0}
+    for how in ("graph", "xla"):
+        embedder = Embedder(load(ModelSettings(model, batch_size=batch_size, compile=how)))
+        ways[f"--compile {how}"] = lambda embedder=embedder: embedder.embed(pixels)
+        cosines[f"--compile {how}"] = embedder.check_cosine or float("nan")
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for warming in (True, *[False] * rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if not warming:
+                seconds[name].append(time.perf_counter() - start)
+    lines = ["| way | images a second | times plain | cosine |", "|---|--:|--:|--:|"]
+    plain = np.array(seconds["plain call"])
+    for name, taken in seconds.items():
+        rate = batch_size / statistics.median(taken)
+        ratio = float(np.median(plain / np.array(taken)))
+        lines.append(f"| {name} | {rate:.1f} | {ratio:.2f} | {cosines[name]:.6f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

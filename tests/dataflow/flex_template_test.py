@@ -1,0 +1,115 @@
+"""The Flex Templates: metadata that the API takes, and launches that are command lines."""
+
+import json
+
+import pytest
+from google.cloud.dataflow_v1beta3 import ParameterType, TemplateMetadata
+from google.protobuf import json_format
+
+from pipelines.embed_slides import parser as slides_parser
+from pipelines.embed_xrays import parser as xrays_parser
+from pipelines.flex_template import command_line, launch, metadata, run
+from tests.dataflow.conftest import ROOT
+from transforms import files
+from transforms.problems import InputError
+
+PARSERS = {"slides": slides_parser, "xrays": xrays_parser}
+BEAM_FLAGS = {"require_gpu", "sdk_container_image", "number_of_worker_harness_threads"}
+
+
+@pytest.mark.parametrize("job", PARSERS)
+def test_the_committed_metadata_is_that_of_the_flags(job, capsys):
+    assert run([job]) == 0
+    committed = (ROOT / "containers" / f"{job}_metadata.json").read_text()
+    assert capsys.readouterr().out == committed, (
+        f"python -m pipelines.flex_template {job} > containers/{job}_metadata.json"
+    )
+
+
+@pytest.mark.parametrize("job", PARSERS)
+def test_the_api_takes_the_metadata(job):
+    template = TemplateMetadata()
+    # Fails on a field, or a type of parameter, that the API does not have.
+    json_format.ParseDict(metadata(job), TemplateMetadata.pb(template))
+    flags = {flag.removeprefix("--") for flag in PARSERS[job]().flags()} - {"help", "-h"}
+    assert {parameter.name for parameter in template.parameters} == flags | BEAM_FLAGS
+    for parameter in template.parameters:
+        assert parameter.label
+        assert parameter.help_text
+        assert "%" not in parameter.help_text.replace("5%", "").replace("100%", "")
+
+
+def test_types_of_parameters():
+    parameters = {parameter["name"]: parameter for parameter in metadata("slides")["parameters"]}
+    types = {name: ParameterType[parameter["paramType"]] for name, parameter in parameters.items()}
+    assert types["mpp"] == ParameterType.NUMBER
+    assert types["overwrite"] == ParameterType.BOOLEAN
+    assert types["require_gpu"] == ParameterType.BOOLEAN
+    assert types["tissue"] == ParameterType.ENUM
+    assert types["input"] == ParameterType.TEXT
+    assert types["output"] == ParameterType.GCS_WRITE_FOLDER
+    assert parameters["tissue"]["enumOptions"][0] == {"value": "otsu"}
+    required = {name for name, parameter in parameters.items() if not parameter["isOptional"]}
+    assert required == {"model", "output"}
+    for name in ("input", "manifest"):
+        assert parameters[name]["helpText"].endswith("; input or manifest is required")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--mpp=0.25"], ["--mpp=0.25"]),
+        (["--overwrite=true", "--allow_upsampling=False"], ["--overwrite"]),
+        (["--require_gpu=True"], ["--require_gpu"]),
+        (["--input=gs://b/a.svs  gs://b/c"], ["--input", "gs://b/a.svs", "gs://b/c"]),
+        (["--format=parquet tfrecord"], ["--format", "parquet", "tfrecord"]),
+        (["--masks="], []),
+        (["--input_range=-1..1"], ["--input_range=-1..1"]),
+        # Beam's own stay as they are.
+        (["--runner=DataflowRunner", "--no_auth"], ["--runner=DataflowRunner", "--no_auth"]),
+    ],
+)
+def test_command_line(given, expected):
+    assert command_line("slides", given) == expected
+
+
+def test_command_line_errors():
+    with pytest.raises(InputError, match="--overwrite=maybe: is neither true nor false"):
+        command_line("slides", ["--overwrite=maybe"])
+
+
+@pytest.mark.parametrize("value", ["maybe", "false"])
+def test_launch_says_what_is_wrong_and_fails(capsys, value):
+    assert launch("slides", [f"--overwrite={value}", "--mpp=0.5"]) == 2
+    wrong = {
+        "maybe": "--overwrite=maybe: is neither true nor false",
+        "false": "the following arguments are required: --model, --output",
+    }
+    assert f"beamscope slides: {wrong[value]}" in capsys.readouterr().err
+
+
+def test_launch_writes_the_job_for_dataflow(cloud):
+    """With the parameters and options that Dataflow's launcher gives."""
+    template = f"{cloud.bucket}/launched/job.json"
+    flags = [
+        f"--input={cloud.bucket}/slides/a.svs {cloud.bucket}/slides/b.svs",
+        f"--model={cloud.bucket}/models/mean-colour",
+        f"--output={cloud.bucket}/out-launched",
+        "--overwrite=false",
+        "--runner_config=dataflow_t4",
+        "--sdk_container_image=example/beamscope:1",
+        "--runner=DataflowRunner",
+        "--project=a-project",
+        "--region=us-central1",
+        "--job_name=launched",
+        f"--temp_location={cloud.bucket}/tmp",
+        f"--template_location={template}",
+        f"--dataflow_endpoint={cloud.service.endpoint}",
+        "--no_auth",
+    ]
+    before = len(cloud.service.requests)
+    assert launch("slides", flags) == 0
+    assert len(cloud.service.requests) == before
+    job = json.loads(files.read_bytes(template))
+    assert job["name"] == "launched"
+    assert job["environment"]["workerPools"][0]["machineType"] == "n1-standard-8"

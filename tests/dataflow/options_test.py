@@ -1,0 +1,230 @@
+"""What a Dataflow job is refused for, before anything is submitted."""
+
+import argparse
+
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
+
+from pipelines import dataflow_options
+from pipelines.beam_options import config_names, parse_job
+from pipelines.dataflow_options import check_remote, prepare_dataflow, runs_on_dataflow
+from pipelines.embed_slides import parser as slides_parser
+from pipelines.embed_slides import run as run_slides
+from pipelines.embed_xrays import parser as xrays_parser
+from transforms.problems import InputError
+
+JOB = ("--input=gs://b/in", "--model=gs://b/model", "--output=gs://b/out")
+CLOUD = ("--project=a-project", "--region=us-central1", "--temp_location=gs://b/tmp")
+IMAGE = "--sdk_container_image=example/beamscope:1"
+T4 = "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
+CONFIGS = [name for name in config_names() if name.startswith("dataflow_")]
+
+
+def prepared(*flags, parser=slides_parser):
+    args, options = parse_job(parser(), flags)
+    prepare_dataflow(args, options)
+    return options
+
+
+def refused(*flags, parser=slides_parser):
+    with pytest.raises(InputError) as raised:
+        prepared(*flags, parser=parser)
+    assert "\n" not in raised.value.message
+    return raised.value.kind, raised.value.message
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("parser", [slides_parser, xrays_parser])
+def test_every_config_is_complete_with_what_it_asks_for(name, parser):
+    options = prepared(*JOB, *CLOUD, IMAGE, f"--runner_config={name}", parser=parser)
+    assert runs_on_dataflow(options)
+    assert options.view_as(SetupOptions).save_main_session is False
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("missing", ["project", "region", "temp_location"])
+def test_what_is_missing_is_asked_for(name, missing):
+    given = [flag for flag in CLOUD if not flag.startswith(f"--{missing}=")]
+    kind, message = refused(*JOB, *given, IMAGE, f"--runner_config={name}")
+    assert kind == "missing_option"
+    assert message.startswith(f"--{missing}: ")
+
+
+@pytest.mark.parametrize("name", ["dataflow_t4", "dataflow_l4"])
+def test_an_accelerator_needs_an_image(name):
+    kind, message = refused(*JOB, *CLOUD, f"--runner_config={name}")
+    assert kind == "missing_option"
+    assert message.startswith("--sdk_container_image: ")
+    assert "containers/Dockerfile" in message
+
+
+@pytest.mark.parametrize(
+    ("location", "other"),
+    [("--temp_location=gs://b/t", "staging"), ("--staging_location=gs://b/t", "temp")],
+)
+def test_one_location_serves_as_both(location, other):
+    options = prepared(*JOB, *CLOUD[:2], location, "--runner_config=dataflow_cpu")
+    assert getattr(options.view_as(GoogleCloudOptions), f"{other}_location") == "gs://b/t"
+
+
+@pytest.mark.parametrize("value", ["/tmp/x", "gs://b", "gs://", "gs:///x", "s3://b/x", "b/x"])
+@pytest.mark.parametrize("flag", ["--temp_location", "--staging_location"])
+def test_location_errors(flag, value):
+    kind, message = refused(*JOB, *CLOUD, f"{flag}={value}", "--runner_config=dataflow_cpu")
+    assert kind == "bad_option"
+    assert message.startswith(f"{flag} {value}: ")
+
+
+def accelerated(*flags):
+    return (*JOB, *CLOUD, IMAGE, "--runner=DataflowRunner", *flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (f"--dataflow_service_options={T4}", "--machine_type=n1-standard-8"),
+        (f"--dataflow_service_options={T4}:535.1", "--machine_type=custom-8-30720"),
+        (f"--dataflow_service_options={T4};use_nvidia_mps", "--worker_machine_type=n1-highmem-8"),
+        (f"--experiments={T4}", "--machine_type=n1-standard-8"),
+        (f"--resource_hints={T4.removeprefix('worker_')}", "--machine_type=n1-standard-8"),
+        # A kind that we do not know is for Dataflow to judge.
+        (f"--dataflow_service_options={T4.replace('nvidia-tesla-t4', 'newest')}",),
+        ("--machine_type=n1-standard-8",),
+    ],
+)
+def test_accelerators(flags):
+    prepared(*accelerated(*flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (  # Both ways at once, and one way twice.
+            (f"--dataflow_service_options={T4}", "--resource_hints=accelerator=type:nvidia-l4"),
+            ["--dataflow_service_options worker_accelerator", "--resource_hints accelerator"],
+        ),
+        (
+            (f"--dataflow_service_options={T4}", f"--experiments={T4}"),
+            ["--dataflow_service_options", "--experiments"],
+        ),
+        # No GPU after all.
+        (("--require_gpu",), ["--require_gpu", "worker_accelerator"]),
+        (("--machine_type=g2-standard-8",), ["--machine_type g2-standard-8", "type:nvidia-l4"]),
+        (("--machine_type=a2-highgpu-1g",), ["a2-highgpu-1g", "nvidia-tesla-a100"]),
+        (("--dataflow_service_options=worker_accelerator=",), ["asks for no GPU"]),
+        (
+            (f"--dataflow_service_options={T4.replace('count:1', 'count:0')}",),
+            ["count:0", "asks for no GPU"],
+        ),
+        (
+            (f"--dataflow_service_options={T4.replace('type:', '')}",),
+            ["asks for no GPU", "type:NAME"],
+        ),
+        (
+            ("--dataflow_service_options=worker_accelerator=type:nvidia-tesla-t4;count:1",),
+            ["installs no driver", ";install-nvidia-driver"],
+        ),
+        # On a machine that it does not go with.
+        ((f"--dataflow_service_options={T4}",), ["--machine_type (none)", "n1-"]),
+        (
+            (f"--dataflow_service_options={T4}", "--machine_type=g2-standard-8"),
+            ["g2-standard-8", "nvidia-tesla-t4", "n1-"],
+        ),
+        (
+            (
+                f"--dataflow_service_options={T4.replace('tesla-t4', 'l4')}",
+                "--machine_type=n1-standard-8",
+            ),
+            ["n1-standard-8", "nvidia-l4", "g2-"],
+        ),
+    ],
+)
+def test_accelerator_errors(flags, words):
+    kind, message = refused(*accelerated(*flags))
+    assert kind in ("bad_option", "missing_option")
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("name", ["dataflow_t4", "dataflow_l4"])
+def test_an_accelerator_config_without_its_gpu(tmp_path, name):
+    lines = (dataflow_options._SETUP_FILE.parent / "runner_configs" / f"{name}.yaml").read_text()
+    config = tmp_path / "mine.yaml"
+    kept = [line for line in lines.splitlines() if "worker_accelerator" not in line]
+    config.write_text("\n".join(kept))
+    kind, message = refused(*JOB, *CLOUD, IMAGE, f"--runner_config={config}")
+    assert kind == "missing_option"
+    assert message.startswith("--require_gpu: no accelerator is asked for")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "parser"),
+    [
+        ("--input", "slides/*.svs", slides_parser),
+        ("--model", "/models/m", slides_parser),
+        ("--output", "out", slides_parser),
+        ("--masks", "masks", slides_parser),
+        ("--input", "films.zip", xrays_parser),
+        ("--catalog_file", "train.csv", xrays_parser),
+    ],
+)
+def test_local_paths_are_refused(flag, value, parser):
+    flags = [one for one in JOB if not one.startswith(f"{flag}=")]
+    kind, message = refused(
+        *flags, f"{flag}={value}", *CLOUD, "--runner_config=dataflow_cpu", parser=parser
+    )
+    assert kind == "local_path"
+    assert message.startswith(f"{flag} {value}: is on this machine")
+
+
+def test_a_manifest_may_be_local_but_not_what_it_names(tmp_path):
+    manifest = tmp_path / "slides.csv"
+    manifest.write_text("slide_id,uri\na,gs://b/a.svs\nb,/slides/b.svs\n")
+    flags = (f"--manifest={manifest}", *JOB[1:], *CLOUD, "--runner_config=dataflow_cpu")
+    prepared(*flags)
+    with pytest.raises(InputError) as raised:
+        run_slides(flags)
+    assert raised.value.kind == "local_path"
+    assert raised.value.message.startswith("--manifest /slides/b.svs: ")
+
+
+@pytest.mark.parametrize(
+    ("runner", "expected"),
+    [
+        ("DataflowRunner", True),
+        ("dataflow", True),
+        ("apache_beam.runners.dataflow.dataflow_runner.DataflowRunner", True),
+        ("DirectRunner", False),
+        ("FlinkRunner", False),
+    ],
+)
+def test_other_runners_are_left_alone(runner, expected):
+    options = PipelineOptions([f"--runner={runner}"])
+    assert runs_on_dataflow(options) is expected
+    if not expected:
+        prepare_dataflow(argparse.Namespace(output="/local"), options)
+        check_remote(options, "--input", ["/local", None])
+        assert options.view_as(SetupOptions).setup_file is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "staged"),
+    [
+        ((), "SETUP"),
+        (("--setup_file=/mine/setup.py",), "/mine/setup.py"),
+        (("--extra_package=/mine/beamscope.whl",), None),
+    ],
+)
+def test_this_package_is_staged_unless_another_is(flags, staged):
+    options = prepared(*JOB, *CLOUD, "--runner_config=dataflow_cpu", *flags)
+    expected = str(dataflow_options._SETUP_FILE) if staged == "SETUP" else staged
+    assert options.view_as(SetupOptions).setup_file == expected
+
+
+def test_a_package_that_cannot_be_staged_has_to_be_in_the_image(monkeypatch, tmp_path):
+    monkeypatch.setattr(dataflow_options, "_SETUP_FILE", tmp_path / "setup.py")
+    kind, message = refused(*JOB, *CLOUD, "--runner_config=dataflow_cpu")
+    assert kind == "missing_option"
+    assert message.startswith("--sdk_container_image: ")
+    options = prepared(*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_cpu")
+    assert options.view_as(SetupOptions).setup_file is None

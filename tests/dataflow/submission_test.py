@@ -1,0 +1,129 @@
+"""What arrives at Dataflow, and in the bucket, is what the configs and the checkout say."""
+
+import tarfile
+
+import pytest
+import yaml
+from apache_beam.portability.api import beam_runner_api_pb2
+from google.cloud.dataflow_v1beta3 import AutoscalingAlgorithm
+
+from pipelines.beam_options import CONFIGS
+from tests.dataflow.conftest import IMAGE
+from transforms import files
+
+NAMES = ("dataflow_cpu", "dataflow_t4", "dataflow_l4")
+ACCELERATORS = {"dataflow_cpu": None, "dataflow_t4": "nvidia-tesla-t4", "dataflow_l4": "nvidia-l4"}
+
+
+def config(name):
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+
+
+def test_every_config_of_dataflow_is_tested():
+    assert sorted(path.stem for path in CONFIGS.glob("dataflow_*.yaml")) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workers_are_what_the_config_says(submitted, name):
+    pool, said = submitted(name).pool, config(name)
+    assert pool["machineType"] == said["machine_type"]
+    assert pool["diskSizeGb"] == said["disk_size_gb"]
+    assert pool.get("diskType") == said.get("disk_type")
+    assert pool["numThreadsPerWorker"] == said["number_of_worker_harness_threads"]
+    scaling = pool["autoscalingSettings"]
+    assert scaling["maxNumWorkers"] == said["max_num_workers"]
+    # The API's word for THROUGHPUT_BASED.
+    assert AutoscalingAlgorithm(scaling["algorithm"]).name == "AUTOSCALING_ALGORITHM_BASIC"
+    assert pool["workerHarnessContainerImage"] == IMAGE
+    assert {image["containerImage"] for image in pool["sdkHarnessContainerImages"]} == {IMAGE}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_experiments_are_what_the_config_says(submitted, name):
+    experiments = submitted(name).job["environment"]["experiments"]
+    assert set(config(name)["experiments"]) <= set(experiments)
+    assert "use_multiple_sdk_containers" not in experiments
+    assert not any(experiment.startswith("worker_accelerator") for experiment in experiments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_accelerator_by_one_way(submitted, name):
+    environment = submitted(name).job["environment"]
+    options = environment.get("serviceOptions", [])
+    assert options == config(name).get("dataflow_service_options", [])
+    wanted = ACCELERATORS[name]
+    assert len(options) == (wanted is not None)
+    if wanted:
+        assert options[0].startswith(f"worker_accelerator=type:{wanted};count:1;")
+    environments = submitted(name).pipeline().components.environments.values()
+    hints = [hint for environment in environments for hint in environment.resource_hints]
+    assert hints == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workers_are_told(submitted, name):
+    options = submitted(name).options
+    assert options["require_gpu"] is (ACCELERATORS[name] is not None)
+    assert options["save_main_session"] is False
+    steps = {step.unique_name for step in submitted(name).pipeline().components.transforms.values()}
+    assert ("RequireGpu" in steps) is (ACCELERATORS[name] is not None)
+
+
+def test_submitting_does_not_wait(cloud):
+    submission = cloud.submit("dataflow_cpu", "out-not-waited-for")
+    assert {method for method, _ in cloud.service.requests} == {"POST"}
+    name = submission.job["name"]
+    assert name.startswith("beamscope-slides-")
+    lines = submission.said.splitlines()
+    assert lines[0].startswith(f"submitted to Dataflow as {name}, 2026-01-01_00_00_00-")
+    assert "/dataflow/jobs/us-central1/2026-01-01_00_00_00-" in lines[1]
+    assert lines[1].endswith("?project=a-project")
+    assert f"`beamscope status {submission.output}`" in lines[2]
+    assert not files.exists(f"{submission.output}/dataset.json")
+
+
+def test_a_second_job_on_the_same_output_is_refused(cloud):
+    name = cloud.submit("dataflow_cpu", "out-twice").job["name"]
+    cloud.service.active[name] = "2026-01-01_00_00_00-0"
+    status, said = cloud.run("out-twice", "--runner_config=dataflow_cpu")
+    assert status == 2
+    assert f"{cloud.bucket}/out-twice: a Dataflow job named {name} is writing it" in said
+
+
+def test_a_job_name_of_ones_own(cloud):
+    cloud.run("out-named", "--runner_config=dataflow_cpu", "--job_name=mine")
+    assert cloud.service.jobs[-1]["name"] == "mine"
+
+
+def test_a_template_is_written_and_not_submitted(cloud):
+    before = len(cloud.service.requests)
+    template = f"{cloud.bucket}/templates/slides.json"
+    flags = ("--runner_config=dataflow_cpu", f"--template_location={template}")
+    status, said = cloud.run("out-template", *flags)
+    assert (status, said) == (0, f"template written to {template}\n")
+    assert cloud.service.requests[before:] == []
+    assert b'"workerPools"' in files.read_bytes(template)
+
+
+def test_the_staged_package_holds_everything(submitted, checkout, tmp_path):
+    environments = submitted("dataflow_t4").pipeline().components.environments.values()
+    staged = {
+        dependency.role_payload: beam_runner_api_pb2.ArtifactUrlPayload.FromString(
+            dependency.type_payload
+        ).url
+        for environment in environments
+        for dependency in environment.dependencies
+    }
+    (url,) = {url for url in staged.values() if url.endswith("/workflow.tar.gz")}
+    (tmp_path / "package.tar.gz").write_bytes(files.read_bytes(url))
+    with tarfile.open(tmp_path / "package.tar.gz") as package:
+        held = {name.partition("/")[2] for name in package.getnames()}
+    modules = {
+        str(path.relative_to(checkout))
+        for folder in ("pipelines", "transforms")
+        for path in (checkout / folder).rglob("*.py")
+    }
+    configs = {f"runner_configs/{path.name}" for path in CONFIGS.glob("*.yaml")}
+    assert len(modules) > 60
+    assert len(configs) >= 8
+    assert modules | configs | {"setup.py"} <= held
