@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
 
@@ -16,7 +17,7 @@ from pipelines.beam_options import add_runner_arguments, parse_job
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import check_remote, prepare_dataflow
 from pipelines.gpu_options import check_gpu_here, requires_gpu
-from pipelines.job import Job, resolve_model, run_job
+from pipelines.job import Asked, Job, resolve_model, run_job
 from pipelines.main import main
 from pipelines.model_options import add_model_arguments, model_settings_from
 from pipelines.output_options import add_output_arguments
@@ -37,7 +38,7 @@ from transforms.output.dataset import DatasetSpec
 from transforms.output.write_parts import WriteParts
 from transforms.slides.outcome import TABLE_SCHEMA
 from transforms.slides.plan import ROW_SCHEMA
-from transforms.slides.plan_file import planned_patches
+from transforms.slides.plan_file import planned_patches, request_identity
 from transforms.slides.plan_slides import PlanSlides
 from transforms.slides.read_slides import ReadSlideBlocks
 from transforms.slides.settings import SlideSettings
@@ -54,6 +55,7 @@ JOB = Job(
     table_name="slides",
     table=TABLE_SCHEMA,
 )
+_LOOKERS = 32
 
 
 def build_pipeline(
@@ -104,7 +106,7 @@ def run(argv: Sequence[str]) -> int:
         JOB,
         args,
         beam_options,
-        requests=requests,
+        requests=_as_they_are(requests),
         settings=dataclasses.asdict(settings),
         model=model,
         spec=spec,
@@ -118,6 +120,12 @@ def run(argv: Sequence[str]) -> int:
             require_gpu=requires_gpu(beam_options),
         ),
     )
+
+
+def _as_they_are(requests: Sequence[SlideRequest]) -> list[Asked]:
+    # Sizes of remote slides are a request each: ask for many at a time.
+    with ThreadPoolExecutor(_LOOKERS) as lookers:
+        return list(map(Asked, requests, lookers.map(request_identity, requests)))
 
 
 def parser() -> Parser:

@@ -18,7 +18,7 @@ from pipelines.beam_options import add_runner_arguments, parse_job
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import prepare_dataflow
 from pipelines.gpu_options import check_gpu_here, requires_gpu
-from pipelines.job import Job, resolve_model, run_job
+from pipelines.job import Asked, Job, resolve_model, run_job
 from pipelines.main import main
 from pipelines.model_options import add_model_arguments, model_settings_from
 from pipelines.output_options import add_output_arguments
@@ -101,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
         JOB,
         args,
         beam_options,
-        requests=[_Asked(source, source_identity(source)) for source in sources],
+        requests=[Asked(source, source_identity(source)) for source in sources],
         settings=_fingerprint(settings),
         model=model,
         spec=spec,
@@ -113,14 +113,6 @@ def run(argv: Sequence[str]) -> int:
             require_gpu=requires_gpu(beam_options),
         ),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    """A source as it is now: a complete dataset has nothing left to do for just that."""
-
-    source: Source
-    identity: list[Any]
 
 
 def _fingerprint(settings: XraySettings) -> dict[str, Any]:

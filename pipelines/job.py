@@ -45,7 +45,7 @@ class Job:
       name: of the command: ``slides`` or ``xrays``.
       sources: what is planned: ``slides`` or ``sources``.
       unit: what is embedded, in the plural: ``patches`` or ``films``.
-      count_rows: how many of those the plan in a file has.
+      count_rows: how many of those the plan in a file has, where that is known.
       rows: the columns of the embeddings, but for the embedding.
       table_name: of the table of what was asked for: ``slides`` or ``images``.
       table: its schema.
@@ -55,11 +55,25 @@ class Job:
     name: str
     sources: str
     unit: str
-    count_rows: Callable[[str], int]
+    count_rows: Callable[[str], int | None]
     rows: pa.Schema
     table_name: str
     table: pa.Schema
     problems: pa.Schema = PROBLEMS_SCHEMA
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A slide or a source of films, as it is now.
+
+    Attributes:
+      request: a dataclass.
+      identity: what tells that its files are still the same. A complete dataset has nothing left to
+        do only for just these.
+    """
+
+    request: Any
+    identity: Any
 
 
 def run_job(
@@ -67,7 +81,7 @@ def run_job(
     args: argparse.Namespace,
     beam_options: PipelineOptions,
     *,
-    requests: Sequence[Any],
+    requests: Sequence[Asked],
     settings: dict[str, Any],
     model: ModelSettings,
     spec: ModelSpec,
@@ -81,7 +95,7 @@ def run_job(
       job: which.
       args: the flags of `add_output_arguments`.
       beam_options: Beam's own.
-      requests: what is to be embedded, as dataclasses.
+      requests: what is to be embedded.
       settings: of the job, everything that changes a number.
       model: how the model is to be called.
       spec: how it is.
@@ -96,7 +110,7 @@ def run_job(
         args.output, fingerprint, job=job.name, items=len(requests), overwrite=args.overwrite
     )
     layout = Layout(args.output, fingerprint.digest)
-    wanted = [dataclasses.asdict(item) for item in (*requests, shard_format)]
+    wanted = [*map(dataclasses.asdict, requests), dataclasses.asdict(shard_format)]
     request = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     finished = None
     if not _complete_before(layout, job, request):
@@ -230,5 +244,6 @@ def _counters(result: PipelineResult) -> Mapping[str, int]:
     total: collections.Counter[str] = collections.Counter()
     for counter in result.metrics().query()["counters"]:
         if counter.key.metric.namespace == "beamscope":
-            total[counter.key.metric.name] += counter.result
+            # Not every runner has a value of every counter.
+            total[counter.key.metric.name] += counter.result or 0
     return total

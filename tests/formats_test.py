@@ -1,6 +1,7 @@
 """docs/formats.md is the contract; these tests hold the code to it."""
 
 import re
+import typing
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +10,13 @@ import pytest
 from transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from transforms.slides.outcome import TABLE_SCHEMA
 from transforms.slides.plan import ROW_SCHEMA
+from transforms.xrays import outcome as xrays
+from transforms.xrays.film_block import FILM_SCHEMA
+from transforms.xrays.members import Role
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "formats.md").read_text()
+SHARD = "embeddings-NNNNN-of-NNNNN.parquet"
 
 # What stops a command before anything runs, or sends a slide to another reader.
 NO_ROWS = {
@@ -26,41 +31,68 @@ NO_ROWS = {
     "bad_signature",
     "bad_weights",
     "duplicate_id",
+    "duplicate_key",
+    "empty_key",
     "exists",
+    "missing_column",
+    "missing_input",
     "no_gpu",
     "no_match",
     "not_local",
-    "not_native",
+    "remote_slide",
+    "unknown_tag",
+    "unreadable_catalog",
     "unwritable",
 }
 
 
-def documented(file_name):
+def section(heading):
+    return PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ")[0]
+
+
+def documented(heading, file_name):
     """Columns and types of the first table after a file's name stands alone on a line."""
-    section = PAGE.split(f"\n`{file_name}`\n", 1)[1].split("\n\n")[0].strip()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.split("\n")]
+    table = section(heading).split(f"\n`{file_name}`\n", 1)[1].strip().split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")]
     assert rows[0][:2] == ["column", "type"]
     return [(name, kind) for name, kind, *_ in rows[2:]]
 
 
 @pytest.mark.parametrize(
-    ("file_name", "schema"),
+    ("heading", "file_name", "schema"),
     [
-        ("embeddings-NNNNN-of-NNNNN.parquet", embedding_schema(ROW_SCHEMA, 8)),
-        ("slides.parquet", TABLE_SCHEMA),
-        ("problems.parquet", PROBLEMS_SCHEMA),
+        ("Embeddings of slides", SHARD, embedding_schema(ROW_SCHEMA, 8)),
+        ("Slides", "slides.parquet", TABLE_SCHEMA),
+        ("Problems of slides", "problems.parquet", PROBLEMS_SCHEMA),
+        ("Embeddings of films", SHARD, embedding_schema(FILM_SCHEMA, 8)),
+        ("Images", "images.parquet", xrays.TABLE_SCHEMA),
+        ("Problems of films", "problems.parquet", xrays.PROBLEMS_SCHEMA),
     ],
 )
-def test_schemas_are_as_documented(file_name, schema: pa.Schema):
+def test_schemas_are_as_documented(heading, file_name, schema: pa.Schema):
     actual = [(field.name, re.sub(r"<.*", "", str(field.type))) for field in schema]
-    assert documented(file_name) == actual
+    assert documented(heading, file_name) == actual
 
 
-def test_every_kind_of_problem_is_documented():
+@pytest.mark.parametrize(
+    ("heading", "modules"),
+    [
+        ("Problems of slides", ("slides/*", "inference/*", "file_cache")),
+        ("Problems of films", ("xrays/*",)),
+    ],
+)
+def test_every_kind_of_problem_is_documented(heading, modules):
     source = "\n".join(
         path.read_text()
-        for folder in ("slides", "inference")
-        for path in (ROOT / "transforms" / folder).glob("*.py")
+        for module in modules
+        for path in (ROOT / "transforms").glob(f"{module}.py")
     )
-    raised = set(re.findall(r'InputError\(\s*"(\w+)"', source)) | {"non_finite"}
-    assert raised - NO_ROWS == set(re.findall(r"^\| (\w+) \| (?:plan|read|embed)", PAGE, re.M))
+    raised = set(re.findall(r'(?:Input|BrokenArchive)Error\(\s*"(\w+)"', source)) | {"non_finite"}
+    kinds = re.findall(r"^\| (\w+) \| (?:plan|read|embed)", section(heading), re.M)
+    assert raised - NO_ROWS == set(kinds)
+    assert len(kinds) == len(set(kinds))
+
+
+def test_the_names_of_what_is_left_out_are_documented():
+    roles = {*typing.get_args(Role), "other_view"} - {"film"}
+    assert set(re.findall(r"`left_out_(\w+)`", section("Images"))) == roles

@@ -171,6 +171,8 @@ def list_files(directory: str, *, recursive: bool = True) -> list[FileInfo]:
 
 def match(pattern: str) -> list[FileInfo]:
     """The remote files that one of Beam's globs matches, sorted; all below it for a directory."""
+    if pattern.endswith("/"):
+        return list_files(pattern)
     (found,) = FileSystems.match([pattern])
     items = [FileInfo(item.path, item.size_in_bytes) for item in found.metadata_list]
     return sorted(items) or list_files(pattern)

@@ -45,7 +45,10 @@ def test_tables(tmp_path: Path) -> None:
         "shard": [0, None, 1],
     }
     problems = pq.read_table(tmp_path / "problems.parquet")
-    assert problems.to_pylist() == [dataclasses.asdict(problem_of("a", row)) for row in (5, 1002)]
+    expected = [dataclasses.asdict(problem_of("a", row)) for row in (5, 1002)]
+    assert problems.to_pylist() == [
+        {name: row[name] for name in problems.column_names} for row in expected
+    ]
     assert problems.column_names == [
         "item_id", "uri", "stage", "x_level0", "y_level0", "kind", "message",
     ]  # fmt: skip

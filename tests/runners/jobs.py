@@ -17,7 +17,10 @@ import pyarrow.parquet as pq
 from tests.shared_data import shared
 from transforms.output.schema import EMBEDDING
 from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.xrays.sample import write_sample_archive
 
+# What identifies a line in whichever of a dataset's files.
+KEYS = ("slide_id", "image_id", "item_id", "x_level0", "y_level0", "member", "kind")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,18 +43,35 @@ class Job:
       make_input: writes input into a directory, one broken item in it, and gives the flags that
         say what is embedded and how.
       table: of the output, with a line for each item.
-      rows: columns of that table that say how many rows were planned, embedded and failed.
+      embedded: how many rows of the dataset that table speaks of, its own sums checked.
     """
 
     command: str
     make_input: Callable[[Path], list[str]]
     table: str
-    rows: tuple[str, str, str]
+    embedded: Callable[[pa.Table], int]
 
 
-JOBS = (
-    Job("slides", _slides, "slides", ("patches_planned", "patches_embedded", "patches_failed")),
-)
+def _films(directory: Path) -> list[str]:
+    for kind in ("zip", "tar.gz"):
+        write_sample_archive(directory / f"films.{kind}", kind, 24, seed=len(kind))
+    (directory / "broken.png").write_text("no film")
+    return ["--input", str(directory), "--block_size", "8"]
+
+
+def _patches(table: pa.Table) -> int:
+    planned, embedded, failed = (
+        sum(table[f"patches_{name}"].to_pylist()) for name in ("planned", "embedded", "failed")
+    )
+    assert planned == embedded + failed
+    return embedded
+
+
+def _done(table: pa.Table) -> int:
+    return table["status"].to_pylist().count("done")
+
+
+JOBS = (Job("slides", _slides, "slides", _patches), Job("xrays", _films, "images", _done))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,11 +149,10 @@ def read_dataset(output: Path, job: Job) -> Dataset:
     order = _order(rows)
     embeddings = np.stack(everything[EMBEDDING].to_numpy(zero_copy_only=False))
 
-    assert rows.group_by(rows.column_names).aggregate([]).num_rows == rows.num_rows
+    keys = [name for name in KEYS if name in rows.column_names]
+    assert rows.group_by(keys).aggregate([]).num_rows == rows.num_rows
     table = pq.read_table(output / f"{job.table}.parquet")
-    planned, embedded, failed = (sum(table[name].to_pylist()) for name in job.rows)
-    assert planned == embedded + failed
-    assert embedded == rows.num_rows
+    assert job.embedded(table) == rows.num_rows
     table = table.drop_columns(["shard"])
     problems = pq.read_table(output / "problems.parquet")
     return Dataset(
@@ -152,5 +171,5 @@ def assert_same(actual: Dataset, expected: Dataset) -> None:
 
 
 def _order(table: pa.Table) -> pa.Array:
-    keys = [(name, "ascending") for name in table.column_names]
-    return pc.sort_indices(table, sort_keys=keys)
+    keys = [name for name in KEYS if name in table.column_names]
+    return pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ class DatasetSpec:
       metadata: written into each shard: model digest, fingerprint, version.
       description: the job's own part of ``dataset.json``: options, model, versions.
       problems: schema of the table of problems.
+      count_table: what else is to be counted in the finished table, added to ``counts``.
     """
 
     layout: Layout
@@ -45,6 +46,7 @@ class DatasetSpec:
     metadata: Mapping[str, str]
     description: Mapping[str, Any]
     problems: pa.Schema = PROBLEMS_SCHEMA
+    count_table: Callable[[pa.Table], Mapping[str, int]] | None = None
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -97,6 +99,7 @@ def finish_dataset(
             "rows": sum(shard.rows for shard in shards),
             spec.table_name: dict(collections.Counter(table["status"].to_pylist())),
             **_added_up(outcome.counts for outcome in ordered),
+            **(spec.count_table(table) if spec.count_table else {}),
             "problems": dict(collections.Counter(problem.kind for problem in problems)),
         },
         "shards": names,
@@ -126,7 +129,9 @@ def _item_table(
     schema = spec.table.remove(spec.table.get_field_index("shard"))
     rows = pa.Table.from_batches([outcome.table for outcome in outcomes], schema)
     shards = [
-        shard_of.get(outcome.item_id) for outcome in outcomes for _ in range(outcome.table.num_rows)
+        None if status == "failed" else shard_of.get(outcome.item_id)
+        for outcome in outcomes
+        for status in outcome.table.column("status").to_pylist()
     ]
     return rows.append_column(spec.table.field("shard"), pa.array(shards, pa.int32()))
 

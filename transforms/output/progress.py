@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 from collections.abc import Callable
@@ -37,10 +38,11 @@ class ProgressReader:
     Attributes:
       layout: of the dataset.
       items: how many slides or archives were asked for.
-      count_rows: the number of rows that the plan in a file has.
+      count_rows: the number of rows that the plan in a file has; None where that is not known
+        before all of it is read.
     """
 
-    def __init__(self, layout: Layout, items: int, count_rows: Callable[[str], int]) -> None:
+    def __init__(self, layout: Layout, items: int, count_rows: Callable[[str], int | None]) -> None:
         self.layout = layout
         self.items = items
         self.count_rows = count_rows
@@ -54,13 +56,23 @@ class ProgressReader:
         new = [file for file in plans if file not in self._rows_of]
         with ThreadPoolExecutor(_READERS) as readers:
             counts = readers.map(lambda file: self.count_rows(file.path), new)
-            self._rows_of.update(zip(new, counts, strict=True))
+            known = zip(new, counts, strict=True)
+            self._rows_of.update((file, rows) for file, rows in known if rows is not None)
+        planned = {_item_of(file.path): self._rows_of.get(file) for file in plans}
+        done: collections.Counter[str] = collections.Counter()
+        for path, rows in list_parts(self.layout).items():
+            done[path.rsplit("/", 2)[1]] += rows
         return Progress(
             self.items,
-            len(plans),
-            sum(self._rows_of[file] for file in plans),
-            sum(list_parts(self.layout).values()),
+            sum(rows is not None for rows in planned.values()),
+            # Of an item that is still being counted, as many are planned as are done.
+            sum(done[item] if rows is None else rows for item, rows in planned.items()),
+            sum(done.values()),
         )
+
+
+def _item_of(plan: str) -> str:
+    return plan.rsplit("/", 1)[-1].removesuffix(".arrow")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
     if picture is not None:
         files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
         header["picture"] = [picture.x_level0, picture.y_level0, picture.scale]
-    header |= {"identity": _identity(request), "patches": plan.patches}
+    header |= {"identity": request_identity(request), "patches": plan.patches}
     table = pa.table({name: getattr(plan, name) for name in _ARRAYS})
     write_plan_file(layout.plan(plan.slide_id), header, table)
 
@@ -75,11 +75,12 @@ def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
     if not files.exists(path):
         return None
     header = read_plan_header(path)
-    if header["problem"] is not None or header["identity"] != _identity(request):
+    if header["problem"] is not None or header["identity"] != request_identity(request):
         return None
     return read_plan(path)
 
 
-def _identity(request: SlideRequest) -> list[Any]:
+def request_identity(request: SlideRequest) -> list[Any]:
+    """What a plan is made from: which slide and mask, of what size, at what resolution."""
     mask = file_identity(request.mask) if request.mask else None
     return [*file_identity(request.uri), request.mpp, mask]

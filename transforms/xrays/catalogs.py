@@ -14,7 +14,7 @@ import io
 import posixpath
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -117,6 +117,25 @@ class Catalog:
                 if place < len(self._keys) and self._keys[place].as_py() == key:
                     return self._row(place)
         return None
+
+    def count_without(self, image_ids: Iterable[str], views: frozenset[str] = frozenset()) -> int:
+        """How many rows, of the views asked for, are of none of these films."""
+        found = pa.array(image_ids, pa.string())
+        without = pc.invert(pc.is_in(self._keys, value_set=found))
+        if views:
+            wanted = pa.array(sorted(views), pa.string())
+            without = pc.and_(without, pc.is_in(self._views(), value_set=wanted))
+        return int(pc.sum(without).as_py() or 0)
+
+    def _views(self) -> pa.ChunkedArray:
+        """The view of every row, by the rule that `_row` has for one."""
+        names = ("AP/PA", "Frontal/Lateral") if self._kind == "chexpert" else self._columns[3:]
+        views: Any = pa.nulls(len(self), pa.string())
+        for name in names:
+            if name in self._table.column_names:
+                said = pc.utf8_upper(pc.utf8_trim_whitespace(self._table.column(name)))
+                views = pc.coalesce(views, pc.if_else(pc.equal(said, ""), None, said))
+        return pc.fill_null(views, _UNKNOWN_VIEW)
 
     def _row(self, place: int) -> CatalogRow:
         text: dict[str, str] = self._table.slice(place, 1).to_pylist()[0]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from transforms.problems import InputError, Problem
 from transforms.xrays.archives import SourceReader, stream_members
-from transforms.xrays.catalogs import Catalog, wants_view
+from transforms.xrays.catalogs import Catalog, CatalogRow, wants_view
 from transforms.xrays.film_block import BlockBuilder, FilmBlock, FilmSettings
 from transforms.xrays.members import Listing, Member, Sieve, archive_problem, film_problem
 from transforms.xrays.sources import Source, join
@@ -27,23 +27,38 @@ def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> L
     members: list[Member] = []
     problems = list(listing.problems)
     skipped = collections.Counter(listing.skipped)
-    holders: dict[str, str] = {}
+    once = _Once()
     for member in listing.members:
         row = catalog.find(join(source.uri, member.name))
         if row and row.view_position and not wants_view(row.view_position, views):
             skipped["other_view"] += 1
             continue
-        if row and row.image_id in holders:
-            message = f"{row.image_id!r} in the catalogue is {holders[row.image_id]!r} already"
-            error = InputError("duplicate_image", message)
+        try:
+            once.check(row, member.name)
+        except InputError as error:
             problems.append(film_problem(source, member.name, "plan", error))
             continue
-        if row:
-            holders[row.image_id] = member.name
         members.append(member)
     return dataclasses.replace(
         listing, members=tuple(members), problems=tuple(problems), skipped=dict(skipped)
     )
+
+
+class _Once:
+    """Lets each film of the catalogue be taken from one member of a source."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, str] = {}
+
+    def check(self, row: CatalogRow | None, name: str) -> None:
+        """Raise ``duplicate_image`` where another member is that film already."""
+        if row is None:
+            return
+        holder = self._holders.setdefault(row.image_id, name)
+        if holder != name:
+            raise InputError(
+                "duplicate_image", f"{row.image_id!r} in the catalogue is {holder!r} already"
+            )
 
 
 def read_films(
@@ -100,7 +115,7 @@ class FilmStream:
         self._settings = settings
         self._catalog = catalog
         self._done = done
-        self._sieve = self._new_sieve()
+        self._sieve, self._once = self._new_sieve(), _Once()
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -109,7 +124,7 @@ class FilmStream:
 
     def __iter__(self) -> Iterator[tuple[int, FilmBlock]]:
         """Yield each block with its index, as soon as its last film is read."""
-        self._sieve, self.archive_problems = self._new_sieve(), ()
+        self._sieve, self._once, self.archive_problems = self._new_sieve(), _Once(), ()
         builder = self._builder()
         self.count = 0
         with ThreadPoolExecutor(self._settings.threads) as pool:
@@ -137,10 +152,18 @@ class FilmStream:
     def _films(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for entry, read in stream_members(self._source, self._settings.decode.limits):
             try:
-                if self._sieve.is_film(entry):
-                    yield entry.member.name, read
+                if not self._sieve.is_film(entry):
+                    continue
+                self._check_once(entry.member.name)
             except InputError as error:
-                yield entry.member.name, functools.partial(_refuse, error)
+                read = functools.partial(_refuse, error)
+            yield entry.member.name, read
+
+    def _check_once(self, name: str) -> None:
+        row = self._catalog.find(join(self._source.uri, name)) if self._catalog else None
+        if row and row.view_position and not wants_view(row.view_position, self._settings.views):
+            return
+        self._once.check(row, name)
 
 
 def _refuse(error: InputError) -> bytes:

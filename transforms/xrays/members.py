@@ -103,7 +103,7 @@ class Listing:
       problems: one for each film that is known to be unreadable before it is read.
       archive_problems: what is wrong with the source itself; its readable films are in `members`.
       skipped: how many members were no films, by role: ``clutter``, ``not_an_image``, ``archive``
-        (in a directory, where an archive is a source of its own).
+        (among files, where an archive that can be read is a source of its own).
     """
 
     source: Source
@@ -145,7 +145,7 @@ class Sieve:
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self.skipped: Counter[str] = Counter()
-        self._in_directory = source.kind == "directory"
+        self._of_files = source.kind in ("directory", "files")
         self._limits = limits
         self._seen: set[str] = set()
 
@@ -158,8 +158,8 @@ class Sieve:
         """
         member = entry.member
         role = role_of(member.name)
-        # Inside a directory an archive is a source of its own.
-        if role == "archive" and not self._in_directory:
+        # Among files an archive that can be read is a source of its own.
+        if role == "archive" and not self._of_files:
             raise InputError("nested_archive", f"{member.name!r} is an archive inside an archive")
         if role != "film":
             self.skipped[role] += 1

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.blocks import PartRef
 from transforms.output.layout import Layout
@@ -14,6 +15,7 @@ from transforms.output.parts import read_part, read_part_problems
 from transforms.problems import Problem
 from transforms.xrays.catalogs import Catalog
 from transforms.xrays.plan_file import read_plan
+from transforms.xrays.settings import XraySettings
 from transforms.xrays.sources import join
 
 TABLE_SCHEMA = pa.schema(
@@ -71,7 +73,7 @@ def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> I
     problems = (*plan.archive_problems, *plan.problems)
     rows = [_failed(problem, catalog) for problem in problems]
     counts = {f"left_out_{reason}": n for reason, n in plan.skipped.items()}
-    return ItemOutcome(source_id, _table(rows), problems, (), 0, counts | _in_catalog(rows))
+    return ItemOutcome(source_id, _table(rows), problems, (), 0, counts)
 
 
 def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
@@ -90,8 +92,30 @@ def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
         problems,
         (part.path,) if part.embedded else (),
         part.embedded,
-        {"left_out_other_view": part.left_out} | _in_catalog(rows),
+        {"left_out_other_view": part.left_out} if part.left_out else {},
     )
+
+
+def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
+    """How the films of the table of images and the rows of the catalogue met; empty without one.
+
+    ``in_catalog`` and ``not_in_catalog`` are films, failed ones included;
+    ``catalog_rows_without_film`` are rows of the views asked for.
+    """
+    catalog = settings.load_catalog()
+    if catalog is None:
+        return {}
+    films = images.filter(pc.is_valid(images["member"]))
+    matched = films.filter(films["in_catalog"])
+    # By the path, since a film that failed while it was planned has no id of the catalogue's.
+    places = zip(matched["source"].to_pylist(), matched["member"].to_pylist(), strict=True)
+    found = (catalog.find(join(source, member)) for source, member in places)
+    image_ids = [row.image_id for row in found if row]
+    return {
+        "in_catalog": matched.num_rows,
+        "not_in_catalog": films.num_rows - matched.num_rows,
+        "catalog_rows_without_film": catalog.count_without(image_ids, settings.films.views),
+    }
 
 
 def _failed(problem: Problem, catalog: Catalog | None) -> dict[str, Any]:
@@ -113,7 +137,3 @@ def _failed(problem: Problem, catalog: Catalog | None) -> dict[str, Any]:
 
 def _table(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(list(rows), _ROW_SCHEMA)
-
-
-def _in_catalog(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    return {"in_catalog": sum(row["in_catalog"] for row in rows)}

@@ -19,7 +19,7 @@ from transforms.output.plans import (
 from transforms.problems import Problem
 from transforms.xrays.members import Member
 from transforms.xrays.plan import SourcePlan
-from transforms.xrays.sources import Source, list_directory
+from transforms.xrays.sources import Source, is_remote, join, list_directory
 
 _MEMBER_SCHEMA = pa.schema(
     [
@@ -40,7 +40,7 @@ def write_plan(layout: Layout, plan: SourcePlan) -> None:
         for field in dataclasses.fields(plan)
         if field.name != "members"
     }
-    header |= {"identity": _identity(plan.source), "skipped": dict(plan.skipped)}
+    header |= {"identity": source_identity(plan.source), "skipped": dict(plan.skipped)}
     rows = [dataclasses.asdict(member) for member in plan.members]
     table = pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
     write_plan_file(layout.plan(plan.source.id), header, table)
@@ -61,33 +61,43 @@ def read_plan(path: str) -> SourcePlan:
     )
 
 
-def planned_films(path: str) -> int:
-    """How many films the plan of a file has, from its header alone."""
-    return sum(read_plan_header(path)["block_sizes"])
+def planned_films(path: str) -> int | None:
+    """How many films the plan of a file has, from its header alone; None for an unread tar.gz."""
+    header = read_plan_header(path)
+    return sum(header["block_sizes"]) if header["known"] else None
 
 
 def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
     """The plan that an earlier start left for a source, where it still holds.
 
     It does not when nothing of the source could be used then, for the cause may be gone; nor when
-    the archive's size, or the files of a directory, are others now.
+    the source is another now by its `source_identity`.
     """
     path = layout.plan(source.id)
     if not files.exists(path):
         return None
     header = read_plan_header(path)
     unusable = header["archive_problems"] and not header["block_sizes"]
-    if unusable or header["identity"] != _identity(source):
+    if unusable or header["identity"] != source_identity(source):
         return None
     return read_plan(path)
 
 
-def _identity(source: Source) -> list[Any]:
+def source_identity(source: Source) -> list[Any]:
+    """What tells that a source is still the one that a plan was made from.
+
+    Its place and its size; of a directory and of loose films, the name and size of every file. Of
+    loose films in a bucket the names alone: each size there would be a request.
+    """
     if source.kind in ("directory", "files"):
         found = (
             list_directory(source.uri)
             if source.kind == "directory"
-            else [(name, 0) for name in source.names]
+            else [(name, _size(join(source.uri, name))) for name in source.names]
         )
         return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
     return file_identity(source.uri)
+
+
+def _size(uri: str) -> int | None:
+    return None if is_remote(uri) else file_identity(uri)[1]
