@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()
-    from transforms.slides.sample import SampleSlide, write_sample_slide
+    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -130,10 +130,10 @@ def bare_reader(slide: Path, block_size: int):
     threads = ThreadPoolExecutor(THREADS)
 
     def loop() -> float:
-        reader = open_patches(blocks[0].uri, blocks[0].reader)
-        read_block(blocks[0], reader, threads)
+        read_patches = open_patches(blocks[0].uri, blocks[0].reader)
+        read_block(blocks[0], read_patches, threads)
         start = time.perf_counter()
-        patches = sum(len(read_block(block, reader, threads).pixels) for block in blocks[1:])
+        patches = sum(len(read_block(block, read_patches, threads).pixels) for block in blocks[1:])
         return patches / (time.perf_counter() - start)
 
     return loop

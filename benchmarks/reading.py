@@ -25,14 +25,14 @@ import simplejpeg
 
 from transforms.blocks import BlockKey
 from transforms.slides.grid import Grid, Region, block_slices, in_block_order, lay_grid
-from transforms.slides.native import NativeSlide, open_native
-from transforms.slides.native_source import LocalSource
-from transforms.slides.native_tiff import TileLevel, read_levels
+from transforms.slides.native.slide import NativeSlide, open_native
+from transforms.slides.native.source import LocalSource
+from transforms.slides.native.tiff import TileLevel, read_levels
 from transforms.slides.plan import SlideBlock
 from transforms.slides.read_block import read_block
 from transforms.slides.reader import SlideReader
 from transforms.slides.resolution import ReadPlan
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 SLIDE_PX = 8192
 QUALITY = 70  # a usual setting of Aperio scanners
@@ -78,7 +78,7 @@ class Contest:
         return np.stack([np.asarray(patch) for patch in patches])
 
     def by_blocks(self, block: SlideBlock) -> np.ndarray:
-        return read_block(block, self._reader, self._threads).pixels
+        return read_block(block, self._reader.read_patches, self._threads).pixels
 
     def native(self, block: SlideBlock, scaled: bool = False) -> np.ndarray:
         out = np.empty((len(block), PATCH_PX, PATCH_PX, 3), np.uint8)

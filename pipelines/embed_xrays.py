@@ -14,14 +14,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.beam_options import add_runner_arguments, parse_job
+from pipelines.beam_options import parse_job
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import prepare_dataflow
 from pipelines.gpu_options import check_gpu_here, requires_gpu
-from pipelines.job import Asked, Job, resolve_model, run_job
+from pipelines.job import Asked, Job, job_parser, resolve_model, run_job
 from pipelines.main import main
-from pipelines.model_options import add_model_arguments, model_settings_from
-from pipelines.output_options import add_output_arguments
+from pipelines.model_options import model_settings_from
 from pipelines.quiet import quiet
 from pipelines.xray_options import add_xray_arguments, xray_settings_from, xray_sources_from
 from transforms import files
@@ -136,19 +135,12 @@ def _fingerprint(settings: XraySettings) -> dict[str, Any]:
 
 
 def parser() -> Parser:
-    """The parser of the job's own flags."""
-    parser = Parser(
-        prog="beamscope xrays",
-        description="Embed chest radiographs straight out of the archives in which collections "
-        "come. Stopped at any moment, the same command goes on where it was.",
-        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
-        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
+    """The parser of the job's command line."""
+    return job_parser(
+        "xrays",
+        "Embed chest radiographs straight out of the archives in which collections come.",
+        add_xray_arguments,
     )
-    add_xray_arguments(parser)
-    add_model_arguments(parser.add_argument_group("model"))
-    add_output_arguments(parser)
-    add_runner_arguments(parser)
-    return parser
 
 
 if __name__ == "__main__":

@@ -20,10 +20,13 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from pipelines.beam_options import add_runner_arguments
+from pipelines.command_line import Parser
 from pipelines.dataflow_options import runs_on_dataflow
 from pipelines.dataflow_submit import submit
 from pipelines.gpu_options import requires_gpu
-from pipelines.output_options import shard_format_from
+from pipelines.model_options import add_model_arguments
+from pipelines.output_options import add_output_arguments, shard_format_from
 from pipelines.progress import shown_progress
 from pipelines.summary import Finished, print_summary
 from transforms.inference.model_settings import ModelSettings, ModelSpec
@@ -155,6 +158,21 @@ def run_job(
         )
         return TOO_MANY_FAILED
     return OK
+
+
+def job_parser(name: str, description: str, add_own_arguments: Callable[[Parser], None]) -> Parser:
+    """The parser of a job: its own flags, then those of every job."""
+    parser = Parser(
+        prog=f"beamscope {name}",
+        description=f"{description} Stopped at any moment, the same command goes on where it was.",
+        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
+        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
+    )
+    add_own_arguments(parser)
+    add_model_arguments(parser.add_argument_group("model"))
+    add_output_arguments(parser)
+    add_runner_arguments(parser)
+    return parser
 
 
 def resolve_model(settings: ModelSettings) -> ModelSpec:

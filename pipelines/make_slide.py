@@ -7,7 +7,12 @@ from pathlib import Path
 
 from pipelines.command_line import Parser
 from transforms.problems import InputError, one_line
-from transforms.slides.sample import DEFAULT_QUALITY, LEVEL_FACTORS, SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import (
+    DEFAULT_QUALITY,
+    LEVEL_FACTORS,
+    SampleSlide,
+    write_sample_slide,
+)
 
 DEFAULTS = SampleSlide()
 

@@ -21,7 +21,7 @@ from pipelines.main import main
 from tests.dataflow.service import Service, dataflow_service
 from tests.gcs import gcs_emulator
 from transforms import files
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "example/beamscope:1"

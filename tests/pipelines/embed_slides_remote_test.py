@@ -18,7 +18,7 @@ from PIL import Image
 from tests.gcs import gcs_emulator
 from tests.shared_data import shared
 from transforms import files
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 ROOT = Path(__file__).resolve().parents[2]
 

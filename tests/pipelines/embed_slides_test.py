@@ -22,7 +22,7 @@ from tests.shared_data import shared
 from transforms.output.schema import PROBLEMS_SCHEMA
 from transforms.output.tfrecord import load_parsing_spec
 from transforms.slides.outcome import TABLE_SCHEMA
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tests.shared_data import shared
 from transforms.output.schema import EMBEDDING
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from transforms.xrays.sample import write_sample_archive
 
 # What identifies a line in whichever of a dataset's files.

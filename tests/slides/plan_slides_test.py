@@ -10,7 +10,7 @@ from transforms.output.layout import Layout
 from transforms.output.parts import write_part
 from transforms.slides.plan_file import read_plan
 from transforms.slides.plan_slides import PlanSlides
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 

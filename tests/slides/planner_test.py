@@ -10,7 +10,7 @@ from tests.slides.fakes import FakeSlide
 from transforms.slides.plan import ROW_SCHEMA
 from transforms.slides.planner import plan_slide
 from transforms.slides.resolution import SlideMpp
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 

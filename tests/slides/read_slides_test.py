@@ -8,7 +8,7 @@ from tests.beam_testing import counters, pipeline
 from transforms.slides.open_slides import close_slides
 from transforms.slides.planner import plan_slide
 from transforms.slides.read_slides import ReadSlideBlocks
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.shared_data import shared
-from transforms.slides.sample_texture import TissueTexture
+from transforms.slides.sample.texture import TissueTexture
 from transforms.slides.tissue import find_tissue, outline, tissue_fraction
 
 MPP = 8.0

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
+import functools
 import gc
 import threading
 import weakref
-from concurrent.futures import Executor
-
-import numpy as np
-import numpy.typing as npt
 
 from transforms import files
 from transforms.file_cache import FileCache
 from transforms.problems import InputError
-from transforms.slides.native import NativeSlide, open_native
-from transforms.slides.native_source import LocalSource
-from transforms.slides.read_block import PatchReader
+from transforms.slides.native.slide import NativeSlide, open_native
+from transforms.slides.native.source import LocalSource
+from transforms.slides.read_block import ReadPatches
 from transforms.slides.reader import SlideReader
-from transforms.slides.resolution import ReadPlan
 
 # A worker's blocks come from one or two slides at a time; each open one holds a 32 MB tile cache.
 _MOST_OPEN = 4
@@ -52,7 +47,7 @@ def open_slide(uri: str, cache: FileCache | None = None) -> SlideReader:
         return _opened[uri]
 
 
-def open_patches(uri: str, reader: str, cache: FileCache | None = None) -> PatchReader:
+def open_patches(uri: str, reader: str, cache: FileCache | None = None) -> ReadPatches:
     """What reads a slide's patches, by the reader that its plan has chosen.
 
     Args:
@@ -65,30 +60,12 @@ def open_patches(uri: str, reader: str, cache: FileCache | None = None) -> Patch
     """
     slide = open_slide(uri, cache)
     if reader == "openslide":
-        return slide
+        return slide.read_patches
     with _lock:
         if slide not in _natives:
             _natives[slide] = open_native_of(slide)
         native = _natives[slide]
-    return _NativePatches(native, scaled=reader == "native_scaled")
-
-
-@dataclasses.dataclass(frozen=True)
-class _NativePatches:
-    """A native slide with the choice of how its patches are shrunk."""
-
-    slide: NativeSlide
-    scaled: bool
-
-    def read_patches(
-        self,
-        x_level0: npt.NDArray[np.int32],
-        y_level0: npt.NDArray[np.int32],
-        read: ReadPlan,
-        out: npt.NDArray[np.uint8],
-        threads: Executor,
-    ) -> list[InputError | None]:
-        return self.slide.read_patches(x_level0, y_level0, read, out, threads, scaled=self.scaled)
+    return functools.partial(native.read_patches, scaled=reader == "native_scaled")
 
 
 def open_native_of(slide: SlideReader) -> NativeSlide:

@@ -14,7 +14,7 @@ from transforms import files
 from transforms.problems import InputError, Problem, one_line
 from transforms.slides.grid import Grid, in_block_order, lay_grid
 from transforms.slides.masks import Mask, read_mask
-from transforms.slides.native import lattice
+from transforms.slides.native.slide import lattice
 from transforms.slides.open_slides import open_native_of
 from transforms.slides.picture import PICTURE_PX, draw_plan
 from transforms.slides.plan import SlidePlan

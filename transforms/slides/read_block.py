@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +14,27 @@ from transforms.problems import InputError, Problem
 from transforms.slides.plan import SlideBlock
 from transforms.slides.resolution import ReadPlan
 
+# Reads patches into an array: left and top edges (level-0 pixels, ``[n]``), how each is read, where
+# they are put (uint8 RGB ``[n, patch_px, patch_px, 3]``), and the threads to use. Says for each why
+# it could not be read, or None. `SlideReader.read_patches` is one, `NativeSlide.read_patches` too.
+ReadPatches = Callable[
+    [
+        npt.NDArray[np.int32],
+        npt.NDArray[np.int32],
+        ReadPlan,
+        npt.NDArray[np.uint8],
+        Executor,
+    ],
+    list[InputError | None],
+]
 
-class PatchReader(Protocol):
-    """What reads the patches of a slide: `SlideReader`, or `NativeSlide` where that serves."""
 
-    def read_patches(
-        self,
-        x_level0: npt.NDArray[np.int32],
-        y_level0: npt.NDArray[np.int32],
-        read: ReadPlan,
-        out: npt.NDArray[np.uint8],
-        threads: Executor,
-    ) -> list[InputError | None]:
-        """Fills `out` with patches; says for each why it could not be read, or None."""
-
-
-def read_block(block: SlideBlock, reader: PatchReader, threads: Executor) -> ImageBlock:
+def read_block(block: SlideBlock, read_patches: ReadPatches, threads: Executor) -> ImageBlock:
     """Reads every patch of a block; one that cannot be read becomes a problem.
 
     Args:
       block: which patches.
-      reader: of the block's slide.
+      read_patches: of the reader of the block's slide.
       threads: where patches are read side by side; not the one that this runs on.
 
     Returns:
@@ -43,7 +42,7 @@ def read_block(block: SlideBlock, reader: PatchReader, threads: Executor) -> Ima
     """
     side = block.read.patch_px
     pixels = np.empty((len(block), side, side, 3), np.uint8)
-    errors = reader.read_patches(block.x_level0, block.y_level0, block.read, pixels, threads)
+    errors = read_patches(block.x_level0, block.y_level0, block.read, pixels, threads)
     return _assemble(block, pixels, errors)
 
 

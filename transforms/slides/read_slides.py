@@ -40,10 +40,10 @@ class ReadSlideBlocks(beam.PTransform):
 
 def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:
     try:
-        reader = open_patches(block.uri, block.reader, cache)
+        read_patches = open_patches(block.uri, block.reader, cache)
     except InputError as error:
         return unreadable_block(block, error)
-    return read_block(block, reader, _patch_threads(threads))
+    return read_block(block, read_patches, _patch_threads(threads))
 
 
 @functools.cache

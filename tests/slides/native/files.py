@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from transforms.slides.sample_tiles import split_tables
+from transforms.slides.sample.tiles import split_tables
 
 XML_SPACING = '<Attribute Name="DICOM_PIXEL_SPACING" PMSVR="IDoubleArray">"{0}" "{0}"</Attribute>'
 APERIO = "Aperio Image Library\r\n{width}x{height}|AppMag = 40|MPP = 0.25"

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import tifffile
 
 from transforms.problems import InputError, one_line
-from transforms.slides.native_jpeg import TileDecoder, TileError, jpeg_prefix
-from transforms.slides.native_source import ByteSource, as_file
+from transforms.slides.native.jpeg import TileDecoder, TileError, jpeg_prefix
+from transforms.slides.native.source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
 _JPEG = 7

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shared_data import shared
-from tests.slides.native_files import (
+from tests.slides.native.files import (
     APERIO,
     TiledSlide,
     damage,
@@ -19,12 +19,12 @@ from tests.slides.native_files import (
     write_slide,
 )
 from transforms.problems import InputError
-from transforms.slides import native_patches
-from transforms.slides.native import lattice, open_native
-from transforms.slides.native_source import LocalSource
+from transforms.slides.native import patches as native_patches
+from transforms.slides.native.slide import lattice, open_native
+from transforms.slides.native.source import LocalSource
 from transforms.slides.reader import SlideReader, resample
 from transforms.slides.resolution import ReadPlan
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 THREADS = ThreadPoolExecutor(3)
 

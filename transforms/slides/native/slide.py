@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.problems import InputError, one_line
-from transforms.slides.native_jpeg import SCALES, TileError
-from transforms.slides.native_patches import Assembly, PatchSet, Tile
-from transforms.slides.native_source import ByteSource
-from transforms.slides.native_tiff import MAX_TILE_BYTES, TileLevel, read_levels
+from transforms.slides.native.jpeg import SCALES, TileError
+from transforms.slides.native.patches import Assembly, PatchSet, Tile
+from transforms.slides.native.source import ByteSource
+from transforms.slides.native.tiff import MAX_TILE_BYTES, TileLevel, read_levels
 from transforms.slides.reader import resample
 from transforms.slides.resolution import ReadPlan
 

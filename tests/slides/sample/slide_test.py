@@ -8,9 +8,9 @@ import pytest
 import tifffile
 
 from transforms.problems import InputError
-from transforms.slides.sample import SampleSlide, write_sample_slide
-from transforms.slides.sample_texture import TissueTexture
-from transforms.slides.sample_tiles import split_tables
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from transforms.slides.sample.texture import TissueTexture
+from transforms.slides.sample.tiles import split_tables
 
 SMALL = SampleSlide(width=1100, height=900, levels=2)
 

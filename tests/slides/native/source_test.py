@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.problems import InputError
-from transforms.slides.native_source import LocalSource, as_file
+from transforms.slides.native.source import LocalSource, as_file
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
 

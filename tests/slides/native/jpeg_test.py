@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.slides.native_files import TiledSlide, blobs, encode
-from transforms.slides.native_jpeg import TileDecoder, TileError, jpeg_prefix
-from transforms.slides.sample_tiles import average, split_tables
+from tests.slides.native.files import TiledSlide, blobs, encode
+from transforms.slides.native.jpeg import TileDecoder, TileError, jpeg_prefix
+from transforms.slides.sample.tiles import average, split_tables
 
 SIDE = 128
 PIXELS = blobs(SIDE, SIDE)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.slides.native_files import blobs
-from transforms.slides.native_subpixel import Canvas, shift
+from tests.slides.native.files import blobs
+from transforms.slides.native.subpixel import Canvas, shift
 
 WHITE = (255, 255, 255)
 PIXELS = blobs(41, 31)

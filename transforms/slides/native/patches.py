@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.problems import InputError
-from transforms.slides.native_subpixel import Canvas, shift
-from transforms.slides.native_tiff import TileLevel
+from transforms.slides.native.subpixel import Canvas, shift
+from transforms.slides.native.tiff import TileLevel
 from transforms.slides.reader import resample
 
 # Tiles that a thread reads and decodes in one go, neighbours in a row: they often follow each other

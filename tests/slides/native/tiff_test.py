@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from tests.shared_data import shared
-from tests.slides.native_files import APERIO, TiledSlide, tile_place, write_slide
+from tests.slides.native.files import APERIO, TiledSlide, tile_place, write_slide
 from transforms.problems import InputError
-from transforms.slides.native_source import LocalSource
-from transforms.slides.native_tiff import read_levels
+from transforms.slides.native.source import LocalSource
+from transforms.slides.native.tiff import read_levels
 from transforms.slides.reader import SlideReader
-from transforms.slides.sample import SampleSlide, write_sample_slide
+from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 SLIDES = (
     "CMU-1-Small-Region.svs",

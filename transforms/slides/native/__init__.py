@@ -1,0 +1,1 @@
+"""Reading JPEG-tiled TIFF slides by decoding their tiles, each once a block."""
