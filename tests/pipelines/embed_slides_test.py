@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+import tifffile
 from PIL import Image
 
 from pipelines.main import main
@@ -146,6 +148,55 @@ def test_formats_hold_the_same_rows(slides, mean_model, tmp_path):
     # pandas alone reads a shard too, and a slide is in one shard only.
     shards = [pd.read_parquet(path) for path in sorted(output.glob("embeddings-*.parquet"))]
     assert [set(shard["slide_id"]) for shard in shards] == [{"a"}, {"b"}]
+
+
+def _spoil_tile(path, column, row):
+    """Overwrites a tile of level 0; returns its left, top, right and bottom, level-0 pixels."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        index = row * -(-page.imagewidth // page.tilewidth) + column
+        offset, length = page.dataoffsets[index], page.databytecounts[index]
+        side = page.tilewidth
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\0" * length)
+    return column * side, row * side, (column + 1) * side, (row + 1) * side
+
+
+@pytest.mark.parametrize("reader", ["openslide", "native"])
+def test_a_bad_tile_costs_the_patches_that_touch_it(slides, mean_model, tmp_path, reader):
+    good, spoiled = tmp_path / "good", tmp_path / "spoiled"
+    whole = tmp_path / "a.svs"
+    shutil.copy(slides / "a.svs", whole)
+    command = ["--input", whole, "--model", mean_model, "--reader", reader, "--block_size", 50]
+    assert embed(*command, "--output", good) == 0
+    left, top, right, bottom = _spoil_tile(whole, 2, 1)
+    assert embed(*command, "--output", spoiled) == 0
+
+    rows = read_rows(good)
+    x, y = rows["x_level0"], rows["y_level0"]
+    hit = (x < right) & (x + 64 > left) & (y < bottom) & (y + 64 > top)
+    assert 0 < hit.sum() < len(rows) / 2
+    problems = pq.read_table(spoiled / "problems.parquet").to_pandas()
+    lost = set(zip(problems["x_level0"], problems["y_level0"], strict=True))
+    assert set(zip(x[hit], y[hit], strict=True)) <= lost
+    # What could not be seen counts as tissue, and is tried: it may be more, but nowhere else.
+    assert all(left - 64 < x < right and top - 64 < y < bottom for x, y in lost)
+    assert set(problems["kind"]) == {"unreadable_region"}
+    # Everything else of the slide is kept, as it was.
+    key = ["x_level0", "y_level0"]
+    kept = read_rows(spoiled).set_index(key)["embedding"]
+    for corner, embedding in rows[~hit].set_index(key)["embedding"].items():
+        np.testing.assert_array_equal(kept[corner], embedding)
+    (row,) = pq.read_table(spoiled / "slides.parquet").to_pylist()
+    assert (row["status"], row["patches_failed"]) == ("partial", len(lost))
+    # The picture marks them: red in the middle of each, and nowhere in the undamaged one.
+    assert _red(spoiled) > 20 * max(1, _red(good))
+
+
+def _red(output):
+    picture = np.asarray(Image.open(output / "qc" / "a.jpg").convert("RGB")).astype(int)
+    return int(((picture[..., 0] - picture[..., 1:].max(axis=2)) > 120).sum())
 
 
 def test_a_second_start_does_nothing_twice(slides, mean_model, tmp_path, capsys):

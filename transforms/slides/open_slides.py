@@ -7,6 +7,8 @@ import functools
 import gc
 import threading
 import weakref
+from pathlib import Path
+from typing import Any
 
 from transforms import files
 from transforms.file_cache import FileCache
@@ -22,7 +24,7 @@ _MOST_OPEN = 4
 
 # Gone with the reader that they belong to.
 _natives: weakref.WeakKeyDictionary[SlideReader, NativeSlide] = weakref.WeakKeyDictionary()
-_opened: collections.OrderedDict[str, SlideReader] = collections.OrderedDict()
+_opened: collections.OrderedDict[tuple[str, Any], SlideReader] = collections.OrderedDict()
 # Two threads that want the same slide must not open, or fetch, it twice.
 _lock = threading.Lock()
 
@@ -38,13 +40,22 @@ def open_slide(uri: str, cache: FileCache | None = None) -> SlideReader:
       InputError: ``missing_file``, ``not_a_slide``, ``unopenable``; ``cache_full``, or
         ``remote_slide`` for a remote slide without a cache.
     """
+    key = uri, _version(uri)
     with _lock:
-        if uri not in _opened:
-            _opened[uri] = _open(uri, cache)
-        _opened.move_to_end(uri)
+        if key not in _opened:
+            _opened[key] = _open(uri, cache)
+        _opened.move_to_end(key)
         while len(_opened) > _MOST_OPEN:
             _opened.popitem(last=False)
-        return _opened[uri]
+        return _opened[key]
+
+
+def _version(uri: str) -> tuple[int, int] | None:
+    """What tells that a local file has been replaced since it was opened."""
+    if not files.is_local(uri) or not Path(uri).exists():
+        return None
+    status = Path(uri).stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def open_patches(uri: str, reader: str, cache: FileCache | None = None) -> ReadPatches:

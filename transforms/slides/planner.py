@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +28,8 @@ from transforms.slides.tissue import find_tissue, outline, tissue_fraction
 
 # Coarse enough to be quick, fine enough for the outline of a needle biopsy.
 TISSUE_MPP = 8.0
+# How far from an unreadable place tissue is not decided, but assumed: some pixels of that.
+UNSURE_UM = 64.0
 
 
 def plan_slide(
@@ -171,7 +174,10 @@ def _tissue_mask(
         return thumbnail.scanned
     mpp = slide_mpp * thumbnail.scale_x
     known = thumbnail.scanned & ~thumbnail.unreadable
-    return find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask | thumbnail.unreadable
+    # Beside what could not be seen, smoothing and the filling of holes are unsure too.
+    side = 2 * round(UNSURE_UM / mpp) + 1
+    unsure = cv2.dilate(thumbnail.unreadable.astype(np.uint8), np.ones((side, side), np.uint8))
+    return find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask | unsure.astype(np.bool_)
 
 
 def _read_mask(uri: str) -> Mask:
