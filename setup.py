@@ -59,5 +59,5 @@ setup(
         ],
         "lock": ["uv>=0.5"],
     },
-    entry_points={"console_scripts": ["beamscope = pipelines.main:main"]},
+    entry_points={"console_scripts": ["beamscope = pipelines.main:command"]},
 )

@@ -18,7 +18,7 @@ from pipelines.command_line import Parser
 from pipelines.dataflow_options import check_remote, prepare_dataflow
 from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Asked, Job, job_parser, resolve_model, run_job
-from pipelines.main import main
+from pipelines.main import command
 from pipelines.model_options import model_settings_from
 from pipelines.quiet import quiet
 from pipelines.slide_options import (
@@ -137,4 +137,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(["slides", *sys.argv[1:]]))
+    command(["slides", *sys.argv[1:]])

@@ -19,7 +19,7 @@ from pipelines.command_line import Parser
 from pipelines.dataflow_options import prepare_dataflow
 from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Asked, Job, job_parser, resolve_model, run_job
-from pipelines.main import main
+from pipelines.main import command
 from pipelines.model_options import model_settings_from
 from pipelines.quiet import quiet
 from pipelines.xray_options import add_xray_arguments, xray_settings_from, xray_sources_from
@@ -144,4 +144,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(["xrays", *sys.argv[1:]]))
+    command(["xrays", *sys.argv[1:]])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 from transforms.problems import InputError
 
@@ -57,6 +60,19 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
+def command(argv: list[str] | None = None) -> NoReturn:
+    """Runs one command and ends the process with its exit status.
+
+    Beam leaves daemon threads behind. One that wakes up in a C++ library while the interpreter is
+    taken down aborts the process, when all is done and said; so the process ends without that.
+    """
+    status = main(argv)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _usage() -> str:
     lines = [f"  {name:<12} {what}" for name, (_, what) in _COMMANDS.items()]
     return "\n".join([
@@ -69,4 +85,4 @@ def _usage() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

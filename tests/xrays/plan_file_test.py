@@ -51,7 +51,7 @@ def test_round_trip(layout, archive, case):
     write_plan(layout, plan)
     path = layout.plan("x.zip")
     assert read_plan(path) == plan
-    assert planned_films(path) == sum(plan.block_sizes)
+    assert planned_films(path) == (sum(plan.block_sizes) if plan.known else None)
 
 
 def test_an_earlier_plan_serves_again(layout, archive):
