@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import files
 from transforms.output.schema import EMBEDDING
+from transforms.output.shard_writer import ShardWriter
 
 
-class ParquetShardWriter:
+class ParquetShardWriter(ShardWriter):
     """Writes record batches to one Parquet file, a row group for each.
 
     Embeddings are stored plain: compression and dictionaries find nothing in them and cost time.
@@ -30,20 +29,13 @@ class ParquetShardWriter:
             write_statistics=columns,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.close()
-
     def write(self, batch: pa.RecordBatch) -> None:
         """Appends a batch as one row group."""
         self._writer.write_batch(batch, row_group_size=max(1, batch.num_rows))
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._writer.close()
 
 
 def write_table(path: str, table: pa.Table) -> None:

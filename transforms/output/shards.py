@@ -13,6 +13,7 @@ from transforms.output.layout import Layout
 from transforms.output.parquet import ParquetShardWriter
 from transforms.output.parts import read_part
 from transforms.output.schema import embedding_schema, with_embedding_dtype
+from transforms.output.shard_writer import ShardWriter
 from transforms.output.tfrecord import TFRecordShardWriter
 
 # About 2 GB of 2,048 float32 each: large enough to read fast, small enough to move around.
@@ -20,8 +21,7 @@ ROWS_PER_SHARD = 250_000
 # Row groups of some tens of MB, the size that Parquet readers like.
 ROWS_PER_GROUP = 4_096
 
-_ShardWriter = ParquetShardWriter | TFRecordShardWriter
-_WRITERS: dict[str, type[_ShardWriter]] = {
+_WRITERS: dict[str, type[ParquetShardWriter] | type[TFRecordShardWriter]] = {
     "parquet": ParquetShardWriter,
     "tfrecord": TFRecordShardWriter,
     "tfrecord.gz": TFRecordShardWriter,
@@ -101,11 +101,11 @@ def write_shard(
     schema = embedding_schema(rows, features, shard_format.dtype, metadata)
     total = 0
     with contextlib.ExitStack() as stack:
-        writers: list[_ShardWriter] = []
+        writers: list[ShardWriter] = []
         for extension in shard_format.formats:
             path = stack.enter_context(files.atomic_path(layout.shard(index, count, extension)))
             compress = extension.endswith(".gz")
-            writer: _ShardWriter = _WRITERS[extension](path, schema, compress)
+            writer: ShardWriter = _WRITERS[extension](path, schema, compress)
             stack.enter_context(writer)
             writers.append(writer)
         for group in _row_groups(part_paths):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from transforms.output.schema import EMBEDDING, embedding_matrix
+from transforms.output.shard_writer import ShardWriter
 
 
-class TFRecordShardWriter:
+class TFRecordShardWriter(ShardWriter):
     """Writes record batches to one TFRecord file, a tf.Example a row.
 
     A float16 embedding is stored as the float32 of the same value, since tf.Example knows no other.
@@ -28,21 +28,14 @@ class TFRecordShardWriter:
         self._writer = tf.io.TFRecordWriter(str(path), options)
         self._encoder = RecordBatchToExamplesEncoder()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.close()
-
     def write(self, batch: pa.RecordBatch) -> None:
         """Appends a batch."""
         for example in self._encoder.encode(as_feature_lists(batch)):
             self._writer.write(example)
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._writer.close()
 
 
 def as_feature_lists(batch: pa.RecordBatch) -> pa.RecordBatch:

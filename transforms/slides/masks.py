@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import os
 import warnings
@@ -24,9 +25,10 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 ASPECT_TOLERANCE = 0.02  # a mask image is a whole number of pixels, and small ones round a lot
 
 
-class Mask:
+class Mask(abc.ABC):
     """A mask that can be laid over a thumbnail."""
 
+    @abc.abstractmethod
     def rasterize(
         self,
         shape: tuple[int, int],
@@ -51,7 +53,6 @@ class Mask:
         Raises:
           InputError: ``mask_mismatch`` for an image whose shape is not that of the slide.
         """
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
