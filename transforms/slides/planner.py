@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from transforms import files
 from transforms.problems import InputError, Problem, one_line
-from transforms.slides.grid import Grid, in_block_order, lay_grid
+from transforms.slides.grid import Grid, Region, in_block_order, lay_grid
 from transforms.slides.masks import Mask, read_mask
 from transforms.slides.native.slide import lattice
 from transforms.slides.open_slides import open_native_of
@@ -90,8 +90,7 @@ def _plan_patches(
         )
         return dataclasses.replace(plan, empty_reason=reason)
 
-    longest = max(region.width, region.height)
-    thumbnail = read_thumbnail(reader, region, min(TISSUE_MPP / slide_mpp, longest / PICTURE_PX))
+    thumbnail = read_thumbnail(reader, region, _thumbnail_scale(reader, region, slide_mpp))
     small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
     mask = _tissue_mask(small, reader, request, settings, slide_mpp)
     fraction = _fractions(grid, read, small, mask)
@@ -118,6 +117,18 @@ def _plan_patches(
             read.size_level0,
         ),
     )
+
+
+def _thumbnail_scale(reader: SlideReader, region: Region, slide_mpp: float) -> float:
+    """Level-0 pixels per pixel of a thumbnail that serves both the picture and the tissue.
+
+    A level that is there is read as it is, where the picture then has half its size at least: the
+    next finer one would be sixteen times the work.
+    """
+    finest = max(region.width, region.height) / PICTURE_PX
+    tissue = TISSUE_MPP / slide_mpp
+    fitting = [d for d in reader.level_downsamples if finest <= d <= min(tissue, 2 * finest)]
+    return max(fitting, default=min(tissue, finest))
 
 
 def _choose_reader(reader: SlideReader, read: ReadPlan, settings: SlideSettings) -> str:

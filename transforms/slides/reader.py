@@ -154,7 +154,7 @@ def composite(
 ) -> npt.NDArray[np.uint8]:
     """Lays uint8 RGBA ``[h, w, 4]`` (alpha not multiplied in) on a colour: uint8 ``[h, w, 3]``."""
     alpha = rgba[..., 3:]
-    if alpha.min(initial=255) == 255:
+    if (alpha == 255).all():
         return rgba[..., :3]
     # 8-bit "over", rounded to nearest.
     weighted = rgba[..., :3].astype(np.uint32) * alpha

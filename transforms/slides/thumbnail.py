@@ -55,6 +55,8 @@ class Thumbnail:
 
 def _most(mask: npt.NDArray[np.bool_], width: int, height: int) -> npt.NDArray[np.bool_]:
     """The mask at another size: True where at least half of the area is."""
+    if mask.all() or not mask.any():
+        return np.full((height, width), mask.flat[0])
     share = resample(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2), width, height)
     return share[..., 0] >= 128
 

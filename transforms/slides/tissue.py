@@ -82,7 +82,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
     if scanned.shape != rgb.shape[:2] or not mpp > 0:
         raise ValueError(f"scanned {list(scanned.shape)} or mpp {mpp} do not fit {list(rgb.shape)}")
     method: Literal["saturation", "brightness"]
-    brightness = rgb.max(axis=2)
+    brightness = _brightest(rgb)
     black = brightness < NEAR_BLACK
     if _is_dark(rgb[scanned], black[scanned]):
         # Blurred over scanned pixels alone, or their edge would fade into the filling colour.
@@ -94,7 +94,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
     else:
         usable = scanned & ~black
         balanced = _white_balanced(rgb, usable)
-        values = balanced.max(axis=2) - balanced.min(axis=2)
+        values = _brightest(balanced) - _darkest(balanced)
         method, floor, cap = "saturation", SATURATION_FLOOR, SATURATION_CAP
     threshold = min(max(_otsu(values[usable]), floor), cap)
     mask = usable & (values > threshold)
@@ -103,6 +103,15 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
     mask = _without_small(mask, smallest)
     mask = _with_holes_filled(mask, MIN_HOLE_UM2 / area) & scanned
     return Tissue(mask, method, threshold)
+
+
+def _brightest(rgb: U8) -> U8:
+    """The largest of each pixel's channels: several times as fast as a reduction over three."""
+    return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+
+
+def _darkest(rgb: U8) -> U8:
+    return np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
 
 
 def _is_dark(rgb: U8, black: Bools) -> bool:
@@ -117,11 +126,16 @@ def _white_balanced(rgb: U8, usable: Bools) -> U8:
     if len(pixels) == 0:
         return rgb
     # The commonest colour: first to 16 levels a channel, then the median about that cell.
-    cells = (pixels >> 4).astype(np.int32) @ np.array([256, 16, 1])
+    channels = [pixels[:, channel].astype(np.int16) for channel in range(3)]
+    red, green, blue = (channel >> 4 for channel in channels)
+    cells = red << 8 | green << 4 | blue
     cell = int(np.bincount(cells, minlength=4096).argmax())
     glass = np.median(pixels[cells == cell], axis=0)
-    near = (np.abs(pixels - glass) <= GLASS_TOLERANCE).all(axis=1)
-    brighter = pixels.mean(axis=1) > glass.mean() + 2 * GLASS_TOLERANCE
+    near = np.logical_and.reduce([
+        np.abs(channel - level) <= GLASS_TOLERANCE
+        for channel, level in zip(channels, glass, strict=True)
+    ])  # fmt: skip
+    brighter = sum(channels) / 3 > glass.mean() + 2 * GLASS_TOLERANCE
     tint = glass.max() - glass.min()
     tinted = tint <= GLASS_TINT
     wrong = tint >= GLASS_WRONG_COLOUR and near.mean() < 1 - GLASS_BRIGHTER_FRACTION
