@@ -8,13 +8,14 @@ from tests.shared_data import shared
 from tests.xrays.archive_makers import add_file, add_special, as_source, make_tar, make_zip
 from tests.xrays.dicom_makers import make_dicom, ramp
 from transforms.blocks import BlockKey, ImageBlock
-from transforms.xrays.archives import list_members, plan_blocks
+from transforms.xrays.archives import list_members
 from transforms.xrays.catalogs import load_catalog
 from transforms.xrays.decode import decode_film
 from transforms.xrays.film import DecodeSettings
 from transforms.xrays.film_block import FILM_SCHEMA, FilmSettings
 from transforms.xrays.films import FilmStream, read_films, select_films
 from transforms.xrays.members import Limits
+from transforms.xrays.plan import SourcePlan, block_sizes
 from transforms.xrays.preprocess import Preprocess
 from transforms.xrays.sample import sample_jpeg
 from transforms.xrays.sources import find_sources
@@ -32,8 +33,9 @@ def all_films(source, settings=SETTINGS, block_size=4, catalog=None):
     if source.kind == "tgz":
         blocks = [block for _, block in FilmStream(source, block_size, settings, catalog)]
     else:
-        plan = plan_blocks(list_members(source, settings.decode.limits), block_size)
-        blocks = [read_films(source, members, settings, catalog) for members in plan]
+        listing = list_members(source, settings.decode.limits)
+        plan = SourcePlan(source, listing.members, block_sizes(len(listing.members), block_size))
+        blocks = [read_films(source, block.members, settings, catalog) for block in plan.blocks()]
     pixels = np.concatenate([block.pixels for block in blocks])
     rows = [row for block in blocks for row in block.rows.to_pylist()]
     return pixels, rows, [problem for block in blocks for problem in block.problems]
@@ -190,7 +192,8 @@ def test_views_are_chosen_by_the_catalogue_before_reading_and_by_the_file_after(
     assert listing.skipped == {"other_view": 1}
     block = read_films(source, listing.members, settings, catalog)
     assert block.rows["image_id"].to_pylist() == ["film0", "film2"]
-    assert (block.planned, block.other_views, block.matched) == (2, 1, 2)
+    assert (block.planned, block.other_views) == (2, 1)
+    assert block.rows["in_catalog"].to_pylist() == [True, True]
 
 
 def test_one_film_twice_is_a_problem_errors(tmp_path, catalog):

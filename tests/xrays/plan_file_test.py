@@ -9,6 +9,7 @@ from transforms.xrays.plan import SourcePlan
 from transforms.xrays.plan_file import (
     find_plan,
     planned_films,
+    read_outline,
     read_plan,
     source_identity,
     write_plan,
@@ -51,6 +52,7 @@ def test_round_trip(layout, archive, case):
     write_plan(layout, plan)
     path = layout.plan("x.zip")
     assert read_plan(path) == plan
+    assert read_outline(path) == dataclasses.replace(plan, members=())
     assert planned_films(path) == (sum(plan.block_sizes) if plan.known else None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -58,6 +58,22 @@ def read_part(path: str) -> Iterator[pa.RecordBatch]:
     """The rows of a part, embeddings included."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
         yield from stream
+
+
+def parts_in_order(
+    item_id: str, parts: Iterable[PartRef], block_sizes: Iterable[int]
+) -> list[PartRef]:
+    """The parts of an item, in the order of its blocks.
+
+    Raises:
+      ValueError: they are not exactly those of its plan.
+    """
+    ordered = sorted(parts)
+    found = [(part.key.index, part.planned) for part in ordered]
+    planned = list(enumerate(block_sizes))
+    if found != planned:
+        raise ValueError(f"{item_id}: parts {found} are not the blocks {planned}")
+    return ordered
 
 
 def list_parts(layout: Layout) -> dict[str, int]:

@@ -11,7 +11,7 @@ from transforms import files
 from transforms.blocks import PartRef
 from transforms.output.layout import Layout
 from transforms.output.outcome import ItemOutcome
-from transforms.output.parts import read_part_problems
+from transforms.output.parts import parts_in_order, read_part_problems
 from transforms.problems import Problem
 from transforms.slides.picture import mark_failed
 from transforms.slides.plan import SlidePlan
@@ -52,10 +52,7 @@ def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> It
       ValueError: the parts are not exactly those of the plan.
     """
     plan = read_plan(layout.plan(slide_id))
-    ordered = sorted(parts)
-    found = [(part.key.index, part.planned) for part in ordered]
-    if found != list(enumerate(plan.block_sizes())):
-        raise ValueError(f"{slide_id}: parts {found} are not the blocks {plan.block_sizes()}")
+    ordered = parts_in_order(slide_id, parts, plan.block_sizes())
     problems = [] if plan.problem is None else [plan.problem]
     for part in ordered:
         if part.failed:

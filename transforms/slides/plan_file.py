@@ -43,13 +43,16 @@ def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
 
 def read_plan(path: str) -> SlidePlan:
     """The plan of a file, without the JPEG of its picture."""
-    header, table = read_plan_file(path)
+    return _as_plan(*read_plan_file(path))
+
+
+def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
     del header["identity"], header["patches"]
     for name, kind in _VALUES.items():
         header[name] = kind(**header[name]) if header[name] is not None else None
     if "picture" in header:
         header["picture"] = Picture(b"", *header["picture"])
-    return SlidePlan(**header, **{name: table.column(name).to_numpy() for name in _ARRAYS})
+    return SlidePlan(**header, **{name: patches.column(name).to_numpy() for name in _ARRAYS})
 
 
 def planned_patches(path: str) -> int:
@@ -74,10 +77,10 @@ def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
     path = layout.plan(request.slide_id)
     if not files.exists(path):
         return None
-    header = read_plan_header(path)
+    header, patches = read_plan_file(path)
     if header["problem"] is not None or header["identity"] != request_identity(request):
         return None
-    return read_plan(path)
+    return _as_plan(header, patches)
 
 
 def request_identity(request: SlideRequest) -> list[Any]:

@@ -170,14 +170,14 @@ def _tissue_mask(
         if request.mask is None:
             raise InputError("missing_mask", "neither the manifest nor --masks has a mask for it")
         mask = _read_mask(request.mask)
-        whole = content_region(reader)
+        region = thumbnail.region
         bounds = None
         if "openslide.bounds-x" in reader.properties:
-            bounds = (whole.x, whole.y, whole.width, whole.height)
+            bounds = (region.x, region.y, region.width, region.height)
         return mask.rasterize(
             thumbnail.scanned.shape,
-            extent_level0=(thumbnail.region.width, thumbnail.region.height),
-            origin_level0=(thumbnail.region.x, thumbnail.region.y),
+            extent_level0=(region.width, region.height),
+            origin_level0=(region.x, region.y),
             bounds=bounds,
             dimensions=reader.dimensions,
         )

@@ -36,12 +36,6 @@ def list_members(source: Source, limits: Limits) -> Listing:
         return make_listing(source, (), limits, error)
 
 
-def plan_blocks(listing: Listing, block_size: int) -> tuple[tuple[Member, ...], ...]:
-    """Cut a listing into runs of at most `block_size` members, in reading order."""
-    members = listing.members
-    return tuple(members[i : i + block_size] for i in range(0, len(members), block_size))
-
-
 def stream_members(source: Source, limits: Limits) -> Iterator[tuple[Entry, Callable[[], bytes]]]:
     """The entries of a tar.gz in their order; see `stream_tar_gz` for what it raises."""
     with open_file(source.uri) as file:

@@ -67,14 +67,12 @@ class FilmBlock:
       rows: n rows of `FILM_SCHEMA`.
       problems: one for each film that could not be read.
       other_views: films left out because of their view.
-      matched: films among the rows that the catalogue has a row for.
     """
 
     pixels: npt.NDArray[np.uint8]
     rows: pa.RecordBatch
     problems: tuple[Problem, ...]
     other_views: int
-    matched: int
 
     @property
     def planned(self) -> int:
@@ -93,7 +91,7 @@ class BlockBuilder:
         self._pixels = np.empty((room, size, size, 3), np.uint8)
         self._rows: list[dict[str, Any]] = []
         self._problems: list[Problem] = []
-        self._other_views = self._matched = 0
+        self._other_views = 0
         self._pending: collections.deque[tuple[str, CatalogRow | None, Future[_Ready | None]]] = (
             collections.deque()
         )
@@ -122,7 +120,6 @@ class BlockBuilder:
             pa.RecordBatch.from_pylist(self._rows, schema=FILM_SCHEMA),
             tuple(self._problems),
             self._other_views,
-            self._matched,
         )
 
     def _take(self) -> None:
@@ -138,7 +135,6 @@ class BlockBuilder:
             self._other_views += 1
             return
         self._pixels[len(self._rows)] = ready.pixels
-        self._matched += known is not None
         self._rows.append(_row(image_id, self._source.uri, name, ready.film, known))
 
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from transforms.blocks import PartRef
 from transforms.output.layout import Layout
 from transforms.output.outcome import ItemOutcome
-from transforms.output.parts import read_part, read_part_problems
+from transforms.output.parts import parts_in_order, read_part, read_part_problems
 from transforms.problems import Problem
 from transforms.xrays.catalogs import Catalog
-from transforms.xrays.plan_file import read_plan
+from transforms.xrays.plan_file import read_outline
 from transforms.xrays.settings import XraySettings
 from transforms.xrays.sources import join
 
@@ -56,12 +56,8 @@ def check_parts(layout: Layout, source_id: str, parts: Iterable[PartRef]) -> lis
     Raises:
       ValueError: they are not exactly those of its plan.
     """
-    ordered = sorted(parts)
-    planned = list(enumerate(read_plan(layout.plan(source_id)).block_sizes))
-    found = [(part.key.index, part.planned) for part in ordered]
-    if found != planned:
-        raise ValueError(f"{source_id}: parts {found} are not the blocks {planned}")
-    return ordered
+    plan = read_outline(layout.plan(source_id))
+    return parts_in_order(source_id, parts, plan.block_sizes)
 
 
 def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> ItemOutcome:
@@ -69,7 +65,7 @@ def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> I
 
     An archive that is broken has a row of its own, without a member.
     """
-    plan = read_plan(layout.plan(source_id))
+    plan = read_outline(layout.plan(source_id))
     problems = (*plan.archive_problems, *plan.problems)
     rows = [_failed(problem, catalog) for problem in problems]
     counts = {f"left_out_{reason}": n for reason, n in plan.skipped.items()}

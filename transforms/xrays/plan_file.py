@@ -48,11 +48,19 @@ def write_plan(layout: Layout, plan: SourcePlan) -> None:
 
 def read_plan(path: str) -> SourcePlan:
     """The plan of a file."""
-    header, table = read_plan_file(path)
+    return _as_plan(*read_plan_file(path))
+
+
+def read_outline(path: str) -> SourcePlan:
+    """The plan of a file without its members, from its header alone."""
+    return _as_plan(read_plan_header(path), _MEMBER_SCHEMA.empty_table())
+
+
+def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
     source = header["source"]
     return SourcePlan(
         Source(**{**source, "names": tuple(source["names"])}),
-        tuple(Member(**row) for row in table.to_pylist()),
+        tuple(Member(**row) for row in members.to_pylist()),
         tuple(header["block_sizes"]),
         tuple(Problem(**problem) for problem in header["problems"]),
         tuple(Problem(**problem) for problem in header["archive_problems"]),
@@ -76,11 +84,11 @@ def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
     path = layout.plan(source.id)
     if not files.exists(path):
         return None
-    header = read_plan_header(path)
+    header, members = read_plan_file(path)
     unusable = header["archive_problems"] and not header["block_sizes"]
     if unusable or header["identity"] != source_identity(source):
         return None
-    return read_plan(path)
+    return _as_plan(header, members)
 
 
 def source_identity(source: Source) -> list[Any]:
