@@ -16,6 +16,7 @@ import apache_beam as beam
 from pipelines.beam_options import parse_job
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import check_remote, prepare_dataflow
+from pipelines.flink_options import check_flink
 from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Asked, Job, job_parser, resolve_model, run_job
 from pipelines.main import command
@@ -94,6 +95,7 @@ def run(argv: Sequence[str]) -> int:
     quiet()
     args, beam_options = parse_job(parser(), argv)
     prepare_dataflow(args, beam_options)
+    check_flink(beam_options)
     requests = slide_requests_from(args)
     uris = (uri for slide in requests for uri in (slide.uri, slide.mask))
     check_remote(beam_options, "--manifest", uris)

@@ -17,6 +17,7 @@ import apache_beam as beam
 from pipelines.beam_options import parse_job
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import prepare_dataflow
+from pipelines.flink_options import check_flink
 from pipelines.gpu_options import check_gpu_here, requires_gpu
 from pipelines.job import Asked, Job, job_parser, resolve_model, run_job
 from pipelines.main import command
@@ -91,6 +92,7 @@ def run(argv: Sequence[str]) -> int:
     quiet()
     args, beam_options = parse_job(parser(), argv)
     prepare_dataflow(args, beam_options)
+    check_flink(beam_options)
     sources = xray_sources_from(args)
     check_gpu_here(beam_options)
     model = model_settings_from(args)

@@ -1,14 +1,24 @@
-"""Options of Beam's Flink job server that Beam's Python SDK does not know.
+"""What a job on Flink is told, known and checked before anything starts.
 
-The SDK asks a running job server which options it takes, and sends those that were given. So they
-work, but only the server knows them; named here, they are known before anything starts.
+Beam's SDK asks a running job server which options it takes, and sends those that were given. So
+options that the SDK itself does not know work, but only the server knows them; they are named here.
 """
 
 from __future__ import annotations
 
+import http.client
+import urllib.request
 from argparse import ArgumentParser
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+
+from transforms.problems import InputError, one_line
+
+_SECONDS = 10
 
 
 class FlinkJobServerOptions(PipelineOptions):
@@ -40,3 +50,32 @@ class FlinkJobServerOptions(PipelineOptions):
         parser.add_argument(
             "--flink_conf_dir", help="directory of a Flink configuration for the submitted job"
         )
+
+
+def check_flink(options: PipelineOptions) -> None:
+    """Asks the cluster of a job that runs on Flink whether it is there; leaves others alone.
+
+    Without this a job waits in silence for a cluster that is not there, and without an address
+    Beam takes a Flink of its own.
+
+    Raises:
+      InputError: ``missing_option`` or ``bad_option``, about ``--flink_master``.
+    """
+    runner = options.view_as(StandardOptions).runner or ""
+    master = options.view_as(FlinkRunnerOptions).flink_master
+    if runner.rpartition(".")[2].lower() != "flinkrunner" or master == "[local]":
+        return
+    if master == "[auto]":
+        raise InputError(
+            "missing_option", "--flink_master: say which cluster, as HOST:PORT, or [local]"
+        )
+    address = master if "://" in master else f"http://{master}"
+    try:
+        with urllib.request.urlopen(f"{address}/overview", timeout=_SECONDS):
+            pass
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # What a URLError wraps says it without the wrapping.
+        reason = next((arg for arg in error.args if isinstance(arg, OSError)), error)
+        raise InputError(
+            "bad_option", f"--flink_master {master}: no Flink answers there: {one_line(reason)}"
+        ) from error

@@ -2,7 +2,7 @@
 # Fetches what the runner configs other than the direct ones need, into a cache:
 #
 #   prism                  Beam's Prism runner, built from its Go module      (needs go)
-#   flink-job-server.jar   Beam's job server for Flink, from Maven            (needs mvn, java)
+#   flink-job-server.jar   Beam's job server for Flink, from Maven's modules  (needs mvn, java)
 #   flink/                 the jars of a standalone Flink, from PyPI          (needs python)
 #
 # usage: scripts/fetch_runners.sh [prism] [flink-job-server] [flink]     (default: all three)
@@ -13,10 +13,12 @@ set -euo pipefail
 
 PYTHON=${PYTHON:-.venv/bin/python}
 
-# A runner of another version than Beam's own is not supported, so its version is asked of Beam.
+# Prism has to be of Beam's own version, so that is asked of Beam.
 BEAM_VERSION=$("$PYTHON" -c 'import importlib.metadata as m; print(m.version("apache-beam"))')
-FLINK_VERSION=2.2.1
+# The job server is the newest whose modules were all to be had; docs/running.md says what that means.
+FLINK_VERSION=${FLINK_VERSION:-1.19.3}
 FLINK_SERIES=${FLINK_VERSION%.*}
+JOB_SERVER_VERSION=${JOB_SERVER_VERSION:-2.62.0}
 
 CACHE=${BEAMSCOPE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/beamscope}
 
@@ -35,10 +37,11 @@ fetch_prism() {
 
 fetch_flink_job_server() {
   need mvn flink-job-server || return 1
+  cp "$(dirname "$0")/flink_job_server/pom.xml" "$1"
   # Maven remembers for a day what a registry did not have: -U asks again.
-  mvn -U --batch-mode --quiet dependency:copy -DoutputDirectory="$1" \
-    -Dartifact="org.apache.beam:beam-runners-flink-$FLINK_SERIES-job-server:$BEAM_VERSION" || return 1
-  mv "$1"/*.jar "$1/flink-job-server.jar"
+  mvn -U --batch-mode --quiet --file "$1" package \
+    -Dbeam="$JOB_SERVER_VERSION" -Dflink="$FLINK_SERIES" || return 1
+  mv "$1/target/flink-job-server.jar" "$1"
 }
 
 fetch_flink() {
@@ -46,9 +49,9 @@ fetch_flink() {
     --dest "$1" "apache-flink-libraries==$FLINK_VERSION" || return 1
   mkdir "$1/flink"
   # The jars lie in a source archive; installing it would pack and unpack 300 MB once more.
-  tar --extract --gzip --file "$1"/apache_flink_libraries-*.tar.gz --directory "$1/flink" \
+  tar --extract --gzip --file "$1"/apache?flink?libraries-*.tar.gz --directory "$1/flink" \
     --strip-components 2 --wildcards '*/deps/lib/*' '*/deps/bin/*' || return 1
-  rm "$1"/apache_flink_libraries-*.tar.gz
+  rm "$1"/apache?flink?libraries-*.tar.gz
 }
 
 # fetch NAME VERSION TARGET: the version is written last, so that a fetch that was cut off is redone.
@@ -81,7 +84,7 @@ for name in "$@"; do
   case $name in
     prism) fetch prism "$BEAM_VERSION" prism ;;
     flink-job-server)
-      fetch flink-job-server "$BEAM_VERSION for Flink $FLINK_SERIES" flink-job-server.jar ;;
+      fetch flink-job-server "$JOB_SERVER_VERSION for Flink $FLINK_SERIES" flink-job-server.jar ;;
     flink) fetch flink "$FLINK_VERSION" flink ;;
     *) say "$name: is not one of prism, flink-job-server, flink"; exit 2 ;;
   esac || failed=1

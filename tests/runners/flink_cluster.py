@@ -9,11 +9,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 _OPENED = ("java.lang", "java.net", "java.io", "java.nio", "java.text", "java.time", "java.util",
            "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks",
            "sun.nio.ch", "java.lang.reflect")  # fmt: skip
+# The machine of a TaskManager's worker pool, by a name that each TaskManager reads in its own way.
+WORKERS = "workers.test"
 _RESULT = "BASH_JAVA_UTILS_EXEC_RESULT:"
 
 
@@ -56,14 +59,24 @@ class FlinkCluster:
             "GET_JM_RESOURCE_PARAMS",
         )
 
-    def start_task_manager(self, name: str) -> None:
-        """Starts a TaskManager, without waiting for its slot."""
+    def start_task_manager(self, name: str, workers: str = "127.0.0.1") -> None:
+        """Starts a TaskManager, without waiting for its slot.
+
+        Args:
+          name: its own.
+          workers: what the host `WORKERS` is to it, as ``localhost`` is to each machine another.
+        """
+        hosts = self._directory / f"{name}.hosts"
+        hosts.write_text(
+            f"127.0.0.1 localhost\n127.0.0.1 {socket.gethostname()}\n{workers} {WORKERS}\n"
+        )
         self._task_managers[name] = self._start(
             name,
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             "GET_TM_RESOURCE_PARAMS",
             "-D",
             f"taskmanager.resource-id={name}",
+            jvm=(f"-Djdk.net.hosts.file={hosts}",),
         )
 
     def kill_task_manager(self, name: str) -> None:
@@ -137,12 +150,14 @@ class FlinkCluster:
         (self._directory / "tmp").mkdir()
         (self._directory / "conf" / "config.yaml").write_text(yaml.safe_dump(configuration))
 
-    def _start(self, name: str, main: str, question: str, *more: str) -> subprocess.Popen[bytes]:
-        jvm, arguments = self._resources(question)
+    def _start(
+        self, name: str, main: str, question: str, *more: str, jvm: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        memory, arguments = self._resources(question)
         opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
         with (self._directory / f"{name}.log").open("wb") as log:
             return subprocess.Popen(
-                ["java", *jvm, *opened, "-cp", self._classpath, main,
+                ["java", *memory, *jvm, *opened, "-cp", self._classpath, main,
                  "--configDir", str(self._directory / "conf"), *arguments, *more],
                 stdout=log,
                 stderr=log,
@@ -165,12 +180,20 @@ class FlinkCluster:
 
 
 @contextlib.contextmanager
-def flink_cluster(flink: Path, directory: Path, *task_managers: str) -> Iterator[FlinkCluster]:
-    """Runs a cluster with TaskManagers of these names, and yields it once all are there."""
+def flink_cluster(
+    flink: Path, directory: Path, task_managers: Mapping[str, str]
+) -> Iterator[FlinkCluster]:
+    """Runs a cluster, and yields it once all its TaskManagers are there.
+
+    Args:
+      flink: directory with ``lib/`` and ``bin/`` of Flink's distribution.
+      directory: an empty one, for the configuration, logs and temporary files.
+      task_managers: the address of the workers of each, by its name.
+    """
     cluster = FlinkCluster(flink, directory)
     try:
-        for name in task_managers:
-            cluster.start_task_manager(name)
+        for name, workers in task_managers.items():
+            cluster.start_task_manager(name, workers)
         cluster.wait_for_task_managers(*task_managers)
         yield cluster
     finally:

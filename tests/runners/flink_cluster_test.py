@@ -1,11 +1,17 @@
 """A standalone Flink cluster: the helper itself, then the jobs on it."""
 
+import contextlib
+
 import pytest
 
 from tests.runners.fetched import fetched
-from tests.runners.flink_cluster import flink_cluster
+from tests.runners.flink_cluster import WORKERS, flink_cluster
 from tests.runners.jobs import assert_same, wait_for_parts
-from tests.runners.worker_pool import worker_pool
+from tests.runners.worker_pool import free_port, worker_pool
+
+# The address of each TaskManager's workers. Two TaskManagers give their workers the same names, so
+# that each needs a pool of its own.
+WORKERS_OF = {"one": "127.0.0.1", "two": "127.0.0.2", "three": "127.0.0.3"}
 
 
 @pytest.fixture(scope="session")
@@ -17,18 +23,22 @@ def job_server():
 def cluster(tmp_path):
     directory = tmp_path / "flink"
     directory.mkdir()
-    with flink_cluster(fetched("flink"), directory, "one", "two") as cluster:
+    first = {name: WORKERS_OF[name] for name in ("one", "two")}
+    with flink_cluster(fetched("flink"), directory, first) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def on_cluster(job_server, cluster, tmp_path):
-    """The flags that run a job on the cluster, with workers in a pool."""
-    with worker_pool(tmp_path / "pool.log") as pool:
+    """The flags that run a job on the cluster, with a pool of workers for each TaskManager."""
+    port = free_port()
+    with contextlib.ExitStack() as pools:
+        for name, host in WORKERS_OF.items():
+            pools.enter_context(worker_pool(tmp_path / f"pool-{name}.log", host, port))
         yield (
             "--runner_config=flink_cluster",
             f"--flink_master={cluster.master}",
-            f"--environment_config={pool.address}",
+            f"--environment_config={WORKERS}:{port}",
         )
 
 
@@ -57,7 +67,7 @@ def test_survives_the_loss_of_a_task_manager(prepared, expected, tmp_path, clust
     job = prepared.start(output, *on_cluster, "--block_size=1")
     wait_for_parts(output, job, 3)
     cluster.kill_task_manager("one")
-    cluster.start_task_manager("three")
+    cluster.start_task_manager("three", WORKERS_OF["three"])
     assert_same(prepared.finish(job, output), expected)
     (job_id,) = cluster.job_ids()
     assert cluster.get(f"jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]

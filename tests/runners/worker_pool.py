@@ -21,7 +21,7 @@ class WorkerPool:
     """A running pool.
 
     Attributes:
-      address: ``localhost:PORT``, for ``--environment_config``.
+      address: ``ADDRESS:PORT``, for ``--environment_config``.
       process: which starts the workers.
     """
 
@@ -35,24 +35,26 @@ class WorkerPool:
 
 
 @contextlib.contextmanager
-def worker_pool(log: Path) -> Iterator[WorkerPool]:
-    """Runs a pool; what it and its workers say goes to `log`."""
-    port = free_port()
+def worker_pool(
+    log: Path, host: str = "127.0.0.1", port: int | None = None
+) -> Iterator[WorkerPool]:
+    """Runs a pool at a loopback address; what it and its workers say goes to `log`."""
+    port = port or free_port()
+    address = f"{host}:{port}"
     # The pool starts its workers as plain "python".
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with log.open("wb") as output:
         pool = subprocess.Popen(
-            [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main",
-             f"--service_port={port}"],
+            [sys.executable, "-m", "tests.runners.pool_server", address],
             cwd=ROOT,
             env={**os.environ, "PATH": path},
             stdout=output,
             stderr=output,
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
-        wait_for_port(port, pool)
-        yield WorkerPool(f"localhost:{port}", pool)
+        wait_for_port(port, pool, host)
+        yield WorkerPool(address, pool)
     finally:
         stop(pool)
 
@@ -65,12 +67,14 @@ def free_port() -> int:
     return port
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def wait_for_port(
+    port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1", seconds: float = 60
+) -> None:
     """Waits until a process listens on a port; fails where it ends instead."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, f"{process.args} ended with {process.returncode}"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
             return
         time.sleep(0.1)
     raise TimeoutError(f"{process.args} does not listen on port {port}")
