@@ -26,6 +26,8 @@ setup(
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3",
+        "google-crc32c>=1.5",
+        "isal>=1.7",
         "numpy>=2",
         "opencv-python-headless>=4.10",
         "openslide-bin>=4.0.1",
@@ -43,11 +45,15 @@ setup(
         "tifffile>=2025.1",
     ],
     extras_require={
+        # Twice as fast on processors; 180 MB that workers with a GPU never use.
+        "cpu": ["openvino>=2026.1,<2027"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "test": [
+            "fastslide>=0.8",  # benchmarks only
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
             "mypy>=1.11",
+            "openvino>=2026.1,<2027",
             "pandas>=2.2",
             "pandas-stubs",
             "pytest>=8",

@@ -2,13 +2,12 @@
 
     python -m benchmarks.model [--model DIR] [--batch_size N] [--rounds N]
 
-Both embed the same images in turn, so that whatever else the machine does meets both alike.
+All embed the same images in turn, so that whatever else the machine does meets them alike.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.quiet import import_tensorflow
+
+WAYS = (
+    ("graph", "auto"),
+    ("xla", "auto"),
+    ("openvino", "auto"),
+    ("graph", "bfloat16"),
+    ("openvino", "bfloat16"),
+    ("xla", "float16"),
+)
 
 
 def main() -> None:
@@ -48,6 +56,7 @@ def contest(model: str, batch_size: int, rounds: int) -> str:
     from transforms.inference.compiled import Embedder, structured_images
     from transforms.inference.model_settings import ModelSettings
     from transforms.inference.saved_model import load
+    from transforms.problems import InputError
 
     loaded = load(ModelSettings(model, batch_size=batch_size))
     pixels = structured_images(batch_size, loaded.spec.input_size)
@@ -55,24 +64,36 @@ def contest(model: str, batch_size: int, rounds: int) -> str:
         "plain call": lambda: loaded.call(loaded.prepare(tf.constant(pixels))).numpy()
     }
     cosines = {"plain call": 1.0}
-    for how in ("graph", "xla"):
-        embedder = Embedder(load(ModelSettings(model, batch_size=batch_size, compile=how)))
-        ways[f"--compile {how}"] = lambda embedder=embedder: embedder.embed(pixels)
-        cosines[f"--compile {how}"] = embedder.check_cosine or float("nan")
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    refused = []
+    for how, precision in WAYS:
+        name = f"--compile {how}" + (f" --precision {precision}" if precision != "auto" else "")
+        settings = ModelSettings(model, batch_size=batch_size, compile=how, precision=precision)
+        try:
+            embedder = Embedder(load(settings))
+        except InputError as error:
+            refused.append(f"{name}: {error.message}")
+            continue
+        ways[name] = lambda embedder=embedder: embedder.embed(pixels)
+        cosines[name] = embedder.check_cosine or float("nan")
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for warming in (True, *[False] * rounds):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             way()
             if not warming:
-                seconds[name].append(time.perf_counter() - start)
-    lines = ["| way | images a second | times plain | cosine |", "|---|--:|--:|--:|"]
+                taken = time.perf_counter() - start, time.process_time() - start_cpu
+                seconds[name].append(taken)
+    lines = [
+        "| way | images a second | times plain | a core-second | times plain | cosine |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     plain = np.array(seconds["plain call"])
-    for name, taken in seconds.items():
-        rate = batch_size / statistics.median(taken)
-        ratio = float(np.median(plain / np.array(taken)))
-        lines.append(f"| {name} | {rate:.1f} | {ratio:.2f} | {cosines[name]:.6f} |")
-    return "\n".join(lines)
+    for name, rows in seconds.items():
+        rates = batch_size / np.median(rows, axis=0)
+        ratios = np.median(plain / np.array(rows), axis=0)
+        numbers = [f"{rates[0]:.1f}", f"{ratios[0]:.2f}", f"{rates[1]:.1f}", f"{ratios[1]:.2f}"]
+        lines.append(f"| {name} | {' | '.join(numbers)} | {cosines[name]:.6f} |")
+    return "\n".join([*lines, *refused])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="beamscope check-model",
         description="Load a SavedModel, compile it, and print how it is called, its digest, "
-        "whether the compiled model agrees with the plain one, and how fast both are on this "
+        "how well the compiled model agrees with the plain one, and how fast both are on this "
         "machine.",
     )
     add_model_arguments(parser, positional=True)
@@ -49,7 +49,9 @@ def run(argv: Sequence[str]) -> int:
         return 0
     embedders = {
         "plain": Embedder(
-            dataclasses.replace(loaded, settings=dataclasses.replace(settings, compile="none"))
+            dataclasses.replace(
+                loaded, settings=dataclasses.replace(settings, compile="none", precision="auto")
+            )
         )
     }
     if compiled.compile_used != "none":
@@ -78,13 +80,13 @@ def _lines(embedder: Embedder) -> dict[str, str]:
         "features": str(spec.features),
         "batch size": str(embedder.batch_size),
     }
+    lines["precision"] = embedder.precision
+    lines["compile"] = embedder.compile_used
+    if embedder.compile_used != "none":
+        lines["compile"] += f", variables {'frozen' if embedder.frozen else 'not frozen'}"
     if embedder.fallback:
-        lines["compile"] = f"none: {embedder.fallback}"
-    elif embedder.compile_used == "none":
-        lines["compile"] = "none"
-    else:
-        variables = "frozen" if embedder.frozen else "not frozen"
-        lines["compile"] = f"{embedder.compile_used}, variables {variables}"
+        lines["compile"] += f": {embedder.fallback}"
+    if embedder.compile_used != "none":
         lines["cosine"] = f"{embedder.check_cosine:.6f} (lowest of a batch, against the plain call)"
     return lines
 
@@ -93,6 +95,7 @@ def _as_json(embedder: Embedder) -> dict[str, object]:
     return embedder.spec.to_json() | {
         "batch_size": embedder.batch_size,
         "compile": embedder.compile_used,
+        "precision": embedder.precision,
         "frozen": embedder.frozen,
         "cosine": embedder.check_cosine,
         "fallback": embedder.fallback,

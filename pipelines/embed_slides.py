@@ -101,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
     check_remote(beam_options, "--manifest", uris)
     check_gpu_here(beam_options)
     model = with_patch_size(model_settings_from(args), args)
-    spec = resolve_model(model)
+    spec = resolve_model(model, beam_options)
     settings = slide_settings_from(args, spec.input_size)
     return run_job(
         JOB,

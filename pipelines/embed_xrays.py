@@ -96,7 +96,7 @@ def run(argv: Sequence[str]) -> int:
     sources = xray_sources_from(args)
     check_gpu_here(beam_options)
     model = model_settings_from(args)
-    spec = resolve_model(model)
+    spec = resolve_model(model, beam_options)
     settings = xray_settings_from(args, model, spec.input_size)
     return run_job(
         JOB,

@@ -35,14 +35,19 @@ def requires_gpu(options: PipelineOptions) -> bool:
     return required
 
 
+def runs_here(options: PipelineOptions) -> bool:
+    """Whether a job's workers are on this machine."""
+    runner = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+    return runner in _LOCAL_RUNNERS
+
+
 def check_gpu_here(options: PipelineOptions) -> None:
     """Looks for the GPU that a job requires, where the job's workers are on this machine.
 
     Raises:
       InputError: ``no_gpu``.
     """
-    runner = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
-    if requires_gpu(options) and runner in _LOCAL_RUNNERS:
+    if requires_gpu(options) and runs_here(options):
         import_tensorflow()
         from transforms.inference.devices import require_gpu
 

@@ -6,6 +6,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -24,7 +25,7 @@ from pipelines.beam_options import add_runner_arguments
 from pipelines.command_line import Parser
 from pipelines.dataflow_options import runs_on_dataflow
 from pipelines.dataflow_submit import submit
-from pipelines.gpu_options import requires_gpu
+from pipelines.gpu_options import requires_gpu, runs_here
 from pipelines.model_options import add_model_arguments
 from pipelines.output_options import add_output_arguments, shard_format_from
 from pipelines.progress import shown_progress
@@ -175,11 +176,14 @@ def job_parser(name: str, description: str, add_own_arguments: Callable[[Parser]
     return parser
 
 
-def resolve_model(settings: ModelSettings) -> ModelSpec:
+def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
     """How a model is called, found out by loading it and calling it once.
 
+    Below float32, where the workers are on this machine, it is compiled as well, and the cosine
+    with the plain float32 call is printed: a job is not to run for days before someone looks.
+
     Raises:
-      InputError: ``bad_model``.
+      InputError: ``bad_model``, or ``bad_option`` for a precision that this machine does not have.
     """
     # TensorFlow takes seconds to import: not for --help, nor for a flag that is wrong.
     from pipelines.quiet import import_tensorflow
@@ -187,7 +191,17 @@ def resolve_model(settings: ModelSettings) -> ModelSpec:
     import_tensorflow()
     from transforms.inference.saved_model import load
 
-    return load(settings).spec
+    loaded = load(settings)
+    if settings.computed_in == "float32" or not runs_here(beam_options):
+        return loaded.spec
+    from transforms.inference.compiled import Embedder
+
+    embedder = Embedder(loaded)
+    print(
+        f"model {loaded.spec.name}: {embedder.precision} by {embedder.compile_used}, "
+        f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)"
+    )
+    return dataclasses.replace(loaded.spec, cosine=embedder.check_cosine)
 
 
 def _model_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
@@ -199,7 +213,8 @@ def _model_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
         "model_input_size": spec.input_size,
         "model_input_dtype": spec.input_dtype,
         "model_input_range": spec.input_range,
-        "compile": settings.compile,
+        "compile": settings.compiled_by,
+        "precision": settings.computed_in,
     }
 
 
@@ -238,6 +253,8 @@ def _run(
     start = time.monotonic()
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
+    # A full collection walks a million objects of TensorFlow and Beam, which stay: leave them out.
+    gc.freeze()
     with shown_progress(progress, unit=job.unit, items=job.sources), _ctrl_c():
         result = pipeline.run()
         state = result.wait_until_finish()

@@ -8,6 +8,7 @@ from transforms.inference.model_settings import (
     COMPILE_CHOICES,
     INPUT_DTYPES,
     INPUT_RANGES,
+    PRECISIONS,
     ModelSettings,
 )
 
@@ -64,8 +65,18 @@ def add_model_arguments(
         "--compile",
         choices=COMPILE_CHOICES,
         default=_DEFAULTS.compile,
-        help="xla: variables frozen to constants, compiled by XLA at the batch size; graph: frozen "
-        "only; none: the model's own function (default: %(default)s)",
+        help="openvino: variables frozen to constants, compiled by OpenVINO for the processor; "
+        "xla: frozen, compiled by XLA; graph: frozen only; none: the model's own function; auto: "
+        "xla where there is a GPU, else openvino where it is installed, else xla "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=_DEFAULTS.precision,
+        help="of the model's arithmetic; bfloat16: on processors that have it, by openvino or "
+        "graph; float16: on GPUs, by xla; both are faster, and the cosine with float32 is told; "
+        "auto: float32 (default: %(default)s)",
     )
 
 
@@ -80,4 +91,5 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
         input_range=args.input_range,
         batch_size=args.batch_size,
         compile=args.compile,
+        precision=args.precision,
     )

@@ -129,7 +129,8 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=50.0,
         metavar="GB",
-        help="room for local copies of remote slides, on each machine, in 10^9 bytes (default: 50)",
+        help="room on each machine for local copies of remote slides that only OpenSlide reads, "
+        "in 10^9 bytes (default: 50)",
     )
     group.add_argument(
         "--cache_dir",

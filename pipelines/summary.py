@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,6 +55,7 @@ def print_summary(
         (table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
         *_patches(table, unit),
         ("seconds", _effort(finished, sources) if finished else "complete before: nothing to do"),
+        *_model(description, finished),
         ("problems", _list(counts["problems"], by_name=True) or "none"),
         ("dataset", f"{counts['rows']:,} rows in {len(description['shards'])} shard(s) in "
                     f"{layout.root}"),
@@ -63,6 +65,23 @@ def print_summary(
     for name, text in lines:
         print(f"  {name:<9} {text}")
     return statuses.get("failed", 0) / max(1, table.num_rows)
+
+
+def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tuple[str, str]]:
+    """What computed the embeddings of this run, where it embedded any."""
+    prefix = "blocks_by_"
+    counters = finished.counters if finished else {}
+    blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
+    if not blocks:
+        return []
+    # Several only where workers differ, or one could not compile.
+    ways = " and ".join(
+        f"{way} ({count:,} blocks)" if len(blocks) > 1 else way
+        for way, count in sorted(blocks.items())
+    )
+    cosine = description["model"].get("cosine")
+    text = f"{description['options']['precision']}, compiled by {ways}"
+    return [("model", text + (f", cosine {cosine:.6f} with float32" if cosine else ""))]
 
 
 def _patches(table: pa.Table, unit: str) -> list[tuple[str, str]]:

@@ -11,10 +11,14 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.block_coders import register_block_coders
 from transforms.blocks import ImageBlock
 from transforms.metrics import count, timed
 
+register_block_coders()
 
+
+@beam.typehints.with_output_types(ImageBlock)
 class ReadAheadFn(beam.DoFn):
     """Reads each block with a function, the next one while the last is being used.
 

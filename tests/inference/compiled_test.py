@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from tests.inference import models
 from tests.shared_data import shared
-from transforms.inference import compiled
+from transforms.inference import compiled, freezing
 from transforms.inference.compiled import Embedder, compare, structured_images
-from transforms.inference.model_settings import Compile, ModelSettings
+from transforms.inference.model_settings import Compile, ModelSettings, Precision
 from transforms.inference.saved_model import load
+from transforms.inference.ways import check_machine
 from transforms.problems import InputError
 
 BATCH = 4
@@ -28,7 +29,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     return Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
 
 
-@pytest.mark.parametrize("how", ["xla", "graph", "none"])
+@pytest.mark.parametrize("how", ["openvino", "xla", "graph", "none"])
 @pytest.mark.parametrize("input_range", ["0..1", "-1..1", "0..255"])
 def test_embed(tmp_path: Path, how: Compile, input_range: str) -> None:
     uri = models.save(tmp_path / "m", models.feature_map)
@@ -48,7 +49,7 @@ def test_embed(tmp_path: Path, how: Compile, input_range: str) -> None:
 def test_embed_uint8_model(tmp_path: Path) -> None:
     uri = models.ByDtype().save(tmp_path / "m")
     embedder = Embedder.from_settings(ModelSettings(uri, input_dtype="uint8", batch_size=BATCH))
-    assert embedder.compile_used == "xla"
+    assert embedder.fallback is None
     pixels = models.noise(2)
     np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
 
@@ -108,7 +109,7 @@ def test_falls_back_where_xla_cannot_compile(
 ) -> None:
     uri = models.save(tmp_path / "m", models.through_strings)
     with caplog.at_level(logging.WARNING):
-        embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
+        embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="xla"))
     assert (embedder.compile_used, embedder.frozen) == ("none", False)
     assert embedder.check_cosine is None
     assert embedder.fallback is not None
@@ -121,13 +122,13 @@ def test_falls_back_where_xla_cannot_compile(
 def test_falls_back_where_only_the_length_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compile_model = compiled._compiled
+    compile_model = compiled.compiled
 
     def doubled(*args: Any) -> Any:
         function, frozen = compile_model(*args)
         return lambda pixels: 2 * function(pixels), frozen
 
-    monkeypatch.setattr(compiled, "_compiled", doubled)
+    monkeypatch.setattr(compiled, "compiled", doubled)
     uri = models.save(tmp_path / "m", models.vectors)
     embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
     assert embedder.compile_used == "none"
@@ -138,26 +139,18 @@ def test_falls_back_where_only_the_length_differs(
 def test_a_model_too_large_to_freeze_is_compiled_with_its_variables(
     tmp_path: Path, how: Compile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel_bytes = 4 * 3 * models.FEATURES
-    sizes: list[int] = []
-    frozen_bytes = compiled._frozen_bytes
-
-    def noted(concrete: Any) -> int:
-        sizes.append(frozen_bytes(concrete))
-        return sizes[-1]
-
-    monkeypatch.setattr(compiled, "_frozen_bytes", noted)
-    monkeypatch.setattr(compiled, "MAX_FROZEN_BYTES", kernel_bytes)
+    monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", 4 * 3 * models.FEATURES)
     uri = models.save(tmp_path / "m", models.vectors)
     embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile=how))
-    assert sizes[0] > kernel_bytes
     assert (embedder.compile_used, embedder.frozen) == (how, False)
     gc.collect()
     pixels = models.noise(BATCH + 1)
     np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
 
 
-def test_frozen_bytes_counts_the_variables(tmp_path: Path) -> None:
+def test_what_can_be_frozen_counts_the_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Wide(tf.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -170,7 +163,9 @@ def test_frozen_bytes_counts_the_variables(tmp_path: Path) -> None:
     tf.saved_model.save(Wide(), str(tmp_path / "m"))
     loaded = load(ModelSettings(str(tmp_path / "m")))
     concrete = tf.function(loaded.call, input_signature=[models.INPUT]).get_concrete_function()
-    assert 4_000_000 < compiled._frozen_bytes(concrete) < 4_100_000
+    for limit, fits in ((4_000_000, False), (4_100_000, True)):
+        monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", limit)
+        assert freezing.can_freeze(concrete) == fits
 
 
 def test_the_plain_model_is_freed(tmp_path: Path) -> None:
@@ -187,7 +182,7 @@ def test_the_plain_model_is_freed(tmp_path: Path) -> None:
 def test_rows_that_are_not_finite_are_returned_as_they_are(tmp_path: Path) -> None:
     uri = models.save(tmp_path / "m", models.normalized)
     embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
-    assert embedder.compile_used == "xla"
+    assert embedder.fallback is None
     pixels = models.noise(BATCH + 2)
     pixels[1] = 0
     finite = np.isfinite(embedder.embed(pixels))
@@ -223,7 +218,7 @@ def test_structured_images(size: int) -> None:
     np.testing.assert_array_equal(images, structured_images(3, size))
 
 
-@pytest.mark.parametrize("how", ["xla", "graph"])
+@pytest.mark.parametrize("how", ["openvino", "xla", "graph"])
 def test_squeezenet_agrees_with_the_plain_call(how: Compile) -> None:
     directory = str(shared("models/squeezenet11-imagenet"))
     embedder = Embedder.from_settings(ModelSettings(directory, batch_size=BATCH, compile=how))
@@ -245,3 +240,62 @@ def test_a_model_that_fails_on_a_batch_is_an_input_error(tmp_path: Path) -> None
     uri = models.save(tmp_path / "m", few_only)
     with pytest.raises(InputError, match=r"model m: fails on a batch of 4 images: .*too many"):
         Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
+
+
+def test_auto_goes_on_to_xla_where_openvino_cannot_compile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = models.save(tmp_path / "m", unknown_to_openvino)
+    with caplog.at_level(logging.WARNING):
+        embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
+    assert (embedder.compile_used, embedder.frozen) == ("xla", True)
+    assert embedder.fallback is not None
+    assert embedder.fallback.startswith("compiling (openvino) failed: ")
+    assert embedder.fallback.endswith("; xla is used")
+    assert "\n" not in embedder.fallback
+    pixels = models.noise(3)
+    np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-4)
+
+
+def unknown_to_openvino(network: models.Network, images: tf.Tensor) -> tf.Tensor:
+    features = network.features(images)
+    return features + tf.math.igamma(tf.ones_like(features), tf.zeros_like(features))
+
+
+@pytest.mark.parametrize(
+    ("how", "precision"), [("openvino", "bfloat16"), ("graph", "bfloat16"), ("auto", "bfloat16")]
+)
+def test_squeezenet_at_a_lower_precision(how: Compile, precision: Precision) -> None:
+    settings = ModelSettings(
+        str(shared("models/squeezenet11-imagenet")),
+        batch_size=BATCH,
+        compile=how,
+        precision=precision,
+    )
+    try:
+        check_machine(settings)
+    except InputError as error:
+        pytest.skip(str(error))
+    embedder = Embedder.from_settings(settings)
+    assert (embedder.compile_used, embedder.precision) == (settings.compiled_by, precision)
+    pixels = structured_images(BATCH + 1, 224)
+    plain = Embedder.from_settings(ModelSettings(settings.uri, batch_size=BATCH, compile="none"))
+    cosine, difference = compare(embedder.embed(pixels), plain.embed(pixels))
+    # Rounded, or it would not be in that precision; and to eight bits, not to fewer.
+    assert 0.999 < cosine < 0.9999999
+    assert difference < 0.01
+
+
+def test_what_overflows_at_a_lower_precision_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: Any) -> Any:
+        return lambda pixels: np.full((len(pixels), models.FEATURES), np.inf, np.float32), True
+
+    monkeypatch.setattr(compiled, "compiled", wrong)
+    monkeypatch.setattr(compiled, "check_machine", lambda _: None)
+    uri = models.save(tmp_path / "m", models.vectors)
+    with pytest.raises(
+        InputError, match=r"model m: --precision float16: compiled \(xla\) it differs .*-1\.0000"
+    ):
+        Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, precision="float16"))

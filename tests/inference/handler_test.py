@@ -7,6 +7,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
@@ -72,9 +73,12 @@ def test_run_inference_in_a_pipeline(handler: SavedModelHandler, large_model: bo
             assert [(problem.x_level0, problem.y_level0) for problem in new] == lost
             assert {(problem.stage, problem.kind) for problem in new} <= {("embed", "non_finite")}
 
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        embedded = pipeline | beam.Create(blocks) | RunInference(handler)
-        assert_that(embedded, check)
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    assert_that(pipeline | beam.Create(blocks) | RunInference(handler), check)
+    result = pipeline.run()
+    by_openvino = MetricsFilter().with_name("blocks_by_openvino")
+    (counter,) = result.metrics().query(by_openvino)["counters"]
+    assert counter.committed == len(blocks)
 
 
 def test_a_bad_model_stops_the_pipeline(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert values["range"] == "0..1 (from: assumed)"
     assert values["output"] == "embedding: 5"
     assert values["features"] == "5"
-    assert values["compile"] == "xla, variables frozen"
+    assert values["precision"] == "float32"
+    assert values["compile"] == "openvino, variables frozen"
     assert values["cosine"].startswith("1.000000")
     assert "plain" in values["speed"]
     assert "compiled" in values["speed"]
@@ -44,6 +45,7 @@ def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ("answer", "options", "compiled"),
     [
         (models.feature_map, ["--compile", "graph"], ("graph", True)),
+        (models.feature_map, ["--compile", "xla"], ("xla", True)),
         (models.feature_map, ["--compile", "none"], ("none", False)),
         (models.noisy, [], ("none", False)),
     ],
@@ -71,6 +73,8 @@ def test_check_model_json(
         ([], "any size, so --input_size must say which"),
         (["--input_size", "16", "--signature", "x"], "no signature 'x'"),
         (["--input_size", "0"], "input_size 0 is not a positive number"),
+        (["--input_size", "16", "--precision", "float16"], "float16: TensorFlow sees no GPU"),
+        (["--precision", "float16", "--compile", "none"], "float16: not with --compile none"),
     ],
 )
 def test_check_model_errors(

@@ -123,7 +123,8 @@ def test_rows_are_what_openslide_and_the_model_say(slides, mean_model, tmp_path)
         for row in rows.itertuples():
             region = slide.read_region((row.x_level0, row.y_level0), 0, (64, 64)).convert("RGB")
             expected = np.asarray(region, np.float64).mean(axis=(0, 1)) / 255
-            np.testing.assert_allclose(row.embedding, expected, atol=1e-5)
+            # A mean of 4,096 pixels, summed in float32; one grey level more would be 4e-3.
+            np.testing.assert_allclose(row.embedding, expected, atol=5e-5)
             assert (row.size_level0, row.mpp) == (64, 0.5)
 
 

@@ -150,7 +150,7 @@ def test_an_embedding_is_what_decoding_preprocessing_and_the_model_give(
         film = decode_film(films[member], DecodeSettings())
         pixels = Preprocess(32, preprocess).apply(film.pixels, from_dicom=False)
         expected = plain(pixels[None].astype(np.float32) / 255).numpy()[0]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(found, expected, atol=5e-6)  # float32 sums, in another order
 
 
 def test_the_real_films_are_the_same_from_everywhere_and_tell_pneumonia(tmp_path):

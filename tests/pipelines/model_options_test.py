@@ -22,9 +22,11 @@ def test_every_option_reaches_the_settings() -> None:
     settings = parse(
         *("--model", "gs://b/m", "--signature", "s", "--output_key", "k", "--input_size", "96"),
         *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
-        *("--compile", "graph"),
+        *("--compile", "graph", "--precision", "bfloat16"),
     )
-    assert settings == ModelSettings("gs://b/m", "s", "k", 96, "float16", "-1..1", 7, "graph")
+    assert settings == ModelSettings(
+        "gs://b/m", "s", "k", 96, "float16", "-1..1", 7, "graph", "bfloat16"
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,8 @@ def test_every_option_reaches_the_settings() -> None:
         (["--model", "m", "--compile", "jit"], argparse.ArgumentError),
         (["--model", "m", "--input_dtype", "int8"], argparse.ArgumentError),
         (["--model", "m", "--batch_size", "0"], InputError),
+        (["--model", "m", "--precision", "tf32"], argparse.ArgumentError),
+        (["--model", "m", "--precision", "float16", "--compile", "graph"], InputError),
     ],
 )
 def test_errors(arguments: list[str], error: type[Exception]) -> None:

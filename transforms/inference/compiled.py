@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from transforms.inference.devices import grow_gpu_memory
-from transforms.inference.model_settings import Compile, ModelSettings, ModelSpec
+from transforms.inference.devices import forbid_tensor_float, grow_gpu_memory
+from transforms.inference.model_settings import Compile, ModelSettings, ModelSpec, Precision
 from transforms.inference.saved_model import LoadedModel, input_errors, load
-from transforms.problems import one_line
+from transforms.inference.ways import Embed, candidates, check_machine, compiled, plain
+from transforms.problems import InputError, one_line
 
+# Lowest cosine with the plain call, and largest difference of the lengths of embeddings, as a
+# fraction: a cosine does not see a factor. What is lower than float32 is asked for knowing that it
+# rounds, and its cosine is told: there the bounds only find what is broken.
 MIN_COSINE = 0.9999
-# Lengths of embeddings may differ by this fraction: a cosine does not see a factor.
 MAX_LENGTH_DIFFERENCE = 0.01
-# A protobuf message cannot exceed 2 GiB, and a frozen graph is one; 1 MiB is left for its nodes.
-MAX_FROZEN_BYTES = (2 << 30) - (1 << 20)
+MIN_COSINE_ROUNDED = 0.98
+MAX_LENGTH_DIFFERENCE_ROUNDED = 0.05
 
 _log = logging.getLogger(__name__)
-_Function = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Embedder:
-    """Embeds uint8 images with a SavedModel, compiled at one fixed batch size.
+    """Embeds uint8 images with a SavedModel, compiled for one fixed batch size.
 
     Casting and scaling to the model's range are part of the compiled function, so that one byte a
     value goes to the device. At construction the compiled function is held against the plain call
-    on a batch of structured images; where it fails or differs, a warning says so and the plain call
-    is used. Safe to use from several threads.
+    on a batch of structured images. Where it fails or differs, a warning says so, and the next way
+    of compiling is tried (of `auto`), or the plain call is used; at a precision below float32 that
+    is an error, since the plain call would give other embeddings. Safe to use from several threads.
 
     Attributes:
       spec: how the SavedModel is called.
       batch_size: images per call of the model.
-      compile_used: ``xla``, ``graph`` or ``none``: what the embeddings are computed with.
+      compile_used: ``openvino``, ``xla``, ``graph`` or ``none``: what computes the embeddings.
+      precision: ``float32``, ``bfloat16`` or ``float16``: what they are computed in.
       frozen: whether the variables became constants (they cannot where they exceed 2 GiB).
       check_cosine: lowest cosine, over the images of the check, between the compiled function's
         embedding and the plain call's; None where nothing was compiled or compiling failed.
@@ -45,20 +46,31 @@ class Embedder:
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
+        """Compiles a model.
+
+        Raises:
+          InputError: ``bad_option`` where the machine has not what the settings ask for;
+            ``bad_model`` where the model fails on a batch, or cannot be computed in the precision.
+        """
+        check_machine(loaded.settings)
         self.spec: ModelSpec = loaded.spec
         self.batch_size: int = loaded.settings.batch_size
         self.compile_used: Compile = "none"
+        self.precision: Precision = loaded.settings.computed_in
         self.frozen = False
         self.check_cosine: float | None = None
         self.fallback: str | None = None
-        self._function: _Function = _plain(loaded)
-        if loaded.settings.compile != "none":
-            self._compile(loaded, loaded.settings.compile)
+        # Where the variables are frozen, they go when this does.
+        self._embed: Embed = plain(loaded)
+        ways = candidates(loaded.settings)
+        if ways:
+            self._compile(loaded, ways)
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Embedder:
-        """Loads and compiles a model; raises InputError (``bad_model``) as `saved_model.load`."""
+        """Loads and compiles a model; raises InputError as `saved_model.load` and `Embedder`."""
         grow_gpu_memory()
+        forbid_tensor_float()
         return cls(load(settings))
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -78,39 +90,59 @@ class Embedder:
             raise ValueError(
                 f"pixels are {pixels.dtype} {list(pixels.shape)}, not uint8 [n, {size}, {size}, 3]"
             )
-        embeddings = np.empty((len(pixels), self.spec.features), np.float32)
-        for start in range(0, len(pixels), self.batch_size):
-            batch = pixels[start : start + self.batch_size]
-            count = len(batch)
-            if count < self.batch_size:
-                batch = np.pad(batch, [(0, self.batch_size - count), (0, 0), (0, 0), (0, 0)])
-            embeddings[start : start + count] = self._function(tf.constant(batch)).numpy()[:count]
-        return embeddings
+        return self._embed(pixels)
 
-    def _compile(self, loaded: LoadedModel, how: Compile) -> None:
-        pixels = tf.constant(structured_images(self.batch_size, self.spec.input_size))
+    def way(self) -> str:
+        """`compile_used`; a method, since of a copy that processes share only those are reached."""
+        return self.compile_used
+
+    def _compile(self, loaded: LoadedModel, ways: tuple[Compile, ...]) -> None:
+        pixels = structured_images(self.batch_size, self.spec.input_size)
         with input_errors(f"model {self.spec.name}: fails on a batch of {self.batch_size} images"):
-            expected = self._function(pixels).numpy()
-        try:
-            function, frozen = _compiled(loaded, how)
-            computed = function(pixels).numpy()
-        # What freezing raises (ValueError, RuntimeError), and XLA (errors of TensorFlow's own).
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            self._fall_back(f"compiling ({how}) failed: {one_line(error)}")
+            expected = self._embed(pixels)
+        failures = []
+        for how in ways:
+            failure = self._try(loaded, how, pixels, expected)
+            if failure is None:
+                break
+            failures.append(failure)
+        if not failures:
             return
+        if self.precision != "float32":
+            raise InputError(
+                "bad_model", f"model {self.spec.name}: --precision {self.precision}: {failures[0]}"
+            )
+        used = "the plain call" if self.compile_used == "none" else self.compile_used
+        self.fallback = f"{'; '.join(failures)}; {used} is used"
+        _log.warning("model %s: %s", self.spec.name, self.fallback)
+
+    def _try(
+        self,
+        loaded: LoadedModel,
+        how: Compile,
+        pixels: npt.NDArray[np.uint8],
+        expected: npt.NDArray[np.float32],
+    ) -> str | None:
+        """Compiles, compares, and takes it into use; or says what is wrong with it."""
+        try:
+            embed, frozen = compiled(loaded, how)
+            computed = embed(pixels)
+        # What freezing and OpenVINO raise (ValueError, RuntimeError), and XLA (TensorFlow's own).
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            return f"compiling ({how}) failed: {one_line(error)}"
         self.check_cosine, difference = compare(computed, expected)
-        if self.check_cosine < MIN_COSINE or difference > MAX_LENGTH_DIFFERENCE:
-            self._fall_back(
+        exact = self.precision == "float32"
+        if self.check_cosine < (MIN_COSINE if exact else MIN_COSINE_ROUNDED) or difference > (
+            MAX_LENGTH_DIFFERENCE if exact else MAX_LENGTH_DIFFERENCE_ROUNDED
+        ):
+            return (
                 f"compiled ({how}) it differs from the plain call: cosine {self.check_cosine:.6f}, "
                 f"lengths by {difference:.2%}"
             )
-            return
-        # The plain call is dropped with this, and with it the variables where they are frozen.
-        self._function, self.frozen, self.compile_used = function, frozen, how
-
-    def _fall_back(self, why: str) -> None:
-        self.fallback = f"{why}; the plain call is used"
-        _log.warning("model %s: %s", self.spec.name, self.fallback)
+        self._embed, self.frozen, self.compile_used = embed, frozen, how
+        cosine = f"cosine {self.check_cosine:.6f} with the plain call"
+        _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, how, cosine)
+        return None
 
 
 def compare(
@@ -151,33 +183,3 @@ def structured_images(n: int, size: int) -> npt.NDArray[np.uint8]:
     grey = 128 + 50 * waves + 60 * blocks[:, cell][:, :, cell]
     grey += random.normal(0, 10, grey.shape)
     return np.clip(grey, 0, 255).astype(np.uint8)
-
-
-def _plain(loaded: LoadedModel) -> _Function:
-    return lambda pixels: loaded.call(loaded.prepare(pixels))
-
-
-def _compiled(loaded: LoadedModel, how: Compile) -> tuple[_Function, bool]:
-    """The model as a function of a fixed batch of pixels, and whether its variables are frozen."""
-    size = loaded.spec.input_size
-    signature = [tf.TensorSpec([loaded.settings.batch_size, size, size, 3], tf.uint8)]
-    function: Any = tf.function(_plain(loaded), input_signature=signature)
-    concrete = function.get_concrete_function()
-    frozen = _frozen_bytes(concrete) <= MAX_FROZEN_BYTES
-    if frozen:
-        # Constants let weights that are computed from weights (standardised convolutions, folded
-        # norms) be computed once; control flow stays as it is for XLA.
-        constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
-        call: _Function = lambda pixels: constant(pixels)[0]  # noqa: E731
-    else:
-        call = concrete
-    if how == "xla":
-        call = tf.function(call, input_signature=signature, jit_compile=True)
-    return call, frozen
-
-
-def _frozen_bytes(concrete: Any) -> int:
-    variables = sum(
-        variable.dtype.size * variable.shape.num_elements() for variable in concrete.variables
-    )
-    return int(variables) + int(concrete.graph.as_graph_def().ByteSize())

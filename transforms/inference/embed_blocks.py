@@ -7,7 +7,10 @@ import dataclasses
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
+from transforms.block_coders import register_block_coders
 from transforms.blocks import EmbeddingBlock, ImageBlock
+
+register_block_coders()
 
 
 @dataclasses.dataclass
@@ -22,4 +25,5 @@ class EmbedBlocks(beam.PTransform):
 
     def expand(self, blocks: beam.PCollection[ImageBlock]) -> beam.PCollection[EmbeddingBlock]:
         """Runs the model on each block. A model that fails stops the job: no dead letters."""
-        return blocks | "RunInference" >> RunInference(self.handler)
+        embed = RunInference(self.handler).with_output_types(EmbeddingBlock)
+        return blocks | "RunInference" >> embed

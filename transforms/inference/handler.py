@@ -12,6 +12,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from transforms.blocks import EmbeddingBlock, ImageBlock
 from transforms.inference.model_settings import ModelSettings
+from transforms.metrics import count
 from transforms.problems import Problem
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         """Loads and compiles the model, once per process (or machine).
 
         Raises:
-          InputError: ``bad_model``, or ``no_gpu`` where one is required.
+          InputError: ``bad_model``; ``no_gpu`` where one is required; ``bad_option`` where the
+            machine has not what the settings ask for.
         """
         # Only workers load the model, and TensorFlow takes seconds to import.
         from transforms.inference.compiled import Embedder
@@ -58,10 +60,15 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         model: Embedder,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[EmbeddingBlock]:
-        """Embeds each block; a row whose embedding is not finite becomes a problem."""
+        """Embeds each block; a row whose embedding is not finite becomes a problem.
+
+        Counts the blocks by what computed them: ``blocks_by_openvino`` and the like.
+        """
         if inference_args:
             raise ValueError(f"the model takes no inference_args: {sorted(inference_args)}")
+        way = model.way()
         for block in batch:
+            count(f"blocks_by_{way}")
             yield embedding_block(block, model.embed(block.pixels))
 
     def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:

@@ -10,9 +10,18 @@ from typing import Literal
 
 from transforms.problems import InputError
 
-Compile = Literal["xla", "graph", "none"]
+Compile = Literal["auto", "openvino", "xla", "graph", "none"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-COMPILE_CHOICES: tuple[Compile, ...] = ("xla", "graph", "none")
+COMPILE_CHOICES: tuple[Compile, ...] = ("auto", "openvino", "xla", "graph", "none")
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16", "float16")
+
+# How a model can be compiled at the lower precisions. They differ from one another by more than
+# rounding, so that `auto` is always the first, whatever a machine has.
+_LOWER: dict[Precision, tuple[Compile, ...]] = {
+    "bfloat16": ("openvino", "graph"),
+    "float16": ("xla",),
+}
 
 # Range of a model's input -> (factor, offset) that takes a grey level of 0 to 255 there.
 INPUT_RANGES: dict[str, tuple[float, float]] = {
@@ -36,8 +45,15 @@ class ModelSettings:
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
       batch_size: images per call of the model; the only size that it is compiled for. Small ones
         stay in a processor's caches (BiT 50x1 is fastest at 8 to 16); larger ones suit a GPU.
-      compile: `xla`: variables frozen to constants and compiled by XLA; `graph`: frozen only;
-        `none`: the SavedModel's own function, as it is.
+      compile: `openvino`: variables frozen to constants and compiled by OpenVINO for the processor;
+        `xla`: frozen and compiled by XLA; `graph`: frozen, and means of groups taken faster;
+        `none`: the SavedModel's own function, as it is; `auto`: what is best on the machine.
+      precision: `float32`; `bfloat16` on processors that have it; `float16` on GPUs; `auto` is
+        float32 everywhere, so that machines agree.
+
+    Raises:
+      InputError: ``bad_option`` for a value that is not one, or a `compile` that does not have the
+        `precision`.
     """
 
     uri: str
@@ -47,13 +63,15 @@ class ModelSettings:
     input_dtype: str | None = None
     input_range: str | None = None
     batch_size: int = 16
-    compile: Compile = "xla"
+    compile: Compile = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name, value, choices in (
             ("input_dtype", self.input_dtype, INPUT_DTYPES),
             ("input_range", self.input_range, tuple(INPUT_RANGES)),
             ("compile", self.compile, COMPILE_CHOICES),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value is not None and value not in choices:
                 raise InputError(
@@ -62,6 +80,28 @@ class ModelSettings:
         for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
             if number is not None and number < 1:
                 raise InputError("bad_option", f"{name} {number} is not a positive number")
+        able = _LOWER.get(self.precision, COMPILE_CHOICES)
+        if self.compile not in ("auto", *able):
+            raise InputError(
+                "bad_option",
+                f"--precision {self.precision}: not with --compile {self.compile}, "
+                f"only with {' or '.join(able)}",
+            )
+
+    @property
+    def computed_in(self) -> Precision:
+        """The precision, without `auto`."""
+        return "float32" if self.precision == "auto" else self.precision
+
+    @property
+    def compiled_by(self) -> Compile:
+        """`compile`, but at a lower precision what `auto` stands for.
+
+        In float32 it may stay `auto`: what that chooses on one machine and on another agrees.
+        """
+        if self.compile == "auto" and self.precision in _LOWER:
+            return _LOWER[self.precision][0]
+        return self.compile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +124,8 @@ class ModelSpec:
         ``(height, width, D)`` of a feature map.
       pooling: ``none`` for 2-D outputs, ``mean`` for 4-D ones: the average over height and width.
       features: D, the length of an embedding.
+      cosine: at a precision below float32, the lowest cosine with the plain float32 call over a
+        batch of structured images, where the machine that starts a job could measure it.
     """
 
     name: str
@@ -99,6 +141,7 @@ class ModelSpec:
     output_shape: tuple[int, ...]
     pooling: Literal["none", "mean"]
     features: int
+    cosine: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """The attributes as values that `json.dumps` takes."""

@@ -1,0 +1,100 @@
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.inference import models
+from transforms.inference.bit import BitResNet
+from transforms.inference.bit_weights import random_weights
+from transforms.inference.compiled import compare, structured_images
+from transforms.inference.freezing import FrozenGraph, freeze, traced
+from transforms.inference.group_means import shorten_group_means
+from transforms.inference.model_settings import ModelSettings
+from transforms.inference.openvino_model import OpenVinoModel
+from transforms.inference.saved_model import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def frozen(directory: Path, images: int) -> FrozenGraph:
+    settings = ModelSettings(models.save(directory / "m", models.feature_map), batch_size=images)
+    loaded = load(settings)
+    return freeze(traced(loaded, images), images)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("n", [0, 1, 5, 6])
+def test_any_number_of_images(tmp_path: Path, images: int, n: int) -> None:
+    model = OpenVinoModel(frozen(tmp_path, images), models.FEATURES, "float32")
+    pixels = models.noise(n)
+    embeddings = model(pixels)
+    assert (embeddings.shape, embeddings.dtype) == ((n, models.FEATURES), np.float32)
+    np.testing.assert_allclose(embeddings, models.expected(pixels), atol=1e-5)
+
+
+def test_from_several_threads(tmp_path: Path) -> None:
+    model = OpenVinoModel(frozen(tmp_path, 1), models.FEATURES, "float32")
+    blocks = [models.noise(9, seed=seed) for seed in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        for pixels, embeddings in zip(blocks, pool.map(model, blocks), strict=True):
+            np.testing.assert_allclose(embeddings, models.expected(pixels), atol=1e-5)
+
+
+def test_errors_are_raised(tmp_path: Path) -> None:
+    model = OpenVinoModel(frozen(tmp_path, 1), models.FEATURES, "float32")
+    with pytest.raises(RuntimeError):
+        model(models.noise(2, size=models.SIZE + 1))
+
+
+def test_bit_agrees_with_the_plain_call() -> None:
+    """BiT 50x1 on small images; its norms are what is rewritten for OpenVINO."""
+    network = BitResNet("50x1", random_weights("50x1", 0))
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 64, 64, 3], tf.uint8)])
+    def embed(pixels: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(network(tf.cast(pixels, tf.float32) / 255), [1, 2])
+
+    graph, rewritten = shorten_group_means(freeze(embed.get_concrete_function(), 1))
+    assert rewritten == 2 * 49
+    pixels = structured_images(3, 64)
+    plain = np.concatenate([embed(pixels[i : i + 1]).numpy() for i in range(3)])
+    cosine, difference = compare(OpenVinoModel(graph, 2048, "float32")(pixels), plain)
+    assert cosine >= 0.999999
+    assert difference < 1e-4
+
+
+def test_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """Its import alone would report to its makers and leave a file in the user's home."""
+    program = (
+        "import sys, threading; from transforms.inference.openvino_model import has_bfloat16;"
+        "has_bfloat16(); from openvino.tools.ovc import telemetry_utils;"
+        "print(telemetry_utils.tm.__name__, threading.active_count())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert done.stdout == "openvino.tools.ovc.telemetry_stub 1\n", done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_call_of_a_process_may_be_by_several_threads(tmp_path: Path) -> None:
+    """Without care two of them wait for each other for ever."""
+    program = (
+        "from pathlib import Path; from tests.inference import models;"
+        "from tests.inference.openvino_model_test import frozen, OpenVinoModel;"
+        f"model = OpenVinoModel(frozen(Path({str(tmp_path)!r}), 1), models.FEATURES, 'float32');"
+        "print(model(models.noise(16)).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == f"(16, {models.FEATURES})\n", done.stderr
