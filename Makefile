@@ -63,12 +63,14 @@ lock: | $(BIN)/python
 	$(BIN)/uv pip compile setup.py --all-extras --python-version 3.11 --no-header --no-annotate \
 	    --quiet --output-file requirements.lock
 
-# Prism and Flink, into the user's cache; what is there at the right version is left alone.
 bench: test-env
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.manifest
 
+# Prism and Flink, into the user's cache; what is there at the right version is left alone.
 runners: $(VENV)/.runtime
 	PYTHON=$(BIN)/python scripts/fetch_runners.sh $(RUNNERS)
 

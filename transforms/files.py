@@ -42,6 +42,8 @@ def is_local(path: str) -> bool:
 
 def join(base: str, *parts: str) -> str:
     """Joins path components with the separator of the base's file system."""
+    if is_local(base):
+        return os.path.join(base, *parts)  # noqa: PTH118 (a Path would drop a trailing slash)
     return FileSystems.join(base, *parts)
 
 

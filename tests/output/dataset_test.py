@@ -17,6 +17,7 @@ from transforms.output.dataset import (
     problems_table,
     read_description,
 )
+from transforms.output.outcome import JoinedOutcomes, join_outcomes
 from transforms.output.shards import ShardFormat
 
 TWO_SHARDS = {"a": 0, "c": 1}
@@ -31,9 +32,13 @@ def _items(spec: DatasetSpec) -> list[Item]:
     ]
 
 
-def _finish(spec: DatasetSpec) -> dict[str, object]:
+def _outcomes(spec: DatasetSpec) -> list[JoinedOutcomes]:
     outcomes = [item.outcome for item in _items(spec)]
-    return finish_dataset(spec, outcomes, TWO_SHARDS, [ShardRef(1, 4), ShardRef(0, 7)])
+    return [join_outcomes(outcomes[:2]), join_outcomes(outcomes[2:])]
+
+
+def _finish(spec: DatasetSpec) -> dict[str, object]:
+    return finish_dataset(spec, _outcomes(spec), TWO_SHARDS, [ShardRef(1, 4), ShardRef(0, 7)])
 
 
 def test_tables(tmp_path: Path) -> None:
@@ -181,7 +186,7 @@ def test_finishing_twice_gives_the_same_files(tmp_path: Path) -> None:
 )
 def test_finish_dataset_errors(tmp_path: Path, shards: list[ShardRef]) -> None:
     spec = spec_in(tmp_path)
-    outcomes = [item.outcome for item in _items(spec)]
+    outcomes = _outcomes(spec)
     with pytest.raises(ValueError, match="shards hold"):
         finish_dataset(spec, outcomes, TWO_SHARDS, shards)
     assert not (tmp_path / "dataset.json").exists()

@@ -14,6 +14,7 @@ from transforms.output.parts import (
     read_part,
     read_part_problems,
     read_part_ref,
+    read_part_refs,
     write_part,
 )
 
@@ -46,6 +47,12 @@ def test_reference_and_problems_need_the_header_alone(tmp_path: Path) -> None:
     Path(ref.path).write_bytes(content[: -len(block.embeddings.tobytes())])
     assert read_part_ref(ref.path) == ref
     assert read_part_problems(ref.path) == list(block.problems)
+
+
+def test_references_to_many_parts_come_in_order(tmp_path: Path) -> None:
+    refs = [write_part(layout_in(tmp_path), block_of("slide", i, 4, i % 3)) for i in (2, 0, 1)]
+    assert read_part_refs([ref.path for ref in refs]) == refs
+    assert read_part_refs([]) == []
 
 
 def test_a_part_written_again_replaces_itself(tmp_path: Path) -> None:

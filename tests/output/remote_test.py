@@ -15,7 +15,7 @@ from transforms import files
 from transforms.output.assemble import AssembleDataset
 from transforms.output.fingerprint import Fingerprint, claim_output
 from transforms.output.layout import Layout
-from transforms.output.parts import list_parts, write_part
+from transforms.output.parts import list_parts, read_part_refs, write_part
 from transforms.output.progress import Progress, ProgressReader, read_run_record
 from transforms.output.shards import ShardFormat
 from transforms.problems import InputError
@@ -55,6 +55,12 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
     record = read_run_record(root)
     assert record is not None
     assert (record.fingerprint, record.items) == (other.digest, 3)
+
+
+def test_references_to_many_parts_come_in_order(bucket: str) -> None:
+    layout = Layout(f"{bucket}/many", RUN.digest)
+    refs = [write_part(layout, block_of("slide", i, 4, i % 3)) for i in range(40)][::-1]
+    assert read_part_refs([ref.path for ref in refs]) == refs
 
 
 def test_a_dataset_is_assembled(bucket: str) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsIter, AsList, AsSingleton
 
 from transforms import files
 from transforms.metrics import timed
 from transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
-from transforms.output.outcome import ItemOutcome
+from transforms.output.outcome import ItemOutcome, JoinedOutcomes, join_outcomes
 from transforms.output.shards import cut_shards, write_shard
 
 # What a shard is made of: an item and its parts. The empty name holds a place for empty shards.
 _Piece = tuple[str, tuple[str, ...]]
+# Outcomes that travel to the end together.
+_JOINED = 1_000
 
 
 @dataclasses.dataclass
@@ -37,7 +39,13 @@ class AssembleDataset(beam.PTransform):
             | "GatherCounts" >> beam.combiners.ToList()
             | "CutShards" >> beam.Map(_cut, self.spec)
         )
-        pieces = outcomes | "AssignShards" >> beam.FlatMap(_assign, AsSingleton(cut))
+        # Outcomes are taken apart at once, so that a runner keeps none of them whole.
+        pieces = (
+            outcomes
+            | "WithRows" >> beam.Filter(lambda outcome: outcome.rows > 0)
+            | "TakeParts" >> beam.Map(lambda outcome: (outcome.item_id, outcome.parts))
+            | "AssignShards" >> beam.Map(_assign, AsSingleton(cut))
+        )
         places = cut | "EveryShard" >> beam.FlatMap(
             lambda shard_cut: [(index, ("", ())) for index in range(shard_cut.count)]
         )
@@ -47,10 +55,15 @@ class AssembleDataset(beam.PTransform):
             | "GroupByShard" >> beam.GroupByKey()
             | "WriteShard" >> beam.Map(_write_shard, self.spec, AsSingleton(cut))
         )
-        return (
+        joined = (
             outcomes
-            | "GatherOutcomes" >> beam.combiners.ToList()
-            | "FinishDataset" >> beam.Map(_finish, self.spec, AsSingleton(cut), AsList(shards))
+            | "SomeAtATime" >> beam.BatchElements(_JOINED, _JOINED)
+            | "JoinOutcomes" >> beam.Map(join_outcomes)
+        )
+        return (
+            outcomes.pipeline
+            | "Finish" >> beam.Create([self.spec])
+            | "FinishDataset" >> beam.Map(_finish, AsIter(joined), AsSingleton(cut), AsList(shards))
         )
 
 
@@ -67,9 +80,9 @@ def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
     return _ShardCut(count, cut_shards(rows_of, count))
 
 
-def _assign(outcome: ItemOutcome, cut: _ShardCut) -> Iterator[tuple[int, _Piece]]:
-    if outcome.rows:
-        yield cut.shard_of[outcome.item_id], (outcome.item_id, outcome.parts)
+def _assign(piece: _Piece, cut: _ShardCut) -> tuple[int, _Piece]:
+    item_id, _ = piece
+    return cut.shard_of[item_id], piece
 
 
 def _write_shard(
@@ -92,6 +105,6 @@ def _write_shard(
 
 
 def _finish(
-    outcomes: list[ItemOutcome], spec: DatasetSpec, cut: _ShardCut, shards: list[ShardRef]
+    spec: DatasetSpec, outcomes: Iterable[JoinedOutcomes], cut: _ShardCut, shards: list[ShardRef]
 ) -> dict[str, Any]:
     return finish_dataset(spec, outcomes, cut.shard_of, shards)

@@ -8,11 +8,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from transforms import files
 from transforms.output.layout import Layout, is_shard
-from transforms.output.outcome import ItemOutcome
+from transforms.output.outcome import FinishedItem, JoinedOutcomes
 from transforms.output.parquet import write_table
 from transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from transforms.output.shards import ShardFormat
@@ -59,7 +60,7 @@ class ShardRef:
 
 def finish_dataset(
     spec: DatasetSpec,
-    outcomes: Iterable[ItemOutcome],
+    outcomes: Iterable[JoinedOutcomes],
     shard_of: Mapping[str, int],
     shards: Sequence[ShardRef],
 ) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def finish_dataset(
 
     Args:
       spec: of the dataset.
-      outcomes: one for each item that was asked for.
+      outcomes: of every item that was asked for.
       shard_of: the shard of each item that has rows.
       shards: every shard.
 
@@ -77,10 +78,10 @@ def finish_dataset(
     Raises:
       ValueError: the shards do not hold the rows that the outcomes have.
     """
-    ordered = sorted(outcomes, key=lambda outcome: outcome.item_id)
-    _check_rows(ordered, shard_of, shards)
-    problems = [problem for outcome in ordered for problem in outcome.problems]
-    table = _item_table(spec, ordered, shard_of)
+    items, rows = _in_order(spec, outcomes)
+    _check_rows(items, shard_of, shards)
+    problems = [problem for item in items for problem in item.problems]
+    table = _item_table(spec, items, rows, shard_of)
     write_table(spec.layout.table(spec.table_name), table)
     write_table(spec.layout.problems, problems_table(problems, spec.problems))
 
@@ -98,7 +99,7 @@ def finish_dataset(
         "counts": {
             "rows": sum(shard.rows for shard in shards),
             spec.table_name: dict(collections.Counter(table["status"].to_pylist())),
-            **_added_up(outcome.counts for outcome in ordered),
+            **_added_up(item.counts for item in items),
             **(spec.count_table(table) if spec.count_table else {}),
             "problems": dict(collections.Counter(problem.kind for problem in problems)),
         },
@@ -123,15 +124,29 @@ def read_description(root: str) -> dict[str, Any] | None:
     return description
 
 
-def _item_table(
-    spec: DatasetSpec, outcomes: Sequence[ItemOutcome], shard_of: Mapping[str, int]
-) -> pa.Table:
+def _in_order(
+    spec: DatasetSpec, outcomes: Iterable[JoinedOutcomes]
+) -> tuple[list[FinishedItem], pa.Table]:
+    """All items in the order of their ids, and the rows of their tables in that order."""
+    joined = list(outcomes)
+    items = [item for some in joined for item in some.items]
+    ends = np.cumsum([item.table_rows for item in items], dtype=np.int64)
+    order = sorted(range(len(items)), key=lambda place: items[place].item_id)
+    taken = [np.arange(ends[place] - items[place].table_rows, ends[place]) for place in order]
     schema = spec.table.remove(spec.table.get_field_index("shard"))
-    rows = pa.Table.from_batches([outcome.table for outcome in outcomes], schema)
+    rows = pa.Table.from_batches([some.table for some in joined], schema)
+    return [items[place] for place in order], rows.take(
+        np.concatenate([np.empty(0, np.int64), *taken])
+    )
+
+
+def _item_table(
+    spec: DatasetSpec, items: Sequence[FinishedItem], rows: pa.Table, shard_of: Mapping[str, int]
+) -> pa.Table:
+    ids = [item.item_id for item in items for _ in range(item.table_rows)]
     shards = [
-        None if status == "failed" else shard_of.get(outcome.item_id)
-        for outcome in outcomes
-        for status in outcome.table.column("status").to_pylist()
+        None if status == "failed" else shard_of.get(item_id)
+        for item_id, status in zip(ids, rows["status"].to_pylist(), strict=True)
     ]
     return rows.append_column(spec.table.field("shard"), pa.array(shards, pa.int32()))
 
@@ -144,12 +159,12 @@ def _added_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _check_rows(
-    outcomes: Iterable[ItemOutcome], shard_of: Mapping[str, int], shards: Sequence[ShardRef]
+    items: Iterable[FinishedItem], shard_of: Mapping[str, int], shards: Sequence[ShardRef]
 ) -> None:
     expected = collections.Counter(dict.fromkeys(range(len(shards)), 0))
-    for outcome in outcomes:
-        if outcome.rows:
-            expected[shard_of[outcome.item_id]] += outcome.rows
+    for item in items:
+        if item.rows:
+            expected[shard_of[item.item_id]] += item.rows
     written = [(shard.index, shard.rows) for shard in sorted(shards)]
     if written != sorted(expected.items()):
         raise ValueError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ from transforms.output.schema import embedding_schema, to_record_batch
 from transforms.problems import Problem
 
 _HEADER = b"beamscope.part"
+# Of parts in an object store, where each is a request.
+_READERS = 32
 
 
 def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
@@ -47,6 +50,14 @@ def read_part_ref(path: str) -> PartRef:
     header = _read_header(path)
     key = BlockKey(header["item_id"], header["index"])
     return PartRef(key, path, header["planned"], header["embedded"], header["left_out"])
+
+
+def read_part_refs(paths: Sequence[str]) -> list[PartRef]:
+    """The references to many parts, in order; of remote ones many headers at a time."""
+    if all(map(files.is_local, paths)):
+        return list(map(read_part_ref, paths))
+    with ThreadPoolExecutor(_READERS) as readers:
+        return list(readers.map(read_part_ref, paths))
 
 
 def read_part_problems(path: str) -> list[Problem]:

@@ -119,10 +119,13 @@ def write_shard(
 def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Joins whole parts into batches of about `ROWS_PER_GROUP` rows."""
     waiting: list[pa.RecordBatch] = []
+    rows = 0
     for path in part_paths:
-        waiting.extend(read_part(path))
-        if sum(batch.num_rows for batch in waiting) >= ROWS_PER_GROUP:
-            group, waiting = pa.concat_batches(waiting), []
+        for batch in read_part(path):
+            waiting.append(batch)
+            rows += batch.num_rows
+        if rows >= ROWS_PER_GROUP:
+            group, waiting, rows = pa.concat_batches(waiting), [], 0
             yield group
     if waiting:
         yield pa.concat_batches(waiting)

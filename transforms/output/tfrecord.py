@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from transforms.output.record_file import RecordFile
 from transforms.output.schema import EMBEDDING, embedding_matrix
 from transforms.output.shard_writer import ShardWriter
 
@@ -19,23 +20,20 @@ class TFRecordShardWriter(ShardWriter):
     """
 
     def __init__(self, path: Path, schema: pa.Schema, compress: bool = False) -> None:
-        # Heavy imports, for this format alone.
-        import tensorflow as tf
+        # A heavy import, for this format alone.
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
         del schema
-        options = tf.io.TFRecordOptions(compression_type="GZIP" if compress else "")
-        self._writer = tf.io.TFRecordWriter(str(path), options)
+        self._file = RecordFile(path, compress)
         self._encoder = RecordBatchToExamplesEncoder()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Appends a batch."""
-        for example in self._encoder.encode(as_feature_lists(batch)):
-            self._writer.write(example)
+        self._file.write(self._encoder.encode(as_feature_lists(batch)))
 
     def close(self) -> None:
         """Ends the file."""
-        self._writer.close()
+        self._file.close()
 
 
 def as_feature_lists(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -11,12 +11,10 @@ from transforms import files
 from transforms.file_cache import FileCache
 from transforms.metrics import count, timed
 from transforms.output.layout import Layout
-from transforms.output.parts import read_part_ref
-from transforms.slides.open_slides import open_slide
+from transforms.output.parts import read_part_refs
 from transforms.slides.plan import SlideBlock
 from transforms.slides.plan_file import find_plan, write_plan
 from transforms.slides.planner import plan_slide
-from transforms.slides.reader import SlideReader
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
 
@@ -36,7 +34,7 @@ class PlanSlides(beam.PTransform):
     Attributes:
       settings: how slides are cut into patches.
       layout: of the dataset; plans and pictures are written there.
-      cache: where remote slides are copied to; None where all slides are local.
+      cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
     """
 
     settings: SlideSettings
@@ -69,22 +67,21 @@ class _PlanSlideFn(beam.DoFn):
             # What was embedded under another plan must not be taken for blocks of this one.
             files.delete_tree(self.layout.item_parts(request.slide_id))
             with timed("plan_slide"):
-                plan = plan_slide(request, self.settings, self._open)
+                plan = plan_slide(request, self.settings, self.cache)
             if plan.picture is not None:
                 # At once, not at the end: a wrong resolution is seen before it has cost a day.
                 files.write_bytes(self.layout.picture(request.slide_id), plan.picture.jpeg)
             write_plan(self.layout, request, plan)
             count("slides_planned")
-        done = {file.path for file in files.list_files(self.layout.item_parts(request.slide_id))}
+        found = {file.path for file in files.list_files(self.layout.item_parts(request.slide_id))}
+        done = []
         for block in plan.blocks():
             path = self.layout.part(block.key, len(block))
-            if path in done:
-                count("blocks_embedded_before")
-                yield beam.pvalue.TaggedOutput(PARTS, read_part_ref(path))
+            if path in found:
+                done.append(path)
             else:
                 yield block
+        count("blocks_embedded_before", len(done))
+        for part in read_part_refs(done):
+            yield beam.pvalue.TaggedOutput(PARTS, part)
         yield beam.pvalue.TaggedOutput(SLIDES, request.slide_id)
-
-    def _open(self, uri: str) -> SlideReader:
-        # A local slide is opened for its plan alone: a pool of readers would keep it open.
-        return SlideReader(uri) if files.is_local(uri) else open_slide(uri, self.cache)

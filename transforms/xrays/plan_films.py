@@ -10,7 +10,7 @@ import apache_beam as beam
 from transforms import files
 from transforms.metrics import count, timed
 from transforms.output.layout import Layout
-from transforms.output.parts import read_part_ref
+from transforms.output.parts import read_part_refs
 from transforms.xrays.plan import FilmsToRead, StreamToRead, plan_source
 from transforms.xrays.plan_file import find_plan, write_plan
 from transforms.xrays.settings import XraySettings
@@ -68,7 +68,7 @@ class _PlanSourceFn(beam.DoFn):
             write_plan(self.layout, plan)
             count("sources_planned")
         found = files.list_files(self.layout.item_parts(source.id))
-        parts = [read_part_ref(file.path) for file in found]
+        parts = read_part_refs([file.path for file in found])
         done = frozenset(part.key.index for part in parts)
         count("blocks_embedded_before", len(done))
         for part in parts:

@@ -1,0 +1,114 @@
+"""Many slides in a manifest: what resuming their job costs, and asking for its status.
+
+    python -m benchmarks.manifest [--slides 300 3000 …] [--folder DIR]
+
+One small slide of 16 patches lies there under as many names as there are slides, is planned and
+embedded under one of them, and stands for all: their plans and parts (four each) are written by the
+project's own writers. Then the real commands run, each in a process of its own: `beamscope slides`
+finds every part there and assembles the dataset, `beamscope status` tells how far it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.scale import in_new_process, peak_megabytes
+
+BLOCK_SIZE = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slides", type=int, nargs="+", default=[300, 3_000])
+    parser.add_argument("--folder", default=None, help="where 40 KB a slide are free")
+    options = parser.parse_args()
+    print("| slides | parts | resume: seconds | core-seconds | ms a slide | peak MB | "
+          "status: seconds | peak MB |\n|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)  # fmt: skip
+    for count in options.slides:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            made = in_new_process(make_run, folder, count)
+            resume = in_new_process(timed, job_command(folder, "all.csv"))
+            status = in_new_process(timed, ["status", f"{folder}/output"])
+            print(
+                f"| {count:,} | {made['parts']:,} | {resume['wall']:.1f} | {resume['cpu']:.1f} | "
+                f"{1000 * resume['wall'] / count:.1f} | {resume['peak']:,.0f} | "
+                f"{status['wall']:.1f} | {status['peak']:,.0f} |",
+                flush=True,
+            )
+
+
+def job_command(folder: str, manifest: str) -> list[str]:
+    return ["slides", "--manifest", f"{folder}/{manifest}", "--model", f"{folder}/mean",
+            "--output", f"{folder}/output", "--block_size", str(BLOCK_SIZE)]  # fmt: skip
+
+
+def timed(command: list[str]) -> dict[str, float]:
+    """Runs a command of beamscope; seconds, with all imports, and the most memory."""
+    start = time.perf_counter()
+    from pipelines.main import main as beamscope
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        status = beamscope(command)
+    assert status == 0
+    wall = time.perf_counter() - start
+    return {"wall": wall, "cpu": time.process_time(), "peak": peak_megabytes()}
+
+
+def make_run(folder: str, count: int) -> dict[str, float]:
+    """A run folder in which every slide is planned and every block embedded, but no dataset."""
+    from pipelines.quiet import import_tensorflow
+
+    import_tensorflow()
+    from benchmarks.pipeline import make_mean
+    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+    from transforms.slides.sources import read_manifest
+
+    root = Path(folder)
+    make_mean(root / "mean")
+    small = SampleSlide(1024, 1024, islands=1, coverage=1, mpp=0.5, levels=1)
+    write_sample_slide(root / "slide.svs", small)
+    (root / "slides").mkdir()
+    lines = []
+    for number in range(count):
+        lines.append(f"s{number:06d},slides/s{number:06d}.svs\n")
+        os.link(root / "slide.svs", root / "slides" / f"s{number:06d}.svs")
+    for name, some in (("one.csv", lines[:1]), ("all.csv", lines)):
+        (root / name).write_text("slide_id,uri\n" + "".join(some))
+    timed(job_command(folder, "one.csv"))
+    first, *others = read_manifest(f"{folder}/all.csv")
+    parts = copy_results(f"{folder}/output", first, others)
+    (root / "output" / "dataset.json").unlink()
+    return {"parts": parts * count}
+
+
+def copy_results(output: str, first, others) -> int:
+    """Gives other slides the plan and the embeddings of the first; how many parts each has."""
+    from transforms.blocks import EmbeddingBlock
+    from transforms.output.layout import Layout
+    from transforms.output.parts import read_part, write_part
+    from transforms.output.progress import read_run_record
+    from transforms.output.schema import embedding_matrix
+    from transforms.slides.plan_file import read_picture, read_plan, write_plan
+
+    layout = Layout(output, read_run_record(output).fingerprint)
+    plan = read_plan(layout.plan(first.slide_id))
+    plan = dataclasses.replace(plan, picture=read_picture(layout, plan))
+    parts = [layout.part(block.key, len(block)) for block in plan.blocks()]
+    embeddings = [embedding_matrix(next(iter(read_part(path)))) for path in parts]
+    for request in others:
+        same = dataclasses.replace(plan, slide_id=request.slide_id, uri=request.uri)
+        write_plan(layout, request, same)
+        for block, numbers in zip(same.blocks(), embeddings, strict=True):
+            write_part(layout, EmbeddingBlock(block.key, numbers, block.rows(), len(block)))
+    return len(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""TFRecord files, written without TensorFlow's writer so that gzip keeps up.
+
+TensorFlow compresses by zlib, at some 4,000 embeddings of 2,048 floats a core-second whatever its
+level; ISA-L makes the same bytes as small fourteen times as fast, and anything that reads gzip
+reads them. The framing is that of tensorflow/core/lib/io/record_writer.h: length (uint64), masked
+CRC-32C of the length (uint32), data, masked CRC-32C of the data, all little-endian.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import google_crc32c
+from isal import igzip
+
+# ISA-L has 0 to 3; 2 is as small as 3 and a third faster on floats.
+_GZIP_LEVEL = 2
+_BUFFER_BYTES = 1 << 20
+_MASK_DELTA = 0xA282EAD8
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+
+
+class RecordFile:
+    """A TFRecord file that records are appended to.
+
+    Args:
+      path: of a local file; replaced.
+      compress: the whole file as one gzip member.
+    """
+
+    def __init__(self, path: Path, compress: bool) -> None:
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(path.open("wb", _BUFFER_BYTES))
+            self._append: Callable[[bytes], object] = file.write
+            if compress:
+                packed = igzip.open(file, "wb", _GZIP_LEVEL)  # type: ignore[no-untyped-call]
+                self._append = opened.enter_context(packed).write
+            self._opened = opened.pop_all()
+
+    def write(self, records: Iterable[bytes]) -> None:
+        """Appends records, in order."""
+        for record in records:
+            length = _LENGTH.pack(len(record))
+            self._append(b"".join((length, _masked_crc(length), record, _masked_crc(record))))
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._opened.close()
+
+
+def _masked_crc(data: bytes) -> bytes:
+    # Rotated by 15 bits and offset: a CRC of data that holds CRCs would be weak.
+    crc = google_crc32c.value(data)
+    return _CRC.pack((((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF)
