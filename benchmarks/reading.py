@@ -1,11 +1,13 @@
 """How fast patches are read: the usual loop, blocks through OpenSlide, native tiles, bare decoding.
 
-    python -m benchmarks.reading [--slide FILE.svs] [--repeats N]
+    python -m benchmarks.reading [--slide FILE.svs | --pixels SLIDE] [--repeats N]
 
-All ways read the same blocks of patches, 448 px at 0.25 µm/px made 224 px at 0.5 µm/px, at places
-that are no multiples of a tile. One way after the other reads a block, so that whatever else the
-machine does meets all of them alike. Time is processor time of the whole process, every thread
-counted, so that rates are per core.
+The slide is a drawn one, or with --pixels one made of the level-0 pixels of a real slide, mirrored
+until they fill it and compressed as the drawn one is: how much a tile costs the decoder depends on
+what it shows. All ways read the same blocks of patches, 448 px at 0.25 µm/px made 224 px at 0.5
+µm/px, at places that are no multiples of a tile. One way after the other reads a block, so that
+whatever else the machine does meets all of them alike. Time is processor time of the whole process,
+every thread counted, so that rates are per core.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import fastslide
 import numpy as np
 import openslide
 import simplejpeg
+import tifffile
 
 from transforms.blocks import BlockKey
 from transforms.slides.grid import Grid, Region, block_slices, in_block_order, lay_grid
@@ -38,6 +42,7 @@ SLIDE_PX = 8192
 QUALITY = 70  # a usual setting of Aperio scanners
 BLOCK_PATCHES = 256
 PATCH_PX, READ_PX = 224, 448
+FASTSLIDE_CACHE_BYTES = 256 << 20
 # Even, so that the decoder may halve; on no multiple of 16, so that no patch begins with a tile.
 OFFSET_PX = 86
 
@@ -52,14 +57,17 @@ class Contest:
         self.read = ReadPlan(0, 1.0, READ_PX, PATCH_PX, 0.5, 0.25)
         self._threads = ThreadPoolExecutor(1)
         self._plain = openslide.OpenSlide(path)
+        self._fastslide = fastslide.FastSlide.from_file_path(str(path))
+        self._fastslide.set_cache(FASTSLIDE_CACHE_BYTES)
         self._reader = SlideReader(path)
         source = LocalSource(path)
-        self._native: NativeSlide = open_native(source, background=self._reader.background)
+        self._native: NativeSlide = open_native(source)
         self._level: TileLevel = read_levels(source)[1][0]
         self._source = source
         self._tiles: dict[BlockKey, list[bytes]] = {}
         self.ways: dict[str, Callable[[SlideBlock], object]] = {
             "read_region a patch, convert, resize (PIL)": self.loop,
+            "fastslide a patch, resize (cv2)": self.fastslide,
             "OpenSlide by blocks": self.by_blocks,
             "native": self.native,
             "native, halved by the decoder": self.native_scaled,
@@ -76,6 +84,19 @@ class Contest:
             for x, y in zip(block.x_level0.tolist(), block.y_level0.tolist(), strict=True)
         ]
         return np.stack([np.asarray(patch) for patch in patches])
+
+    def fastslide(self, block: SlideBlock) -> np.ndarray:
+        """Another reader that decodes tiles itself, with a cache for those on patch edges."""
+        side = (READ_PX, READ_PX)
+        patches = [
+            cv2.resize(
+                self._fastslide.read_region((x, y), 0, side).numpy(),
+                (PATCH_PX, PATCH_PX),
+                interpolation=cv2.INTER_AREA,
+            )
+            for x, y in zip(block.x_level0.tolist(), block.y_level0.tolist(), strict=True)
+        ]
+        return np.stack(patches)
 
     def by_blocks(self, block: SlideBlock) -> np.ndarray:
         return read_block(block, self._reader.read_patches, self._threads).pixels
@@ -123,6 +144,27 @@ class Contest:
                 ]
             }
         return self._tiles[block.key]
+
+
+def write_mosaic(path: Path, pixels: Path) -> None:
+    """An Aperio slide of one level, 40x, of the pixels of another slide."""
+    with openslide.OpenSlide(pixels) as slide:
+        level0 = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    height, width = level0.shape[:2]
+    mosaic = np.pad(
+        level0, ((0, SLIDE_PX - height), (0, SLIDE_PX - width), (0, 0)), mode="symmetric"
+    )
+    tifffile.imwrite(
+        path,
+        mosaic,
+        photometric="ycbcr",
+        tile=(256, 256),
+        compression="jpeg",
+        compressionargs={"level": QUALITY},
+        subsampling=(2, 2),
+        description=f"Aperio Image Library\n{SLIDE_PX}x{SLIDE_PX}|AppMag = 40|MPP = 0.25",
+        metadata=None,
+    )
 
 
 def blocks_of(width: int, height: int, read: ReadPlan) -> list[SlideBlock]:
@@ -189,13 +231,17 @@ def parity(contest: Contest, block: SlideBlock) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--slide", type=Path, help="a tiled JPEG slide; else one is generated")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--slide", type=Path, help="a tiled JPEG slide; else one is generated")
+    source.add_argument("--pixels", type=Path, help="a slide whose pixels the generated one takes")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
         path = options.slide or Path(scratch) / "slide.svs"
-        if options.slide is None:
+        if options.pixels:
+            write_mosaic(path, options.pixels)
+        elif options.slide is None:
             write_sample_slide(
                 path, SampleSlide(SLIDE_PX, SLIDE_PX, quality=QUALITY, islands=1, coverage=1)
             )

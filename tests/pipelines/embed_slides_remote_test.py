@@ -15,8 +15,8 @@ import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from tests.gcs import gcs_emulator
 from tests.shared_data import shared
+from tests.slides.store import watched_store
 from transforms import files
 from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
@@ -24,9 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    with gcs_emulator(tmp_path_factory.mktemp("gcs")) as uri:
-        yield uri
+def store(tmp_path_factory):
+    with watched_store(tmp_path_factory.mktemp("gcs")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def bucket(store):
+    return store.bucket
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +97,43 @@ def test_everything_on_gs_killed_and_resumed(bucket, inputs, tmp_path):
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert "complete" in status
-    # Local copies lie in the cache, whole, and were made once.
-    assert len(list((tmp_path / "c2").glob("*/*.svs"))) == 2
+    # They were read by ranges, and never copied.
+    assert not list((tmp_path / "c2").glob("*/*"))
+    readers = table(f"{remote}/slides.parquet").column("reader").to_pylist()
+    assert readers == ["native", "native"]
+
+
+def test_what_only_openslide_reads_is_copied_once(bucket, inputs, tmp_path):
+    output, cache = tmp_path / "out", tmp_path / "cache"
+    subprocess.run(
+        [*command(f"{bucket}/in", output, cache), "--reader", "openslide"], cwd=ROOT, check=True
+    )
+    assert len(list(cache.glob("*/*.svs"))) == 2
+    local = tmp_path / "local"
+    subprocess.run(command(inputs, local, tmp_path / "none"), cwd=ROOT, check=True)
+    name = "embeddings-00000-of-00001.parquet"
+    assert table(str(output / name)).equals(table(str(local / name)))
+
+
+def test_a_slide_by_ranges_costs_little_more_than_its_bytes(store, inputs, tmp_path):
+    path = tmp_path / "slides" / "large.svs"
+    path.parent.mkdir()
+    write_sample_slide(path, SampleSlide(width=6000, height=5000, mpp=0.5, coverage=0.9))
+    uri = f"{store.bucket}/slides/large.svs"
+    with FileSystems.create(uri) as copy:
+        copy.write(path.read_bytes())
+    for where, output in ((path, tmp_path / "local"), (uri, tmp_path / "remote")):
+        store.forget()
+        arguments = ["--input", str(where), "--model", str(inputs / "model"), "--output",
+                     str(output), "--cache_dir", str(tmp_path / "cache")]  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-m", "pipelines.embed_slides", *arguments], cwd=ROOT, check=True
+        )
+    name = "embeddings-00000-of-00001.parquet"
+    assert table(str(tmp_path / "remote" / name)).equals(table(str(tmp_path / "local" / name)))
+    assert not list((tmp_path / "cache").glob("*/*"))
+    # Of blocks of 16 x 16 patches of 64 px, some tiles on the edges are fetched twice.
+    assert 0 < store.fetched["slides/large.svs"] < 1.6 * path.stat().st_size
 
 
 def test_a_dicom_slide_comes_with_its_companions(bucket, tmp_path):

@@ -1,4 +1,8 @@
-"""The slides that this process has open, shared by its threads; remote ones by a local copy."""
+"""The slides that this process has open, shared by its threads.
+
+The native reader takes the bytes that it needs from where they are. OpenSlide needs a path, so that
+a remote slide is copied whole for it.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +10,78 @@ import collections
 import functools
 import gc
 import threading
-import weakref
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from transforms import files
 from transforms.file_cache import FileCache
 from transforms.problems import InputError
+from transforms.slides.native.remote import SCHEME, RemoteSource
 from transforms.slides.native.slide import NativeSlide, open_native
 from transforms.slides.native.source import LocalSource
 from transforms.slides.read_block import ReadPatches
-from transforms.slides.reader import SlideReader
+from transforms.slides.reader import OpenedSlide, SlideReader
 
-# A worker's blocks come from one or two slides at a time; each open one holds a 32 MB tile cache.
+# A worker's blocks come from one or two slides at a time; OpenSlide holds a tile cache of 32 MB for
+# each, the native reader where its tiles lie.
 _MOST_OPEN = 4
 
+_Slide = TypeVar("_Slide", SlideReader, NativeSlide)
 
-# Gone with the reader that they belong to.
-_natives: weakref.WeakKeyDictionary[SlideReader, NativeSlide] = weakref.WeakKeyDictionary()
-_opened: collections.OrderedDict[tuple[str, Any], SlideReader] = collections.OrderedDict()
-# Two threads that want the same slide must not open, or fetch, it twice.
-_lock = threading.Lock()
+
+class _Pool(Generic[_Slide]):
+    """The slides that were used last; one is closed when its last user is done with it."""
+
+    def __init__(self) -> None:
+        self._open: collections.OrderedDict[Hashable, _Slide] = collections.OrderedDict()
+        # Two threads that want the same slide must not open, or fetch, it twice.
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, open_it: Callable[[], _Slide]) -> _Slide:
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = open_it()
+            self._open.move_to_end(key)
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+            return self._open[key]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._open.clear()
+
+
+_whole: _Pool[SlideReader] = _Pool()
+_native: _Pool[NativeSlide] = _Pool()
+
+
+def open_to_plan(uri: str, reader: str, cache: FileCache | None = None) -> OpenedSlide:
+    """A slide as one of the readers sees it, for its plan.
+
+    Args:
+      uri: of the slide, local or remote.
+      reader: ``openslide`` or ``native``.
+      cache: where local copies of remote slides are kept.
+
+    Raises:
+      InputError: as `open_slide`; ``not_native`` where the native reader does not give what
+        OpenSlide gives.
+    """
+    if reader == "openslide":
+        # A local slide is opened for its plan alone: a pool would keep it open.
+        return SlideReader(uri) if files.is_local(uri) else open_slide(uri, cache)
+    if not files.is_local(uri):
+        return open_native(_remote_source(uri))
+    # OpenSlide says what is wrong with a file, and is at hand to compare with.
+    plain = SlideReader(uri)
+    slide = open_native(LocalSource(uri))
+    _check_alike(slide, plain)
+    return slide
 
 
 def open_slide(uri: str, cache: FileCache | None = None) -> SlideReader:
-    """The reader of a slide, opened on first use.
+    """OpenSlide's reader of a slide, opened on first use.
 
     Args:
       uri: of the slide, local or remote.
@@ -40,14 +91,38 @@ def open_slide(uri: str, cache: FileCache | None = None) -> SlideReader:
       InputError: ``missing_file``, ``not_a_slide``, ``unopenable``; ``cache_full``, or
         ``remote_slide`` for a remote slide without a cache.
     """
-    key = uri, _version(uri)
-    with _lock:
-        if key not in _opened:
-            _opened[key] = _open(uri, cache)
-        _opened.move_to_end(key)
-        while len(_opened) > _MOST_OPEN:
-            _opened.popitem(last=False)
-        return _opened[key]
+    return _whole.get((uri, _version(uri)), functools.partial(_open_whole, uri, cache))
+
+
+def open_patches(
+    uri: str, reader: str, cache: FileCache | None = None, generation: int | None = None
+) -> ReadPatches:
+    """What reads a slide's patches, by the reader that its plan has chosen.
+
+    Args:
+      uri: of the slide.
+      reader: ``openslide``, ``native``, or ``native_scaled`` to let the decoder shrink tiles.
+      cache: where OpenSlide's local copies of remote slides are kept.
+      generation: of the remote slide that was planned, where the native reader reads it.
+
+    Raises:
+      InputError: as `open_slide`; ``not_native`` where the file is not what it was.
+    """
+    if reader == "openslide":
+        return open_slide(uri, cache).read_patches
+
+    def open_it() -> NativeSlide:
+        local = files.is_local(uri)
+        return open_native(LocalSource(uri) if local else _remote_source(uri, generation))
+
+    slide = _native.get((uri, generation, _version(uri)), open_it)
+    return functools.partial(slide.read_patches, scaled=reader == "native_scaled")
+
+
+def close_slides() -> None:
+    """Forgets every open slide; each is closed when its last reader is done with it."""
+    _whole.clear()
+    _native.clear()
 
 
 def _version(uri: str) -> tuple[int, int] | None:
@@ -58,47 +133,25 @@ def _version(uri: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def open_patches(uri: str, reader: str, cache: FileCache | None = None) -> ReadPatches:
-    """What reads a slide's patches, by the reader that its plan has chosen.
-
-    Args:
-      uri: of the slide.
-      reader: ``openslide``, ``native``, or ``native_scaled`` to let the decoder shrink tiles.
-      cache: where local copies of remote slides are kept.
-
-    Raises:
-      InputError: as `open_slide`; ``not_native`` where the file is not what it was.
-    """
-    slide = open_slide(uri, cache)
-    if reader == "openslide":
-        return slide.read_patches
-    with _lock:
-        if slide not in _natives:
-            _natives[slide] = open_native_of(slide)
-        native = _natives[slide]
-    return functools.partial(native.read_patches, scaled=reader == "native_scaled")
+def _remote_source(uri: str, generation: int | None = None) -> RemoteSource:
+    if not uri.startswith(f"{SCHEME}://"):
+        raise InputError("not_native", f"{uri}: is not read by ranges")
+    return RemoteSource(uri, generation)
 
 
-def open_native_of(slide: SlideReader) -> NativeSlide:
-    """The native reader of a slide that OpenSlide has open, checked against what that sees.
-
-    Raises:
-      InputError: ``not_native``.
-    """
-    return open_native(
-        LocalSource(slide.path),
-        background=slide.background,
-        level_dimensions=slide.level_dimensions,
-    )
-
-
-def close_slides() -> None:
-    """Forgets every open slide; each is closed when its last reader is done with it."""
-    with _lock:
-        _opened.clear()
+def _check_alike(native: NativeSlide, plain: SlideReader) -> None:
+    """Refuses a slide of which OpenSlide says something else than the native reader."""
+    if native.level_dimensions != plain.level_dimensions:
+        reason = f"levels {native.level_dimensions}, in OpenSlide {plain.level_dimensions}"
+        raise InputError("not_native", reason)
+    names = ["vendor", "mpp-x", "mpp-y", "objective-power", "background-color", "bounds-x"]
+    for name in (f"openslide.{name}" for name in names):
+        ours, theirs = native.properties.get(name), plain.properties.get(name)
+        if ours != theirs:
+            raise InputError("not_native", f"{name} {ours}, in OpenSlide {theirs}")
 
 
-def _open(uri: str, cache: FileCache | None) -> SlideReader:
+def _open_whole(uri: str, cache: FileCache | None) -> SlideReader:
     if files.is_local(uri):
         return SlideReader(uri)
     if cache is None:
@@ -108,7 +161,7 @@ def _open(uri: str, cache: FileCache | None) -> SlideReader:
         lease = cache.lease(uri, wanted)
     except InputError:
         # Slides that are open but idle may hold the room.
-        _opened.clear()
+        _whole.clear()
         gc.collect()
         lease = cache.lease(uri, wanted)
     try:

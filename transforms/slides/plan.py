@@ -39,6 +39,7 @@ class SlideBlock:
       x_level0: int32 ``[n]``, left edges in level-0 pixels.
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
+      generation: of the remote slide that was planned, where it is read by ranges; else None.
     """
 
     key: BlockKey
@@ -48,6 +49,7 @@ class SlideBlock:
     x_level0: npt.NDArray[np.int32]
     y_level0: npt.NDArray[np.int32]
     tissue: npt.NDArray[np.float32]
+    generation: int | None = None
 
     def __len__(self) -> int:
         return len(self.x_level0)
@@ -87,6 +89,7 @@ class SlidePlan:
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
       block_size: patches in a block.
+      generation: of a remote slide that is read by ranges; else None.
       picture: shows tissue and patches; None where the slide could not be read.
     """
 
@@ -110,6 +113,7 @@ class SlidePlan:
         default_factory=lambda: np.empty(0, np.float32)
     )
     block_size: int = 1
+    generation: int | None = None
     picture: Picture | None = None
 
     @property
@@ -134,4 +138,5 @@ class SlidePlan:
                 self.x_level0[part],
                 self.y_level0[part],
                 self.tissue[part],
+                self.generation,
             )

@@ -15,7 +15,8 @@ from transforms.output.plans import (
     read_plan_header,
     write_plan_file,
 )
-from transforms.problems import Problem
+from transforms.problems import InputError, Problem
+from transforms.slides.native.remote import RemoteSource
 from transforms.slides.picture import Picture
 from transforms.slides.plan import SlidePlan
 from transforms.slides.resolution import ReadPlan, SlideMpp
@@ -72,7 +73,8 @@ def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
     """The plan that an earlier start left for a slide, where it still holds.
 
     It does not when the slide failed then, for the cause may be gone; nor when the user names
-    another file, resolution or mask for it now, or the size of either file has changed.
+    another file, resolution or mask for it now, or the size of either file has changed; nor when a
+    remote slide that is read by ranges has been written anew.
     """
     path = layout.plan(request.slide_id)
     if not files.exists(path):
@@ -80,7 +82,18 @@ def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
     header, patches = read_plan_file(path)
     if header["problem"] is not None or header["identity"] != request_identity(request):
         return None
-    return _as_plan(header, patches)
+    plan = _as_plan(header, patches)
+    return None if _is_replaced(plan) else plan
+
+
+def _is_replaced(plan: SlidePlan) -> bool:
+    if plan.generation is None:
+        return False
+    try:
+        RemoteSource(plan.uri, plan.generation)
+    except InputError:
+        return True
+    return False
 
 
 def request_identity(request: SlideRequest) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,18 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms import files
+from transforms.file_cache import FileCache
 from transforms.problems import InputError, Problem, one_line
 from transforms.slides.grid import Grid, Region, in_block_order, lay_grid
 from transforms.slides.masks import Mask, read_mask
-from transforms.slides.native.slide import lattice
-from transforms.slides.open_slides import open_native_of
+from transforms.slides.native.slide import NativeSlide, lattice
+from transforms.slides.open_slides import open_to_plan
 from transforms.slides.picture import PICTURE_PX, draw_plan
 from transforms.slides.plan import SlidePlan
-from transforms.slides.reader import SlideReader
+from transforms.slides.reader import OpenedSlide
 from transforms.slides.resolution import ReadPlan, plan_reading, resolve_mpp
 from transforms.slides.settings import SlideSettings
 from transforms.slides.sources import SlideRequest
-from transforms.slides.thumbnail import Thumbnail, content_region, read_thumbnail
+from transforms.slides.thumbnail import (
+    Thumbnail,
+    content_region,
+    read_thumbnail,
+    thumbnail_level,
+)
 from transforms.slides.tissue import find_tissue, outline, tissue_fraction
 
 # Coarse enough to be quick, fine enough for the outline of a needle biopsy.
@@ -33,55 +38,69 @@ UNSURE_UM = 64.0
 
 
 def plan_slide(
-    request: SlideRequest,
-    settings: SlideSettings,
-    open_slide: Callable[[str], SlideReader] = SlideReader,
+    request: SlideRequest, settings: SlideSettings, cache: FileCache | None = None
 ) -> SlidePlan:
     """Plans a slide. What is wrong with the slide is part of the plan, never an exception.
+
+    One reader sees to all of a slide, its plan and its patches: under ``auto`` OpenSlide where the
+    native one does not serve for both. So a remote slide that is read by ranges is never copied.
 
     Args:
       request: which slide.
       settings: how it is cut into patches.
-      open_slide: opens the slide of a uri; the default knows local ones only.
+      cache: where local copies of remote slides are kept; None where all are local.
     """
+    readers = ("native", "openslide") if settings.reader == "auto" else (settings.reader,)
+    for reader in readers:
+        plan = _plan_by(reader, request, settings, cache)
+        if plan.problem is None or plan.problem.kind != "not_native":
+            break
+    return plan
+
+
+def _plan_by(
+    reader: str, request: SlideRequest, settings: SlideSettings, cache: FileCache | None
+) -> SlidePlan:
     plan = SlidePlan(request.slide_id, request.uri, block_size=settings.block_size)
     try:
-        reader = open_slide(request.uri)
+        slide = open_to_plan(request.uri, reader, cache)
         plan = dataclasses.replace(
             plan,
-            vendor=reader.vendor,
-            width_level0=reader.dimensions[0],
-            height_level0=reader.dimensions[1],
+            vendor=slide.vendor,
+            width_level0=slide.dimensions[0],
+            height_level0=slide.dimensions[1],
+            generation=slide.generation,
         )
         plan = dataclasses.replace(
             plan,
             mpp=resolve_mpp(
-                reader.properties,
+                slide.properties,
                 manifest_mpp=request.mpp,
                 assume_mpp=settings.assume_mpp,
                 allow_implausible=settings.allow_implausible_mpp,
             ),
         )
-        return _plan_patches(plan, reader, request, settings)
+        return _plan_patches(plan, slide, request, settings)
     except InputError as error:
         problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
         return dataclasses.replace(plan, problem=problem)
 
 
 def _plan_patches(
-    plan: SlidePlan, reader: SlideReader, request: SlideRequest, settings: SlideSettings
+    plan: SlidePlan, slide: OpenedSlide, request: SlideRequest, settings: SlideSettings
 ) -> SlidePlan:
     assert plan.mpp is not None  # the caller resolved it
     slide_mpp = plan.mpp.mean
     read = plan_reading(
-        reader.level_downsamples,
+        slide.level_downsamples,
         slide_mpp,
         mpp=settings.mpp,
         patch_px=settings.patch_px,
         allow_upsampling=settings.allow_upsampling,
     )
-    plan = dataclasses.replace(plan, read=read, reader=_choose_reader(reader, read, settings))
-    region = content_region(reader)
+    region = content_region(slide)
+    scale = _thumbnail_scale(slide, region, slide_mpp)
+    plan = dataclasses.replace(plan, read=read, reader=_patch_reader(slide, read, scale, settings))
     grid = lay_grid(region, read, settings.stride_px)
     if not len(grid):
         reason = (
@@ -90,9 +109,9 @@ def _plan_patches(
         )
         return dataclasses.replace(plan, empty_reason=reason)
 
-    thumbnail = read_thumbnail(reader, region, _thumbnail_scale(reader, region, slide_mpp))
+    thumbnail = read_thumbnail(slide, region, scale)
     small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    mask = _tissue_mask(small, reader, request, settings, slide_mpp)
+    mask = _tissue_mask(small, slide, request, settings, slide_mpp)
     fraction = _fractions(grid, read, small, mask)
     # With `none` every patch counts of which anything was scanned.
     least = settings.min_tissue if settings.tissue != "none" else 0.0
@@ -119,7 +138,7 @@ def _plan_patches(
     )
 
 
-def _thumbnail_scale(reader: SlideReader, region: Region, slide_mpp: float) -> float:
+def _thumbnail_scale(slide: OpenedSlide, region: Region, slide_mpp: float) -> float:
     """Level-0 pixels per pixel of a thumbnail that serves both the picture and the tissue.
 
     A level that is there is read as it is, where the picture then has half its size at least: the
@@ -127,36 +146,29 @@ def _thumbnail_scale(reader: SlideReader, region: Region, slide_mpp: float) -> f
     """
     finest = max(region.width, region.height) / PICTURE_PX
     tissue = TISSUE_MPP / slide_mpp
-    fitting = [d for d in reader.level_downsamples if finest <= d <= min(tissue, 2 * finest)]
+    fitting = [d for d in slide.level_downsamples if finest <= d <= min(tissue, 2 * finest)]
     return max(fitting, default=min(tissue, finest))
 
 
-def _choose_reader(reader: SlideReader, read: ReadPlan, settings: SlideSettings) -> str:
-    """Which reader serves: native where it gives what OpenSlide gives.
+def _patch_reader(
+    slide: OpenedSlide, read: ReadPlan, thumbnail_scale: float, settings: SlideSettings
+) -> str:
+    """What reads the patches of a slide that is open.
 
     Raises:
-      InputError: ``not_native`` where only that is asked for.
+      InputError: ``not_native`` where the native reader does not serve both patches and thumbnail.
     """
-    if settings.reader == "openslide":
+    if not isinstance(slide, NativeSlide):
         return "openslide"
-    try:
-        native = open_native_of(reader)
-        try:
-            refusal = native.serves(read)
-        finally:
-            native.close()
-        if refusal is not None:
-            raise InputError("not_native", refusal)
-    except InputError as error:
-        if settings.reader == "native" or error.kind != "not_native":
-            raise
-        return "openslide"
+    level = thumbnail_level(slide, thumbnail_scale)
+    if refusal := slide.serves(read) or slide.serves_level(level):
+        raise InputError("not_native", refusal)
     return "native_scaled" if settings.downscale == "decoder" and lattice(read) > 1 else "native"
 
 
 def _tissue_mask(
     thumbnail: Thumbnail,
-    reader: SlideReader,
+    slide: OpenedSlide,
     request: SlideRequest,
     settings: SlideSettings,
     slide_mpp: float,
@@ -172,23 +184,26 @@ def _tissue_mask(
         mask = _read_mask(request.mask)
         region = thumbnail.region
         bounds = None
-        if "openslide.bounds-x" in reader.properties:
+        if "openslide.bounds-x" in slide.properties:
             bounds = (region.x, region.y, region.width, region.height)
         return mask.rasterize(
             thumbnail.scanned.shape,
             extent_level0=(region.width, region.height),
             origin_level0=(region.x, region.y),
             bounds=bounds,
-            dimensions=reader.dimensions,
+            dimensions=slide.dimensions,
         )
     if settings.tissue == "none":
         return thumbnail.scanned
     mpp = slide_mpp * thumbnail.scale_x
     known = thumbnail.scanned & ~thumbnail.unreadable
+    tissue = find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask
+    if not thumbnail.unreadable.any():
+        return tissue
     # Beside what could not be seen, smoothing and the filling of holes are unsure too.
     side = 2 * round(UNSURE_UM / mpp) + 1
     unsure = cv2.dilate(thumbnail.unreadable.astype(np.uint8), np.ones((side, side), np.uint8))
-    return find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask | unsure.astype(np.bool_)
+    return tissue | unsure.astype(np.bool_)
 
 
 def _read_mask(uri: str) -> Mask:

@@ -26,7 +26,7 @@ class ReadSlideBlocks(beam.PTransform):
 
     Attributes:
       threads: how many threads of a process read patches.
-      cache: where remote slides are copied to; None where all slides are local.
+      cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
     """
 
     threads: int = 4
@@ -40,10 +40,11 @@ class ReadSlideBlocks(beam.PTransform):
 
 def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:
     try:
-        read_patches = open_patches(block.uri, block.reader, cache)
+        read_patches = open_patches(block.uri, block.reader, cache, block.generation)
+        return read_block(block, read_patches, _patch_threads(threads))
     except InputError as error:
+        # The slide is gone, or another one by now: what was read of the block is worth nothing.
         return unreadable_block(block, error)
-    return read_block(block, read_patches, _patch_threads(threads))
 
 
 @functools.cache

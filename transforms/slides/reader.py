@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +18,56 @@ from transforms.problems import InputError, one_line
 from transforms.slides.resolution import ReadPlan
 
 _WHITE = (255, 255, 255)
+# Alpha from which on a pixel counts as scanned.
+OPAQUE = 128
+
+
+class OpenedSlide(Protocol):
+    """A slide as planning sees it, whoever reads it.
+
+    Attributes:
+      vendor: the name of the format, as OpenSlide calls it, such as ``aperio`` or ``dicom``.
+      properties: by OpenSlide's names; resolution, bounds and background, where it says them.
+      dimensions: width and height of level 0, px.
+      level_dimensions: width and height of each level, px.
+      level_downsamples: of each level: level-0 pixels per level pixel.
+      background: RGB of what was not scanned.
+      generation: of a remote slide, where it is known which one is read; else None.
+    """
+
+    @property
+    def vendor(self) -> str: ...  # noqa: D102
+    @property
+    def properties(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def dimensions(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]: ...  # noqa: D102
+    @property
+    def level_downsamples(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def background(self) -> tuple[int, int, int]: ...  # noqa: D102
+    @property
+    def generation(self) -> int | None: ...  # noqa: D102
+
+    def read_area(
+        self, x_level0: int, y_level0: int, level: int, width: int, height: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
+        """Reads a region laid on the background, and where anything was scanned.
+
+        Args:
+          x_level0: left edge in level-0 pixels.
+          y_level0: top edge in level-0 pixels.
+          level: which level to read.
+          width: in pixels of that level.
+          height: in pixels of that level.
+
+        Returns:
+          uint8 RGB ``[height, width, 3]``; and bool ``[height, width]``, None where everywhere.
+
+        Raises:
+          InputError: ``unreadable_region``.
+        """
 
 
 class SlideReader:
@@ -33,6 +84,8 @@ class SlideReader:
     Raises:
       InputError: ``missing_file``, ``not_a_slide`` or ``unopenable``.
     """
+
+    generation = None
 
     def __init__(self, path: str | Path, keep: object = None) -> None:
         self.path = str(path)
@@ -91,6 +144,13 @@ class SlideReader:
     ) -> npt.NDArray[np.uint8]:
         """Reads a region as uint8 RGB ``[height, width, 3]``, laid on the slide's background."""
         return composite(self.read_rgba(x_level0, y_level0, level, width, height), self.background)
+
+    def read_area(
+        self, x_level0: int, y_level0: int, level: int, width: int, height: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        """As `OpenedSlide.read_area`."""
+        rgba = self.read_rgba(x_level0, y_level0, level, width, height)
+        return composite(rgba, self.background), rgba[..., 3] >= OPAQUE
 
     def read_patches(
         self,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from transforms.problems import InputError
 from transforms.slides.grid import Region
-from transforms.slides.reader import SlideReader, composite, resample
+from transforms.slides.reader import OpenedSlide, resample
 
 # Regions are read in squares of about this side (16 MB of RGBA), whatever the slide's size.
 _CHUNK_PX = 2048
@@ -61,7 +61,7 @@ def _most(mask: npt.NDArray[np.bool_], width: int, height: int) -> npt.NDArray[n
     return share[..., 0] >= 128
 
 
-def content_region(reader: SlideReader) -> Region:
+def content_region(reader: OpenedSlide) -> Region:
     """Where a slide has content: ``openslide.bounds-*`` where given, cut to the slide, else all."""
     width, height = reader.dimensions
     try:
@@ -75,7 +75,14 @@ def content_region(reader: SlideReader) -> Region:
     return Region(left, top, min(x + w, width) - left, min(y + h, height) - top)
 
 
-def read_thumbnail(reader: SlideReader, region: Region, scale: float) -> Thumbnail:
+def thumbnail_level(reader: OpenedSlide, scale: float) -> int:
+    """The level that a thumbnail of `scale` level-0 pixels a pixel is read from."""
+    wanted = max(1.0, scale)
+    fitting = [pair for pair in enumerate(reader.level_downsamples) if pair[1] <= wanted * 1.001]
+    return max(fitting, key=lambda pair: pair[1])[0]
+
+
+def read_thumbnail(reader: OpenedSlide, region: Region, scale: float) -> Thumbnail:
     """Reads a region of a slide by area averaging from the next finer level.
 
     Args:
@@ -84,10 +91,8 @@ def read_thumbnail(reader: SlideReader, region: Region, scale: float) -> Thumbna
       scale: level-0 pixels per thumbnail pixel, about; never below 1.
     """
     wanted = max(1.0, scale)
-    level, downsample = max(
-        (pair for pair in enumerate(reader.level_downsamples) if pair[1] <= wanted * 1.001),
-        key=lambda pair: pair[1],
-    )
+    level = thumbnail_level(reader, scale)
+    downsample = reader.level_downsamples[level]
     width = max(1, round(region.width / wanted))
     height = max(1, round(region.height / wanted))
     thumbnail = Thumbnail(
@@ -108,7 +113,7 @@ def read_thumbnail(reader: SlideReader, region: Region, scale: float) -> Thumbna
 
 def _fill(
     thumbnail: Thumbnail,
-    reader: SlideReader,
+    reader: OpenedSlide,
     level: int,
     downsample: float,
     box: tuple[int, int, int, int],
@@ -120,8 +125,10 @@ def _fill(
     read_width = max(1, round((right - left) * thumbnail.scale_x / downsample))
     read_height = max(1, round((bottom - top) * thumbnail.scale_y / downsample))
     try:
-        rgba = reader.read_rgba(round(x0), round(y0), level, read_width, read_height)
-    except InputError:
+        rgb, scanned = reader.read_area(round(x0), round(y0), level, read_width, read_height)
+    except InputError as error:
+        if error.kind != "unreadable_region":
+            raise
         if max(read_width, read_height) <= _SMALLEST_CHUNK_PX or _is_one_pixel(box):
             thumbnail.rgb[top:bottom, left:right] = reader.background
             thumbnail.scanned[top:bottom, left:right] = True
@@ -135,8 +142,8 @@ def _fill(
                     _fill(thumbnail, reader, level, downsample, quarter)
         return
     size = right - left, bottom - top
-    thumbnail.rgb[top:bottom, left:right] = resample(composite(rgba, reader.background), *size)
-    thumbnail.scanned[top:bottom, left:right] = _most(rgba[..., 3] >= 128, *size)
+    thumbnail.rgb[top:bottom, left:right] = resample(rgb, *size)
+    thumbnail.scanned[top:bottom, left:right] = True if scanned is None else _most(scanned, *size)
 
 
 def _is_one_pixel(box: tuple[int, int, int, int]) -> bool:

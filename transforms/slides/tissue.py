@@ -84,7 +84,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
     method: Literal["saturation", "brightness"]
     brightness = _brightest(rgb)
     black = brightness < NEAR_BLACK
-    if _is_dark(rgb[scanned], black[scanned]):
+    if _is_dark(rgb, scanned, black):
         # Blurred over scanned pixels alone, or their edge would fade into the filling colour.
         weight = _blur(scanned.astype(np.float32), DARK_BLUR_UM / mpp)
         level = _blur(np.where(scanned, brightness, 0).astype(np.float32), DARK_BLUR_UM / mpp)
@@ -107,47 +107,61 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
 
 def _brightest(rgb: U8) -> U8:
     """The largest of each pixel's channels: several times as fast as a reduction over three."""
-    return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
 def _darkest(rgb: U8) -> U8:
-    return np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
 
 
-def _is_dark(rgb: U8, black: Bools) -> bool:
-    if len(rgb) == 0 or black.mean() < DARK_BLACK_FRACTION:
+def _is_dark(rgb: U8, scanned: Bools, black: Bools) -> bool:
+    pixels, dark = np.count_nonzero(scanned), np.count_nonzero(scanned & black)
+    if pixels == 0 or dark / pixels < DARK_BLACK_FRACTION:
         return False
-    return bool(black.all() or np.median(rgb[~black].mean(axis=1)) < DARK_MEAN)
+    return bool(dark == pixels or np.median(rgb[scanned & ~black].mean(axis=1)) < DARK_MEAN)
 
 
 def _white_balanced(rgb: U8, usable: Bools) -> U8:
     """The thumbnail with its glass turned white, where it shows glass for certain."""
-    pixels = rgb[usable]
-    if len(pixels) == 0:
+    pixels = np.count_nonzero(usable)
+    if pixels == 0:
         return rgb
     # The commonest colour: first to 16 levels a channel, then the median about that cell.
-    channels = [pixels[:, channel].astype(np.int16) for channel in range(3)]
-    red, green, blue = (channel >> 4 for channel in channels)
-    cells = red << 8 | green << 4 | blue
-    cell = int(np.bincount(cells, minlength=4096).argmax())
-    glass = np.median(pixels[cells == cell], axis=0)
-    near = np.logical_and.reduce([
-        np.abs(channel - level) <= GLASS_TOLERANCE
-        for channel, level in zip(channels, glass, strict=True)
-    ])  # fmt: skip
-    brighter = sum(channels) / 3 > glass.mean() + 2 * GLASS_TOLERANCE
+    planes = cv2.split(rgb)
+    red, green, blue = (plane.astype(np.uint16) for plane in planes)
+    cells = (red >> 4) << 8 | (green >> 4) << 4 | blue >> 4
+    cell = int(np.bincount(cells[usable], minlength=4096).argmax())
+    in_cell = usable & (cells == cell)
+    glass = np.array([_median(plane[in_cell]) for plane in planes])
+    lowest = np.ceil(glass - GLASS_TOLERANCE).clip(0, 255)
+    highest = np.floor(glass + GLASS_TOLERANCE).clip(0, 255)
+    near = np.count_nonzero(usable & (cv2.inRange(rgb, lowest, highest) > 0)) / pixels
+    not_brighter = np.count_nonzero(np.arange(3 * 256) / 3 <= glass.mean() + 2 * GLASS_TOLERANCE)
+    brighter = red + green + blue >= not_brighter
+    brighter_fraction = np.count_nonzero(usable & brighter) / pixels
     tint = glass.max() - glass.min()
     tinted = tint <= GLASS_TINT
-    wrong = tint >= GLASS_WRONG_COLOUR and near.mean() < 1 - GLASS_BRIGHTER_FRACTION
+    wrong = tint >= GLASS_WRONG_COLOUR and near < 1 - GLASS_BRIGHTER_FRACTION
     certain = (
-        near.mean() >= GLASS_FRACTION
+        near >= GLASS_FRACTION
         and glass.max() >= GLASS_BRIGHTEST
-        and brighter.mean() < GLASS_BRIGHTER_FRACTION
+        and brighter_fraction < GLASS_BRIGHTER_FRACTION
         and (tinted or wrong)
     )
     if not certain:
         return rgb
-    return np.rint(rgb * (255 / glass)).clip(0, 255).astype(np.uint8)
+    scaled = np.arange(256)[:, None] * (255 / glass)
+    table = np.rint(scaled).clip(0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(rgb, table[None]), np.uint8)
+
+
+def _median(values: U8) -> float:
+    """The median, counted rather than sorted."""
+    reached = np.bincount(values, minlength=256).cumsum()
+    middle = np.searchsorted(reached, [(len(values) - 1) // 2, len(values) // 2], side="right")
+    return float(middle.mean())
 
 
 def _otsu(values: U8) -> int:
@@ -166,7 +180,7 @@ def _without_small(mask: Bools, smallest: float) -> Bools:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= smallest
     keep[0] = False
-    return np.asarray(keep[labels], bool)
+    return mask if keep[1:].all() else np.asarray(keep[labels], bool)
 
 
 def _with_holes_filled(mask: Bools, largest: float) -> Bools:
@@ -178,7 +192,7 @@ def _with_holes_filled(mask: Bools, largest: float) -> Bools:
     enclosed &= (left + width < mask.shape[1]) & (top + height < mask.shape[0])
     fill = enclosed & (area < largest)
     fill[0] = False
-    return mask | np.asarray(fill[labels], bool)
+    return mask | np.asarray(fill[labels], bool) if fill.any() else mask
 
 
 def tissue_fraction(
@@ -211,8 +225,7 @@ def tissue_fraction(
     )
     if not ((wide > 0).all() and (high > 0).all()):
         raise ValueError("rectangles must be wider and higher than 0")
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
-    table[1:, 1:] = mask.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    table = np.asarray(cv2.integral(mask.astype(np.uint8), sdepth=cv2.CV_64F), np.float64)
     right, bottom = left + wide, top + high
     covered = _sum_above(table, right, bottom) - _sum_above(table, left, bottom)
     covered += _sum_above(table, left, top) - _sum_above(table, right, top)

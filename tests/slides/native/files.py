@@ -55,6 +55,33 @@ class TiledSlide:
     missing: tuple[tuple[int, int], ...] = ()
 
 
+PYRAMID = ((700, 600), (350, 300), (175, 150))
+ODD_PYRAMID = ((700, 600), (233, 200), (77, 66))
+KINDS = {
+    "one level": TiledSlide(),
+    "tiles of 240": TiledSlide(tile=240),
+    "photometric YCbCr": TiledSlide(photometric="ycbcr"),
+    "chroma at full size": TiledSlide(subsampling=(1, 1)),
+    "chroma halved across": TiledSlide(subsampling=(2, 1)),
+    "stored RGB, nowhere said in the JPEG": TiledSlide(subsampling=None),
+    "tables in each tile": TiledSlide(tables=False),
+    "BigTIFF": TiledSlide(bigtiff=True),
+    "whole downsamples": TiledSlide(PYRAMID),
+    "fractional downsamples": TiledSlide(ODD_PYRAMID),
+    "Aperio": TiledSlide(ODD_PYRAMID, description=APERIO),
+    "Aperio without a tile of level 0": TiledSlide(description=APERIO, missing=((0, 8),)),
+    "without tiles": TiledSlide(PYRAMID, missing=((0, 8), (0, 9), (1, 3))),
+    "without a tile, fractional": TiledSlide(ODD_PYRAMID, missing=((1, 1),)),
+    # Philips pads its lower levels to whole tiles and says so in the TIFF; OpenSlide knows better.
+    "Philips": TiledSlide(
+        ((700, 600), (384, 384), (256, 256)),
+        description=philips_xml([1, 2, 4]),
+        software="Philips DP v1.0",
+        missing=((1, 2),),
+    ),
+}
+
+
 def blobs(width: int, height: int) -> np.ndarray:
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2.5).astype(float)

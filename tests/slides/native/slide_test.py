@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from tests.shared_data import shared
 from tests.slides.native.files import (
     APERIO,
+    KINDS,
+    ODD_PYRAMID,
+    PYRAMID,
     TiledSlide,
     damage,
-    philips_xml,
     tile_place,
     write_slide,
 )
 from transforms.problems import InputError
 from transforms.slides.native import patches as native_patches
+from transforms.slides.native import slide as native_slide
 from transforms.slides.native.slide import lattice, open_native
 from transforms.slides.native.source import LocalSource
 from transforms.slides.reader import SlideReader, resample
@@ -35,10 +38,9 @@ def plan(slide, level=0, read_px=150, patch_px=150) -> ReadPlan:
 
 def opened(path: Path):
     plain = SlideReader(path)
-    native = open_native(
-        LocalSource(path), background=plain.background, level_dimensions=plain.level_dimensions
-    )
-    assert (native.vendor, native.level_downsamples) == (plain.vendor, plain.level_downsamples)
+    native = open_native(LocalSource(path))
+    for name in ("vendor", "dimensions", "level_dimensions", "level_downsamples", "background"):
+        assert getattr(native, name) == getattr(plain, name)
     return plain, native
 
 
@@ -66,33 +68,6 @@ def places(plain: SlideReader, n=12, seed=0, reach=20):
     rng = np.random.default_rng(seed)
     width, height = plain.dimensions
     return rng.integers(0, width - reach, n), rng.integers(0, height - reach, n)
-
-
-PYRAMID = ((700, 600), (350, 300), (175, 150))
-ODD_PYRAMID = ((700, 600), (233, 200), (77, 66))
-KINDS = {
-    "one level": TiledSlide(),
-    "tiles of 240": TiledSlide(tile=240),
-    "photometric YCbCr": TiledSlide(photometric="ycbcr"),
-    "chroma at full size": TiledSlide(subsampling=(1, 1)),
-    "chroma halved across": TiledSlide(subsampling=(2, 1)),
-    "stored RGB, nowhere said in the JPEG": TiledSlide(subsampling=None),
-    "tables in each tile": TiledSlide(tables=False),
-    "BigTIFF": TiledSlide(bigtiff=True),
-    "whole downsamples": TiledSlide(PYRAMID),
-    "fractional downsamples": TiledSlide(ODD_PYRAMID),
-    "Aperio": TiledSlide(ODD_PYRAMID, description=APERIO),
-    "Aperio without a tile of level 0": TiledSlide(description=APERIO, missing=((0, 8),)),
-    "without tiles": TiledSlide(PYRAMID, missing=((0, 8), (0, 9), (1, 3))),
-    "without a tile, fractional": TiledSlide(ODD_PYRAMID, missing=((1, 1),)),
-    # Philips pads its lower levels to whole tiles and says so in the TIFF; OpenSlide knows better.
-    "Philips": TiledSlide(
-        ((700, 600), (384, 384), (256, 256)),
-        description=philips_xml([1, 2, 4]),
-        software="Philips DP v1.0",
-        missing=((1, 2),),
-    ),
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -232,6 +207,30 @@ def test_each_tile_is_read_once(tmp_path):
     natively(native, x, y, plan(native))
     tiles = {tile_place(path, 0, row * 6 + column) for row in range(5) for column in range(5)}
     assert source.reads == dict.fromkeys(tiles, 1)
+
+
+class RequestedSource(LocalSource):
+    def __init__(self, path) -> None:
+        super().__init__(path)
+        self.requested: list[int] = []
+
+    def request(self, ranges):
+        self.requested.append(sum(length for _, length in ranges))
+        return super().request(ranges)
+
+
+def test_tiles_are_asked_for_window_by_window(tmp_path, monkeypatch):
+    source = RequestedSource(write_slide(tmp_path / "slide.tiff", TiledSlide()))
+    native = open_native(source)
+    x, y = (values.ravel() for values in np.meshgrid(range(0, 500, 50), range(0, 400, 50)))
+    source.requested.clear()
+    at_once = natively(native, x, y, plan(native))
+    (total,) = source.requested
+    source.requested.clear()
+    monkeypatch.setattr(native_slide, "_WINDOW_BYTES", total // 3)
+    assert np.array_equal(natively(native, x, y, plan(native)), at_once)
+    assert sum(source.requested) == total
+    assert max(source.requested) <= total // 3
 
 
 def test_memory_is_bounded_however_much_patches_overlap(tmp_path, monkeypatch):
@@ -384,12 +383,6 @@ def test_cut_off_file_errors(sample, tmp_path):
 def test_open_native_errors(name, reason):
     with pytest.raises(InputError, match=reason) as error:
         open_native(LocalSource(shared(name)))
-    assert error.value.kind == "not_native"
-
-
-def test_other_levels_than_openslide_errors(sample):
-    with pytest.raises(InputError, match="in OpenSlide") as error:
-        open_native(LocalSource(sample), level_dimensions=[(1500, 1300)])
     assert error.value.kind == "not_native"
 
 

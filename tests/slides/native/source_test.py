@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.problems import InputError
+from transforms.slides.native import source as source_module
 from transforms.slides.native.source import LocalSource, as_file
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
@@ -27,9 +28,10 @@ def test_reads_what_is_there(source, offset, length):
 
 def test_many_threads_read_many_ranges(source):
     ranges = [(offset, 1000) for offset in range(0, 190_000, 500)]
+    expected = [CONTENT[offset : offset + length] for offset, length in ranges]
     with ThreadPoolExecutor(8) as threads:
-        for found in threads.map(source.read_many, [ranges] * 16):
-            assert found == [CONTENT[offset : offset + length] for offset, length in ranges]
+        for found in threads.map(source.request, [ranges] * 16):
+            assert [wait() for wait in found] == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 100_000)), max_size=5))
@@ -41,6 +43,18 @@ def test_is_a_file(source, reads):
     assert file.seek(-10, io.SEEK_END) == len(CONTENT) - 10
     assert file.seek(4, io.SEEK_CUR) == len(CONTENT) - 6
     assert file.read() == CONTENT[-6:]
+
+
+@given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 70_000)), max_size=8))
+def test_a_file_keeps_few_pieces(source, reads):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_module, "_MOST_PIECES", 2)
+        file, expected = as_file(source), io.BytesIO(CONTENT)
+        for offset, length in reads:
+            file.seek(offset)
+            expected.seek(offset)
+            assert file.read(length) == expected.read(length)
+            assert len(file.raw._pieces) <= 2
 
 
 def test_closed_once_and_for_all(tmp_path):

@@ -21,8 +21,8 @@ SLIDES = (
 
 def agree(path: Path) -> None:
     plain = SlideReader(path)
-    vendor, levels = read_levels(LocalSource(path))
-    assert vendor == plain.vendor
+    properties, levels = read_levels(LocalSource(path))
+    assert properties["openslide.vendor"] == plain.vendor
     assert [(level.width, level.height) for level in levels] == list(plain.level_dimensions)
     assert [level.downsample for level in levels] == list(plain.level_downsamples)
 

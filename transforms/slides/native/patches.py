@@ -18,6 +18,7 @@ import numpy.typing as npt
 from transforms.problems import InputError
 from transforms.slides.native.subpixel import Canvas, shift
 from transforms.slides.native.tiff import TileLevel
+from transforms.slides.native.tile_grid import TileGrid
 from transforms.slides.reader import resample
 
 # Tiles that a thread reads and decodes in one go, neighbours in a row: they often follow each other
@@ -115,14 +116,16 @@ class Assembly:
         background: tuple[int, int, int],
     ) -> None:
         self.shrink = patches.shrink
-        self._level = level.number
+        self._level = level
         self._out = out
         self._background = background
-        self._tile_width = level.tile_width // self.shrink
-        self._tile_height = level.tile_height // self.shrink
-        self._width = level.width // self.shrink
-        self._height = level.height // self.shrink
-        self._present = level.lengths > 0
+        self._grid = TileGrid(
+            level.width // self.shrink,
+            level.height // self.shrink,
+            level.tile_width // self.shrink,
+            level.tile_height // self.shrink,
+            level.lengths > 0,
+        )
         self._side = patches.side
         self._lock = threading.Lock()
         # Fresh memory costs as much as filling it: canvases are used again.
@@ -148,17 +151,9 @@ class Assembly:
 
     def paste(self, tile: Tile, pixels: npt.NDArray[np.uint8]) -> None:
         """Lays a tile, uint8 ``[h, w, 3]``, into its patches."""
-        tile_left, tile_top = tile.column * self._tile_width, tile.row * self._tile_height
-        tile_right = min(tile_left + self._tile_width, self._width)
-        tile_bottom = min(tile_top + self._tile_height, self._height)
         for patch in tile.patches:
-            left, top = patch.left, patch.top
-            x0, x1 = max(left, tile_left), min(left + patch.side, tile_right)
-            y0, y1 = max(top, tile_top), min(top + patch.side, tile_bottom)
             canvas = self._out[patch.index] if patch.direct else self._canvas(patch)
-            canvas[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[
-                y0 - tile_top : y1 - tile_top, x0 - tile_left : x1 - tile_left
-            ]
+            self._grid.paste(pixels, tile.row, tile.column, canvas, patch.left, patch.top)
             if not patch.direct:
                 self._arrived(patch)
 
@@ -177,7 +172,7 @@ class Assembly:
         for patch in self._patches:
             if patch.failure:
                 row, column, message = patch.failure
-                where = f"tile ({column}, {row}) of level {self._level}"
+                where = self._level.where(row, column)
                 yield patch.index, InputError("unreadable_region", f"{where}: {message}")
 
     def _patch(self, index: int, x: float, y: float) -> _Patch:
@@ -189,16 +184,13 @@ class Assembly:
     def _find_tiles(self) -> list[Tile]:
         touching: dict[tuple[int, int], list[_Patch]] = {}
         for patch in self._patches:
-            columns = _tiles(patch.left, patch.side, self._tile_width, self._width)
-            rows = _tiles(patch.top, patch.side, self._tile_height, self._height)
-            places = [(row, column) for row in rows for column in columns]
-            present = [place for place in places if self._present[place]]
+            square = patch.left, patch.top, patch.side, patch.side
+            places = self._grid.places(*square)
+            present = [place for place in places if self._grid.present[place]]
             for place in present:
                 touching.setdefault(place, []).append(patch)
             patch.waiting = len(present)
-            inside = 0 <= patch.left <= self._width - patch.side
-            inside &= 0 <= patch.top <= self._height - patch.side
-            patch.partial = not inside or len(present) < len(places)
+            patch.partial = not self._grid.is_inside(*square) or len(present) < len(places)
             if patch.partial and (patch.direct or not present):
                 self._out[patch.index] = self._background
         return [Tile(column, row, patches) for (row, column), patches in sorted(touching.items())]
@@ -228,32 +220,12 @@ class Assembly:
             self._spare[patch.side].append(canvas)
 
     def _shifted(self, patch: _Patch, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        grid, square = self._grid, (patch.left, patch.top, patch.side, patch.side)
         canvas = Canvas(
             pixels,
-            self._covered(patch) if patch.partial else None,
-            _seams(patch.left, patch.side, self._tile_width),
-            _seams(patch.top, patch.side, self._tile_height),
+            grid.covered(*square) if patch.partial else None,
+            grid.column_seams(patch.left, patch.side),
+            grid.row_seams(patch.top, patch.side),
             self._background,
         )
-        return shift(canvas, patch.x - patch.left, patch.y - patch.top)
-
-    def _covered(self, patch: _Patch) -> npt.NDArray[np.bool_]:
-        """Where a patch has stored pixels, bool ``[side, side]``."""
-        x, y = patch.left + np.arange(patch.side), patch.top + np.arange(patch.side)
-        x_inside, y_inside = (x >= 0) & (x < self._width), (y >= 0) & (y < self._height)
-        down, across = self._present.shape
-        column = np.clip(x // self._tile_width, 0, across - 1)
-        row = np.clip(y // self._tile_height, 0, down - 1)
-        present: npt.NDArray[np.bool_] = self._present[np.ix_(row, column)]
-        return present & x_inside & y_inside[:, None]
-
-
-def _tiles(start: int, length: int, tile: int, end: int) -> range:
-    """The tiles of a level that ends at `end` which `length` pixels from `start` on lie in."""
-    first, last = max(start, 0), min(start + length, end) - 1
-    return range(first // tile, last // tile + 1) if first <= last else range(0)
-
-
-def _seams(start: int, length: int, tile: int) -> list[int]:
-    """Of `length` pixels from `start` on, the last one of each tile, counted from `start`."""
-    return list(range(-(start + 1) % tile, length - 1, tile))
+        return shift(canvas, patch.x - patch.left, patch.y - patch.top)[0]

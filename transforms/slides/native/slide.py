@@ -6,44 +6,57 @@ little more. What is not provably the same is refused, for OpenSlide to read.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.problems import InputError, one_line
-from transforms.slides.native.jpeg import SCALES, TileError
+from transforms.problems import InputError
+from transforms.slides.native.area import read_area
+from transforms.slides.native.jpeg import SCALES
 from transforms.slides.native.patches import Assembly, PatchSet, Tile
 from transforms.slides.native.source import ByteSource
-from transforms.slides.native.tiff import MAX_TILE_BYTES, TileLevel, read_levels
-from transforms.slides.reader import resample
+from transforms.slides.native.tiff import TileLevel, read_levels
+from transforms.slides.native.tiles import TileBytes, decode_tile, request_tiles
+from transforms.slides.reader import background_color, resample
 from transforms.slides.resolution import ReadPlan
+
+# Of compressed tiles, asked for at a time; two such windows are in memory. A block is one, or two.
+_WINDOW_BYTES = 16 << 20
 
 
 class NativeSlide:
-    """An open slide, for use by several threads.
+    """An open slide, for use by several threads; an `OpenedSlide`.
 
     Attributes:
       vendor: as OpenSlide names it: ``aperio``, ``philips`` or ``generic-tiff``.
+      properties: by OpenSlide's names; vendor, resolution and objective power alone.
+      dimensions: width and height of level 0, px.
       level_dimensions: width and height of each level, px, as OpenSlide has them.
       level_downsamples: of each level, likewise.
+      background: RGB of what lies outside the slide or was never scanned.
+      generation: of a remote slide; None for a local one.
     """
 
     def __init__(
         self,
         source: ByteSource,
-        vendor: str,
+        properties: dict[str, str],
         levels: list[TileLevel],
-        background: tuple[int, int, int],
     ) -> None:
-        self.vendor = vendor
+        self.properties = properties
+        self.vendor = properties["openslide.vendor"]
         self.level_dimensions = tuple((level.width, level.height) for level in levels)
         self.level_downsamples = tuple(level.downsample for level in levels)
+        self.dimensions = self.level_dimensions[0]
+        self.background = background_color(properties)
+        self.generation = source.generation
         self._source = source
         self._levels = levels
-        self._background = background
 
     def serves(self, read: ReadPlan) -> str | None:
         """Why patches cannot be read natively under a plan; None where they can."""
@@ -54,7 +67,26 @@ class NativeSlide:
             return (
                 f"level {read.level} has downsample {level.downsample:g}, not {read.downsample:g}"
             )
-        return level.not_served and f"level {read.level}: {level.not_served}"
+        return self.serves_level(read.level)
+
+    def serves_level(self, number: int) -> str | None:
+        """Why a level cannot be read natively; None where it can."""
+        reason = self._levels[number].not_served
+        return reason and f"level {number}: {reason}"
+
+    def read_area(
+        self, x_level0: int, y_level0: int, level: int, width: int, height: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
+        """As `OpenedSlide.read_area`.
+
+        Raises:
+          InputError: ``unreadable_region``; ``not_native`` where the level is not served.
+        """
+        if reason := self.serves_level(level):
+            raise InputError("not_native", reason)
+        stored = self._levels[level]
+        x, y = x_level0 / stored.downsample, y_level0 / stored.downsample
+        return read_area(self._source, stored, x, y, (width, height), self.background)
 
     def read_patches(
         self,
@@ -106,10 +138,10 @@ class NativeSlide:
         if not len(present):
             return None
         row, column = present[0].tolist()
-        (data,) = self._fetch(level, [Tile(column, row, [])])
+        (data,) = request_tiles(self._source, level, [(row, column)])
         pixels = np.empty((level.tile_height, level.tile_width, 3), np.uint8)
-        failure = _decode_tile(level, data, 1, pixels)
-        return failure and f"tile ({column}, {row}) of level 0: {failure}"
+        failure = decode_tile(level, data, 1, pixels)
+        return failure and f"{level.where(row, column)}: {failure}"
 
     def close(self) -> None:
         """Lets the file go; reading from it is over."""
@@ -124,18 +156,38 @@ class NativeSlide:
         scaled: bool,
     ) -> Iterator[tuple[int, InputError]]:
         """Fills in the patches of a set, and yields those that are lost."""
-        assembly = Assembly(level, patches, out, self._background)
-        tasks = [
-            threads.submit(self._decode, level, assembly, run, scaled) for run in assembly.tasks()
-        ]
-        for task in tasks:
-            task.result()
+        assembly = Assembly(level, patches, out, self.background)
+        under_way: collections.deque[list[Future[None]]] = collections.deque()
+        for runs in _windows(level, assembly.tasks()):
+            # While the window before is being decoded.
+            places = [(tile.row, tile.column) for run in runs for tile in run]
+            requested = iter(request_tiles(self._source, level, places))
+            under_way.append(
+                [
+                    threads.submit(
+                        self._decode,
+                        level,
+                        assembly,
+                        list(zip(run, itertools.islice(requested, len(run)), strict=True)),
+                        scaled,
+                    )
+                    for run in runs
+                ]
+            )
+            if len(under_way) > 1:
+                _wait_for(under_way.popleft())
+        for tasks in under_way:
+            _wait_for(tasks)
         yield from assembly.problems()
 
     def _decode(
-        self, level: TileLevel, assembly: Assembly, run: Sequence[Tile], scaled: bool
+        self,
+        level: TileLevel,
+        assembly: Assembly,
+        run: Sequence[tuple[Tile, TileBytes]],
+        scaled: bool,
     ) -> None:
-        """Fetches and decodes tiles, and pastes them.
+        """Decodes tiles, and pastes them.
 
         Averaging the tile instead of the patch is the same, because `shrink` divides the tile and
         the patch's edges, and costs half: the pixels are at hand, and fewer are pasted.
@@ -144,76 +196,45 @@ class NativeSlide:
         scale = shrink if scaled else 1
         height, width = level.tile_height, level.tile_width
         pixels = np.empty((height // scale, width // scale, 3), np.uint8)
-        for tile, data in zip(run, self._fetch(level, run), strict=True):
-            failure = _decode_tile(level, data, scale, pixels)
+        for tile, data in run:
+            failure = decode_tile(level, data, scale, pixels)
             if failure is None:
                 assembly.paste(tile, resample(pixels, width // shrink, height // shrink))
             else:
                 assembly.fail(tile, failure)
 
-    def _fetch(self, level: TileLevel, run: Sequence[Tile]) -> list[bytes | TileError]:
-        """The bytes of tiles, or why they cannot be had."""
-        ranges = [
-            (int(level.offsets[tile.row, tile.column]), int(level.lengths[tile.row, tile.column]))
-            for tile in run
-        ]
-        fine = [
-            length <= MAX_TILE_BYTES and offset + length <= self._source.size
-            for offset, length in ranges
-        ]
-        wanted = [pair for pair, ok in zip(ranges, fine, strict=True) if ok]
-        try:
-            found: list[bytes | TileError] = list(self._source.read_many(wanted))
-        except InputError:
-            # One of them is to blame: the others need not be lost with it.
-            found = [self._fetch_one(*pair) for pair in wanted]
-        queue = iter(found)
-        outside = TileError("lies beyond the end of the file")
-        return [next(queue) if ok else outside for ok in fine]
 
-    def _fetch_one(self, offset: int, length: int) -> bytes | TileError:
-        try:
-            return self._source.read(offset, length)
-        except InputError as error:
-            return TileError(error.message)
+def _windows(level: TileLevel, runs: Sequence[list[Tile]]) -> Iterator[list[list[Tile]]]:
+    """Cuts runs of tiles, in their order, into pieces of at most `_WINDOW_BYTES` of tiles."""
+    window: list[list[Tile]] = []
+    size = 0
+    for run in runs:
+        length = sum(int(level.lengths[tile.row, tile.column]) for tile in run)
+        if window and size + length > _WINDOW_BYTES:
+            yield window
+            window, size = [], 0
+        window.append(run)
+        size += length
+    if window:
+        yield window
 
 
-def _decode_tile(
-    level: TileLevel, data: bytes | TileError, scale: int, pixels: npt.NDArray[np.uint8]
-) -> str | None:
-    """Decodes a tile into `pixels`, or says why it cannot be."""
-    try:
-        if isinstance(data, TileError):
-            raise data
-        level.decoder.decode(data, scale, pixels)
-    except TileError as error:
-        return one_line(error)
-    return None
+def _wait_for(tasks: Sequence[Future[None]]) -> None:
+    for task in tasks:
+        task.result()
 
 
-def open_native(
-    source: ByteSource,
-    *,
-    background: tuple[int, int, int] = (255, 255, 255),
-    level_dimensions: Sequence[tuple[int, int]] | None = None,
-) -> NativeSlide:
+def open_native(source: ByteSource) -> NativeSlide:
     """Opens a slide whose tiles can be decoded natively.
 
     Args:
       source: the file; the slide closes it with itself.
-      background: colour of what lies outside the slide or was never scanned.
-      level_dimensions: as OpenSlide has them, where that is known: to be on the safe side.
 
     Raises:
       InputError: ``not_native``, with the reason, when OpenSlide must read the slide.
     """
-    vendor, levels = read_levels(source)
-    slide = NativeSlide(source, vendor, levels, background)
-    if level_dimensions is not None and slide.level_dimensions != tuple(level_dimensions):
-        raise InputError(
-            "not_native",
-            f"levels {list(slide.level_dimensions)}, in OpenSlide {list(level_dimensions)}",
-        )
+    properties, levels = read_levels(source)
+    slide = NativeSlide(source, properties, levels)
     if levels[0].not_served:
         raise InputError("not_native", f"level 0: {levels[0].not_served}")
     if failure := slide.first_tile_failure():

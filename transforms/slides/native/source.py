@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import errno
+import functools
 import io
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,8 @@ from transforms.problems import InputError, one_line
 
 # What is read at a time: a directory is dozens of tiny pieces that lie close to each other.
 _PIECE_BYTES = 1 << 16
+# How many of those are kept: more than the headers of a slide of some gigabytes have.
+_MOST_PIECES = 64
 
 
 class ByteSource(Protocol):
@@ -23,6 +27,10 @@ class ByteSource(Protocol):
     def size(self) -> int:
         """Length of the file, bytes."""
 
+    @property
+    def generation(self) -> int | None:
+        """Of a remote file, which state of it is read; None for a local one."""
+
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from `offset` on; fewer than `length` only where the file ends.
 
@@ -30,8 +38,15 @@ class ByteSource(Protocol):
           InputError: when these bytes can never be had. A fault that may pass is raised as it is.
         """
 
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Like `read` for each (offset, length); a remote source joins those that are close."""
+    def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:
+        """Asks for several (offset, length) at once.
+
+        Where bytes come from afar, ranges that are close are fetched together, and on their way
+        before this returns.
+
+        Returns:
+          for each range what waits for its bytes, and gives or raises what `read` would.
+        """
 
     def close(self) -> None:
         """Lets the file go."""
@@ -43,6 +58,8 @@ class LocalSource:
     Raises:
       InputError: ``missing_file`` or ``unopenable``.
     """
+
+    generation = None
 
     def __init__(self, path: str | Path) -> None:
         try:
@@ -77,9 +94,9 @@ class LocalSource:
             raise InputError("unreadable_bytes", f"{place}: {one_line(error)}") from error
         return data
 
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Like `read` for each (offset, length)."""
-        return [self.read(offset, length) for offset, length in ranges]
+    def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:
+        """Reads each (offset, length) when it is waited for, in the thread that does."""
+        return [functools.partial(self.read, offset, length) for offset, length in ranges]
 
     def close(self) -> None:
         """Lets the file go; a later read fails."""
@@ -91,7 +108,7 @@ class _SourceFile(io.RawIOBase):
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._position = 0
-        self._pieces: dict[int, bytes] = {}
+        self._pieces: collections.OrderedDict[int, bytes] = collections.OrderedDict()
 
     def readable(self) -> bool:
         return True
@@ -116,12 +133,16 @@ class _SourceFile(io.RawIOBase):
         start = offset - offset % _PIECE_BYTES
         if start not in self._pieces:
             self._pieces[start] = self._source.read(start, _PIECE_BYTES)
+        self._pieces.move_to_end(start)
+        if len(self._pieces) > _MOST_PIECES:
+            self._pieces.popitem(last=False)
         return self._pieces[start][offset - start : offset - start + length]
 
 
 def as_file(source: ByteSource) -> io.BufferedReader:
     """The source as a seekable binary file, for libraries that want one; not for several threads.
 
-    It reads pieces of 64 KiB and keeps them: for headers, not for all of a large file.
+    It reads pieces of 64 KiB and keeps the last 4 MiB of them: for headers, that lie here and
+    there, not for all of a large file.
     """
     return io.BufferedReader(_SourceFile(source))

@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.slides.reader import composite
+from transforms.slides.reader import OPAQUE, composite
 
 # The pixels around a place, (down, right), in the order in which OpenSlide draws their tiles.
 _AROUND = ((1, 1), (1, 0), (0, 1), (0, 0))
 
+# Rows that are drawn at a time, in pixels of them: 64 bytes each and more while they are.
+_BAND_PX = 1 << 18
 # Pixman, on which cairo builds, knows places to this part of a pixel.
 _PER_PIXEL = 1 << 16
 
@@ -41,7 +43,9 @@ class Canvas:
     background: tuple[int, int, int]
 
 
-def shift(canvas: Canvas, right: float, down: float) -> npt.NDArray[np.uint8]:
+def shift(
+    canvas: Canvas, right: float, down: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
     """What lies a fraction of a pixel to the right and down of a canvas.
 
     Args:
@@ -50,7 +54,8 @@ def shift(canvas: Canvas, right: float, down: float) -> npt.NDArray[np.uint8]:
       down: 0 to 1, pixels.
 
     Returns:
-      uint8 RGB ``[h, w, 3]``.
+      uint8 RGB ``[h, w, 3]``, laid on the background; and bool ``[h, w]``, where it is half opaque
+      at least, None where everywhere.
     """
     right, down = (round(fraction * _PER_PIXEL) / _PER_PIXEL for fraction in (right, down))
     weights = np.outer((1 - down, down), (1 - right, right))
@@ -62,9 +67,12 @@ def shift(canvas: Canvas, right: float, down: float) -> npt.NDArray[np.uint8]:
         kernel = weights * (256 / 255)
         shifted = cv2.filter2D(canvas.pixels, -1, kernel, anchor=(0, 0), delta=-0.5)[:-1, :-1]
         out: npt.NDArray[np.uint8] = shifted
+        scanned = None
     else:
         out = np.empty((height, width, 3), np.uint8)
-        out[:] = _drawn(canvas, weights, rows, columns, (0, 0, 0, 0))
+        scanned = np.empty((height, width), np.bool_)
+        for band in np.array_split(rows, -(-height * width // _BAND_PX)):
+            out[band], scanned[band] = _drawn(canvas, weights, band, columns, (0, 0, 0, 0))
     row_seams, column_seams = np.array(canvas.row_seams, int), np.array(canvas.column_seams, int)
     # Which tile each of the pixels around belongs to, counted in the order of drawing.
     for seam_rows, seam_columns, tiles in (
@@ -73,9 +81,11 @@ def shift(canvas: Canvas, right: float, down: float) -> npt.NDArray[np.uint8]:
         (row_seams, column_seams, (0, 1, 2, 3)),
     ):
         if len(seam_rows) and len(seam_columns):
-            drawn = _drawn(canvas, weights, seam_rows, seam_columns, tiles)
-            out[np.ix_(seam_rows, seam_columns)] = drawn
-    return out
+            seam = np.ix_(seam_rows, seam_columns)
+            out[seam], opaque = _drawn(canvas, weights, seam_rows, seam_columns, tiles)
+            if scanned is not None:
+                scanned[seam] = opaque
+    return out, scanned
 
 
 def _drawn(
@@ -84,7 +94,7 @@ def _drawn(
     rows: npt.NDArray[np.int_],
     columns: npt.NDArray[np.int_],
     tiles: tuple[int, int, int, int],
-) -> npt.NDArray[np.uint8]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Draws the places (rows x columns) from one tile after the other.
 
     Each tile's share is added with cairo's operator SATURATE: at most what is still lacking in
@@ -106,4 +116,4 @@ def _drawn(
     rgba = np.rint(drawn * 255).astype(np.int64)
     # Without alpha in the colours, rounded down as openslide-python does.
     rgba[..., :3] = np.minimum(rgba[..., :3] * 255 // np.maximum(rgba[..., 3:], 1), 255)
-    return composite(rgba.astype(np.uint8), canvas.background)
+    return composite(rgba.astype(np.uint8), canvas.background), rgba[..., 3] >= OPAQUE

@@ -16,6 +16,7 @@ import tifffile
 
 from transforms.problems import InputError, one_line
 from transforms.slides.native.jpeg import TileDecoder, TileError, jpeg_prefix
+from transforms.slides.native.properties import slide_properties
 from transforms.slides.native.source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
@@ -59,16 +60,19 @@ class TileLevel:
     decoder: TileDecoder
     not_served: str | None
 
+    def where(self, row: int, column: int) -> str:
+        """A tile, named for a person."""
+        return f"tile ({column}, {row}) of level {self.number}"
 
-def read_levels(source: ByteSource) -> tuple[str, list[TileLevel]]:
+
+def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]]:
     """Reads the directories of a TIFF slide.
 
     Args:
       source: the file. Of it only the directories are read, 64 KiB at a time.
 
     Returns:
-      the vendor, as OpenSlide names it: ``aperio``, ``philips`` or ``generic-tiff``; and the levels
-      that OpenSlide has, in its order.
+      the properties, see `slide_properties`; and the levels that OpenSlide has, in its order.
 
     Raises:
       InputError: ``not_native`` when this is not a TIFF of one of these kinds.
@@ -79,7 +83,11 @@ def read_levels(source: ByteSource) -> tuple[str, list[TileLevel]]:
             vendor = _vendor(tiff.pages[0])
             pages = list(tiff.pages)
             _check_whole(file, tiff.tiff, pages)
-            return vendor, _levels(vendor, pages)
+            levels = _levels(vendor, pages)
+            # OpenSlide opens some files that are cut off, and refuses others.
+            if any(((level.offsets + level.lengths) > source.size).any() for level in levels):
+                raise _not_native("tiles lie beyond the end of the file")
+            return slide_properties(vendor, pages[0]), levels
     except InputError:
         raise
     # A damaged directory shows in tifffile as any of these; OpenSlide then has the word.

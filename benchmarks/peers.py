@@ -1,0 +1,105 @@
+"""Whole jobs beside LazySlide's: one slide, one patch size, one network.
+
+    python -m benchmarks.peers --python OTHER/bin/python [--side PX] [--rounds N]
+
+LazySlide has an environment of its own (`make bench-peers`). Both sides find the tissue of one
+slide, read 224-px patches at 0.5 µm/px from 0.25, and embed them on the processor, BiT 50x1 with
+random weights or a mean colour. They take turns. One rate is that of the whole command, start of
+the interpreter and imports included; the other leaves all start-up aside: LazySlide's
+`feature_extraction` alone, and beamscope from its first part to its last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.model import make_bit
+from benchmarks.pipeline import make_mean, rate_of_parts
+from pipelines.quiet import import_tensorflow
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 16
+
+
+class Rates(NamedTuple):
+    """Patches a second of one run."""
+
+    command: float
+    running: float
+
+
+def beamscope(slide: Path, model: str, output: Path) -> Rates:
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "pipelines.main", "slides", "--input", str(slide),
+         "--model", model, "--output", str(output), "--block_size", "64"],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    summary = json.loads((output / "dataset.json").read_text())
+    return Rates(summary["rows"] / seconds, rate_of_parts(output))
+
+
+def lazyslide(python: Path, slide: Path, network: str, workers: int) -> Rates:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [python, ROOT / "benchmarks" / "lazyslide_job.py", slide, network, str(BATCH),
+         str(workers)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    said = json.loads(done.stdout.splitlines()[-1])
+    return Rates(said["patches"] / seconds, said["patches"] / said["embedding"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", type=Path, required=True, help="of LazySlide's environment")
+    parser.add_argument("--side", type=int, default=8192, help="of the slide, level-0 pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    import_tensorflow()
+    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+
+    print("| network | job | patches a second, whole command | start-up aside | times LazySlide |")
+    print("|---|---|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        slide = folder / "slide.svs"
+        write_sample_slide(slide, SampleSlide(options.side, options.side, islands=1, coverage=1))
+        for network, make in {"bit-50x1": make_bit, "mean": make_mean}.items():
+            model = make(folder / network)
+            ways = {
+                "LazySlide": lambda _, network=network: lazyslide(
+                    options.python, slide, network, 0
+                ),
+                "LazySlide, 2 loader processes": lambda _, network=network: lazyslide(
+                    options.python, slide, network, 2
+                ),
+                "beamscope": lambda output, model=model: beamscope(slide, model, output),
+            }
+            rates: dict[str, list[Rates]] = {name: [] for name in ways}
+            for number in range(options.rounds):
+                for name, way in ways.items():
+                    rates[name].append(way(folder / f"{network}-{number}"))
+            for name, each in rates.items():
+                print(row(network, name, each, rates["LazySlide"]), flush=True)
+
+
+def row(network: str, name: str, rates: list[Rates], base: list[Rates]) -> str:
+    """Medians of the rates, and of the ratios of running within one round."""
+    ratio = statistics.median(a.running / b.running for a, b in zip(rates, base, strict=True))
+    command, running = (statistics.median(values) for values in zip(*rates, strict=True))
+    return f"| {network} | {name} | {command:,.1f} | {running:,.1f} | {ratio:.1f} |"
+
+
+if __name__ == "__main__":
+    main()
