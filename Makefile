@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 VENV   := .venv
+PEERS  := .venv-peers
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -12,13 +13,16 @@ MODEL  ?= $(DEMO)/bit-50x1-random
 OUTPUT ?= $(DEMO)/embeddings
 ARGS   ?=
 
-.PHONY: help demo env test-env test lint lock runners bench clean
+# Real tissue for `make bench`, where it is there.
+PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
+
+.PHONY: help demo env test-env test lint lock runners bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide, and look at the result"
 	@echo "make test    run the tests           make lint   ruff and strict mypy"
-	@echo "make bench   speed, side by side, as ratios (a few minutes)"
+	@echo "make bench   speed, side by side, as ratios (a few minutes)      make bench-peers   beside LazySlide"
 	@echo "make env     the environment alone   make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch what docs/running.md runs on"
 
@@ -30,11 +34,11 @@ $(BIN)/python:
 
 # The lock pins, setup.py says what is needed: one file serves both environments.
 $(VENV)/.runtime: requirements.lock setup.py | $(BIN)/python
-	$(PIP) install --quiet --constraint requirements.lock --editable .
+	$(PIP) install --quiet --constraint requirements.lock --editable '.[cpu]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) install --quiet --constraint requirements.lock --editable '.[test]'
+	$(PIP) install --quiet --constraint requirements.lock --editable '.[cpu,test]'
 	@touch $@
 
 demo: env $(filter $(DEMO)/%,$(INPUT) $(MODEL))
@@ -65,14 +69,21 @@ lock: | $(BIN)/python
 
 bench: test-env
 	$(BIN)/python -m benchmarks.reading
+	test ! -e '$(PIXELS)' || $(BIN)/python -m benchmarks.reading --pixels '$(PIXELS)'
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.manifest
+
+# Needs several GB: LazySlide's environment.
+bench-peers: test-env
+	test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
+	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
 
 # Prism and Flink, into the user's cache; what is there at the right version is left alone.
 runners: $(VENV)/.runtime
 	PYTHON=$(BIN)/python scripts/fetch_runners.sh $(RUNNERS)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -53,7 +53,6 @@ setup(
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
             "mypy>=1.11",
-            "openvino>=2026.1,<2027",
             "pandas>=2.2",
             "pandas-stubs",
             "pytest>=8",

@@ -1,6 +1,6 @@
 """Whole jobs beside LazySlide's: one slide, one patch size, one network.
 
-    python -m benchmarks.peers --python OTHER/bin/python [--side PX] [--rounds N]
+    python -m benchmarks.peers --python OTHER/bin/python [--rounds N]
 
 LazySlide has an environment of its own (`make bench-peers`). Both sides find the tissue of one
 slide, read 224-px patches at 0.5 µm/px from 0.25, and embed them on the processor, BiT 50x1 with
@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.model import make_bit
-from benchmarks.pipeline import make_mean, rate_of_parts
+from benchmarks.pipeline import make_mean
 from pipelines.quiet import import_tensorflow
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 16
+# Level-0 pixels of the slide's edge: a cheap model needs more patches to be timed.
+SIDES = {"bit-50x1": 8192, "mean": 16_384}
 
 
 class Rates(NamedTuple):
@@ -44,8 +46,17 @@ def beamscope(slide: Path, model: str, output: Path) -> Rates:
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    summary = json.loads((output / "dataset.json").read_text())
-    return Rates(summary["rows"] / seconds, rate_of_parts(output))
+    rows = json.loads((output / "dataset.json").read_text())["counts"]["rows"]
+    return Rates(rows / seconds, rate_of_parts(output))
+
+
+def rate_of_parts(output: Path) -> float:
+    """Patches a second from the first part on disk to the last."""
+    parts = sorted(
+        (path.stat().st_mtime, int(path.stem.split("-")[1]))
+        for path in output.glob(".beamscope/*/parts/*/*.arrow")
+    )
+    return sum(rows for _, rows in parts[1:]) / (parts[-1][0] - parts[0][0])
 
 
 def lazyslide(python: Path, slide: Path, network: str, workers: int) -> Rates:
@@ -63,7 +74,6 @@ def lazyslide(python: Path, slide: Path, network: str, workers: int) -> Rates:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", type=Path, required=True, help="of LazySlide's environment")
-    parser.add_argument("--side", type=int, default=8192, help="of the slide, level-0 pixels")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()
@@ -71,34 +81,31 @@ def main() -> None:
 
     print("| network | job | patches a second, whole command | start-up aside | times LazySlide |")
     print("|---|---|--:|--:|--:|")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        slide = folder / "slide.svs"
-        write_sample_slide(slide, SampleSlide(options.side, options.side, islands=1, coverage=1))
-        for network, make in {"bit-50x1": make_bit, "mean": make_mean}.items():
-            model = make(folder / network)
-            ways = {
-                "LazySlide": lambda _, network=network: lazyslide(
-                    options.python, slide, network, 0
-                ),
-                "LazySlide, 2 loader processes": lambda _, network=network: lazyslide(
-                    options.python, slide, network, 2
-                ),
-                "beamscope": lambda output, model=model: beamscope(slide, model, output),
-            }
-            rates: dict[str, list[Rates]] = {name: [] for name in ways}
-            for number in range(options.rounds):
-                for name, way in ways.items():
-                    rates[name].append(way(folder / f"{network}-{number}"))
-            for name, each in rates.items():
-                print(row(network, name, each, rates["LazySlide"]), flush=True)
-
-
-def row(network: str, name: str, rates: list[Rates], base: list[Rates]) -> str:
-    """Medians of the rates, and of the ratios of running within one round."""
-    ratio = statistics.median(a.running / b.running for a, b in zip(rates, base, strict=True))
-    command, running = (statistics.median(values) for values in zip(*rates, strict=True))
-    return f"| {network} | {name} | {command:,.1f} | {running:,.1f} | {ratio:.1f} |"
+    for network, make in {"bit-50x1": make_bit, "mean": make_mean}.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            slide, model, side = folder / "slide.svs", make(folder / network), SIDES[network]
+            write_sample_slide(slide, SampleSlide(side, side, islands=1, coverage=1))
+            rounds = [
+                {
+                    "LazySlide": lazyslide(options.python, slide, network, 0),
+                    "LazySlide, 2 loader processes": lazyslide(options.python, slide, network, 2),
+                    "beamscope": beamscope(slide, model, folder / str(number)),
+                }
+                for number in range(options.rounds)
+            ]
+        for name in rounds[0]:
+            ratio = statistics.median(
+                each[name].running / each["LazySlide"].running for each in rounds
+            )
+            command, running = (
+                statistics.median(values)
+                for values in zip(*(each[name] for each in rounds), strict=True)
+            )
+            print(
+                f"| {network} | {name} | {command:,.1f} | {running:,.1f} | {ratio:.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

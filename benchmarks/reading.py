@@ -75,6 +75,10 @@ class Contest:
             "bare decode, halved": self.bare_scaled,
         }
 
+    def forget(self) -> None:
+        """Empties fastslide's cache, in which a slide of this size would stay from then on."""
+        self._fastslide.clear_cache()
+
     def loop(self, block: SlideBlock) -> np.ndarray:
         """What CLAM, TRIDENT and most scripts do."""
         patches = [
@@ -189,6 +193,7 @@ def measure(contest: Contest, blocks: list[SlideBlock], repeats: int) -> dict[st
     """Patches a core-second of every way, one figure a block and repeat."""
     rates: dict[str, list[float]] = {name: [] for name in contest.ways}
     for _ in range(repeats):
+        contest.forget()
         for block in blocks:
             contest.tiles(block)
             for name, way in contest.ways.items():

@@ -108,7 +108,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         default="area",
         help="how what is read becomes a smaller patch; area: averaging; decoder: the JPEG decoder "
         "halves, quarters or eighths where that fits, about 1.4 times as fast, half a grey level "
-        "off in the mean (default: area)",
+        "off in the mean, more on sharp slides (default: area)",
     )
     group.add_argument(
         "--block_size",

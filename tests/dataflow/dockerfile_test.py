@@ -73,7 +73,7 @@ def test_boot_and_launcher_come_from_their_images(instructions):
 def test_installs_the_lock_with_cuda_and_openslide(instructions, lock):
     (install, _) = arguments(instructions, "RUN")
     assert install.count("pip install") == install.count("--constraint requirements.lock") == 2
-    assert "'.[gpu]'" in install
+    assert '".[gpu]"' in install
     assert {"tensorflow", "nvidia-cudnn-cu12", "openslide-bin", "setuptools"} <= set(lock)
     # What a staged package is installed with: staged_test.py does so from no index.
     assert "PIP_NO_BUILD_ISOLATION=off" in arguments(instructions, "ENV")
