@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import tempfile
 from pathlib import Path
 
 from transforms.file_cache import FileCache
 from transforms.inference.model_settings import ModelSettings
+from transforms.own_folder import own_folder
 from transforms.problems import InputError
 from transforms.slides.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
 from transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
@@ -176,8 +175,8 @@ def slide_cache_from(args: argparse.Namespace) -> FileCache:
     """
     if not 0 < args.cache_gb <= 1e6:
         raise InputError("bad_option", f"--cache_gb {args.cache_gb:g}: is not from 0 to 1000000")
-    default = Path(tempfile.gettempdir()) / f"beamscope-slides-{os.getuid()}"
-    return FileCache(Path(args.cache_dir or default), int(args.cache_gb * 1e9))
+    directory = Path(args.cache_dir) if args.cache_dir else own_folder("slides")
+    return FileCache(directory, int(args.cache_gb * 1e9), own=not args.cache_dir)
 
 
 def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSettings:

@@ -115,6 +115,15 @@ def test_threads_that_want_the_same_file_copy_it_once(store, tmp_path, monkeypat
     assert len({copy.path for copy in leases}) == 1
 
 
+def test_own_folder_that_others_can_write_errors(store, tmp_path):
+    cache = FileCache(tmp_path / "cache", 10_000, own=True)
+    assert lease(cache, store / "a.svs").path.read_bytes() == b"a" * 1000
+    cache.directory.chmod(0o777)
+    with pytest.raises(InputError, match="can be written by others"):
+        lease(cache, store / "a.svs")
+    lease(FileCache(cache.directory, 10_000), store / "a.svs")
+
+
 def _lease_and_read(directory, path, out):
     copy = FileCache(directory, 10_000).lease(str(path), [info(path)])
     out.put((str(copy.path), copy.path.stat().st_ino, len(copy.path.read_bytes())))

@@ -77,7 +77,7 @@ def test_schemas_are_as_documented(heading, file_name, schema: pa.Schema):
 @pytest.mark.parametrize(
     ("heading", "modules"),
     [
-        ("Problems of slides", ("slides/**/*", "inference/*", "file_cache")),
+        ("Problems of slides", ("slides/**/*", "inference/*", "file_cache", "own_folder")),
         ("Problems of films", ("xrays/*",)),
     ],
 )

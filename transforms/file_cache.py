@@ -19,6 +19,7 @@ from typing import IO
 
 from transforms import files
 from transforms.metrics import count
+from transforms.own_folder import make_own
 from transforms.problems import InputError
 
 _COPY_BYTES = 8 << 20
@@ -45,12 +46,14 @@ class FileCache:
     """A directory of local copies.
 
     Attributes:
-      directory: of this user's own; many processes may share it.
+      directory: many processes may share it.
       max_bytes: of all copies together.
+      own: whether the directory has to be one that only this user can write to.
     """
 
     directory: Path
     max_bytes: int
+    own: bool = False
 
     def lease(self, uri: str, wanted: Sequence[files.FileInfo]) -> Lease:
         """A local copy of a remote file, with its companions lying about it as they do there.
@@ -60,8 +63,11 @@ class FileCache:
           wanted: it and its companions, all below the directory of `uri`.
 
         Raises:
-          InputError: ``cache_full`` where the copies in use leave no room for it.
+          InputError: ``cache_full`` where the copies in use leave no room for it;
+            ``unsafe_folder`` where others can write to a directory that is to be one's own.
         """
+        if self.own:
+            make_own(self.directory)
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = uri.rpartition("/")[0] + "/"
         name = hashlib.sha256(repr((uri, sorted(wanted))).encode()).hexdigest()[:24]

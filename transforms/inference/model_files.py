@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transforms.own_folder import make_own, own_folder
 from transforms.problems import InputError, one_line
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def local_model(uri: str) -> Path:
       uri: a local path, returned as it is, or a URI with a scheme that Beam can read.
 
     Raises:
-      InputError: ``bad_model`` where nothing is there or it cannot be read.
+      InputError: ``bad_model`` where nothing is there or it cannot be read; ``unsafe_folder``
+        where others could change the copy.
     """
     if not _SCHEME.match(uri):
         return Path(uri)
@@ -96,7 +98,9 @@ def _copy(uri: str) -> Path:
     if not listing:
         raise InputError("bad_model", f"model {uri}: there is no such directory")
 
-    folder = _cache_folder() / _listing_key(root, listing)
+    cache = own_folder("models")  # A model is a program.
+    make_own(cache)
+    folder = cache / _listing_key(root, listing)
     target = folder / model_name(uri)
     if target.is_dir():
         return target
@@ -118,16 +122,6 @@ def _copy(uri: str) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
-
-
-def _cache_folder() -> Path:
-    # Only this user may write there: a model is a program, and /tmp is everyone's.
-    folder = Path(tempfile.gettempdir()) / f"beamscope-models-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise InputError("bad_model", f"{folder} can be written by others: remove it first")
-    return folder
 
 
 def _listing_key(root: str, listing: list[FileMetadata]) -> str:
