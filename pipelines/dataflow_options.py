@@ -20,11 +20,11 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipelines.gpu_options import requires_gpu
+from pipelines.runner_name import runner_name
 from transforms import files
 from transforms.problems import InputError
 
-# What Beam takes for the name of the runner, its module and capitals aside.
-_RUNNERS = ("dataflow", "dataflowrunner", "testdataflowrunner")
+_RUNNERS = ("dataflowrunner", "testdataflowrunner")
 
 # Flags whose files the workers read or write.
 _SEEN_BY_WORKERS = ("input", "masks", "catalog_file", "model", "output")
@@ -63,8 +63,7 @@ class Accelerator:
 
 def runs_on_dataflow(options: PipelineOptions) -> bool:
     """Whether the runner is Dataflow's."""
-    runner = options.view_as(StandardOptions).runner or ""
-    return runner.rpartition(".")[2].lower() in _RUNNERS
+    return runner_name(options) in _RUNNERS
 
 
 def prepare_dataflow(args: argparse.Namespace, options: PipelineOptions) -> None:

@@ -10,12 +10,9 @@ import http.client
 import urllib.request
 from argparse import ArgumentParser
 
-from apache_beam.options.pipeline_options import (
-    FlinkRunnerOptions,
-    PipelineOptions,
-    StandardOptions,
-)
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions
 
+from pipelines.runner_name import runner_name
 from transforms.problems import InputError, one_line
 
 _SECONDS = 10
@@ -61,9 +58,8 @@ def check_flink(options: PipelineOptions) -> None:
     Raises:
       InputError: ``missing_option`` or ``bad_option``, about ``--flink_master``.
     """
-    runner = options.view_as(StandardOptions).runner or ""
     master = options.view_as(FlinkRunnerOptions).flink_master
-    if runner.rpartition(".")[2].lower() != "flinkrunner" or master == "[local]":
+    if runner_name(options) != "flinkrunner" or master == "[local]":
         return
     if master == "[auto]":
         raise InputError(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.quiet import import_tensorflow
+from pipelines.runner_name import runner_name
 
 # Their workers live in the process that starts the job, or beside it.
-_LOCAL_RUNNERS = ("directrunner", "direct", "fnapirunner", "bundlebaseddirectrunner")
+_LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner")
 
 
 class GpuOptions(PipelineOptions):
@@ -37,8 +38,7 @@ def requires_gpu(options: PipelineOptions) -> bool:
 
 def runs_here(options: PipelineOptions) -> bool:
     """Whether a job's workers are on this machine."""
-    runner = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
-    return runner in _LOCAL_RUNNERS
+    return runner_name(options) in _LOCAL_RUNNERS
 
 
 def check_gpu_here(options: PipelineOptions) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.http_server import QuietHandler, http_server
 
 
 @dataclasses.dataclass
@@ -49,7 +49,7 @@ class Service:
 def dataflow_service() -> Iterator[Service]:
     """Runs the stand-in on a free port."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             service.requests.append(("POST", self.path.partition("?")[0]))
@@ -64,16 +64,6 @@ def dataflow_service() -> Iterator[Service]:
             service.requests.append(("GET", self.path.partition("?")[0]))
             self.send_error(404)
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service = Service(f"http://localhost:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler) as port:
+        service = Service(f"http://localhost:{port}")
         yield service
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

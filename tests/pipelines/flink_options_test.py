@@ -1,27 +1,24 @@
 """The cluster that a job on Flink names is asked before anything starts."""
 
-import http.server
-import threading
+import contextlib
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.flink_options import check_flink
 from pipelines.main import main
+from tests.http_server import QuietHandler, http_server
 from tests.runners.worker_pool import free_port
 from transforms.problems import InputError
 
 
-class _Flink(http.server.BaseHTTPRequestHandler):
+class _Flink(QuietHandler):
     """Answers as a JobManager's REST interface does, as far as a job asks it beforehand."""
 
     def do_GET(self):
         self.send_response(200 if self.path == "/overview" else 404)
         self.end_headers()
         self.wfile.write(b"{}")
-
-    def log_message(self, *_):
-        pass
 
 
 class _Other(_Flink):
@@ -31,18 +28,8 @@ class _Other(_Flink):
 
 @pytest.fixture
 def serve():
-    servers = []
-
-    def start(handler):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        yield lambda handler: f"127.0.0.1:{servers.enter_context(http_server(handler))}"
 
 
 def options(runner, master):
@@ -52,6 +39,11 @@ def options(runner, master):
 @pytest.mark.parametrize("prefix", ["", "http://"])
 def test_a_cluster_that_answers(serve, prefix):
     check_flink(options("FlinkRunner", prefix + serve(_Flink)))
+
+
+def test_a_runner_by_its_short_name_is_asked_too():
+    with pytest.raises(InputError, match="--flink_master: say which cluster"):
+        check_flink(options("flink", ""))
 
 
 @pytest.mark.parametrize(
