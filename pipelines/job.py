@@ -191,17 +191,17 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
     import_tensorflow()
     from transforms.inference.saved_model import load
 
-    loaded = load(settings)
     if settings.computed_in == "float32" or not runs_here(beam_options):
-        return loaded.spec
+        return load(settings).spec
     from transforms.inference.compiled import Embedder
 
-    embedder = Embedder(loaded)
+    # As a worker does: a GPU's float32 is not to be rounded here either.
+    embedder = Embedder.from_settings(settings)
     print(
-        f"model {loaded.spec.name}: {embedder.precision} by {embedder.compile_used}, "
+        f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
         f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)"
     )
-    return dataclasses.replace(loaded.spec, cosine=embedder.check_cosine)
+    return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
 
 
 def _model_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:

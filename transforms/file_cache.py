@@ -68,7 +68,8 @@ class FileCache:
         """
         if self.own:
             make_own(self.directory)
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = uri.rpartition("/")[0] + "/"
         name = hashlib.sha256(repr((uri, sorted(wanted))).encode()).hexdigest()[:24]
         entry = self.directory / name

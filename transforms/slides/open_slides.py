@@ -127,9 +127,12 @@ def close_slides() -> None:
 
 def _version(uri: str) -> tuple[int, int] | None:
     """What tells that a local file has been replaced since it was opened."""
-    if not files.is_local(uri) or not Path(uri).exists():
+    if not files.is_local(uri):
         return None
-    status = Path(uri).stat()
+    try:
+        status = Path(uri).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     return status.st_size, status.st_mtime_ns
 
 

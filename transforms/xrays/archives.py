@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
+from transforms.closing import Closing
 from transforms.problems import InputError
 from transforms.xrays.members import Entry, Limits, Listing, Member, make_listing
 from transforms.xrays.sources import Source, join, list_directory, open_file
@@ -42,7 +42,7 @@ def stream_members(source: Source, limits: Limits) -> Iterator[tuple[Entry, Call
         yield from stream_tar_gz(file, limits)
 
 
-class SourceReader:
+class SourceReader(Closing):
     """Reads members of one source through one open file. Use it from one thread at a time."""
 
     def __init__(self, source: Source, limits: Limits) -> None:
@@ -50,15 +50,8 @@ class SourceReader:
         self._limits = limits
         self._file: BinaryIO | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Closes the file of the source, where one is open."""
         if self._file:
             self._file.close()
 

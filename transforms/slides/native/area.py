@@ -11,7 +11,6 @@ from transforms.problems import InputError
 from transforms.slides.native.source import ByteSource
 from transforms.slides.native.subpixel import Canvas, shift
 from transforms.slides.native.tiff import TileLevel
-from transforms.slides.native.tile_grid import TileGrid
 from transforms.slides.native.tiles import decode_tile, request_tiles
 
 
@@ -40,9 +39,7 @@ def read_area(
     Raises:
       InputError: ``unreadable_region`` where a tile cannot be decoded.
     """
-    grid = TileGrid(
-        level.width, level.height, level.tile_width, level.tile_height, level.lengths > 0
-    )
+    grid = level.grid()
     left, top = math.floor(x), math.floor(y)
     between = left != x or top != y
     box = left, top, size[0] + between, size[1] + between

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from transforms.problems import InputError
 from transforms.slides.native.subpixel import Canvas, shift
 from transforms.slides.native.tiff import TileLevel
-from transforms.slides.native.tile_grid import TileGrid
 from transforms.slides.reader import resample
 
 # Tiles that a thread reads and decodes in one go, neighbours in a row: they often follow each other
@@ -119,13 +118,7 @@ class Assembly:
         self._level = level
         self._out = out
         self._background = background
-        self._grid = TileGrid(
-            level.width // self.shrink,
-            level.height // self.shrink,
-            level.tile_width // self.shrink,
-            level.tile_height // self.shrink,
-            level.lengths > 0,
-        )
+        self._grid = level.grid(self.shrink)
         self._side = patches.side
         self._lock = threading.Lock()
         # Fresh memory costs as much as filling it: canvases are used again.

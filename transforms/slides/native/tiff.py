@@ -18,6 +18,7 @@ from transforms.problems import InputError, one_line
 from transforms.slides.native.jpeg import TileDecoder, TileError, jpeg_prefix
 from transforms.slides.native.properties import slide_properties
 from transforms.slides.native.source import ByteSource, as_file
+from transforms.slides.native.tile_grid import TileGrid
 
 # Values of TIFF tags (TIFF 6.0).
 _JPEG = 7
@@ -59,6 +60,16 @@ class TileLevel:
     lengths: npt.NDArray[np.int64]
     decoder: TileDecoder
     not_served: str | None
+
+    def grid(self, shrink: int = 1) -> TileGrid:
+        """Its tiles, of the level as it is or shrunk by a divisor of their sides."""
+        return TileGrid(
+            self.width // shrink,
+            self.height // shrink,
+            self.tile_width // shrink,
+            self.tile_height // shrink,
+            self.lengths > 0,
+        )
 
     def where(self, row: int, column: int) -> str:
         """A tile, named for a person."""
