@@ -18,11 +18,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
+    # beamscope/ links to the folders beside it: nothing installs as a top-level `transforms`.
     packages=[
-        *find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
-        "runner_configs",  # Of data alone: find_packages looks for an __init__.py.
+        *find_packages(include=["beamscope", "beamscope.*"]),
+        "beamscope.runner_configs",  # Of data alone: find_packages looks for an __init__.py.
     ],
-    package_data={"runner_configs": ["*.yaml"]},
+    package_data={"beamscope": ["py.typed"], "beamscope.runner_configs": ["*.yaml"]},
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3",
@@ -64,5 +65,5 @@ setup(
         ],
         "lock": ["uv>=0.5"],
     },
-    entry_points={"console_scripts": ["beamscope = pipelines.main:command"]},
+    entry_points={"console_scripts": ["beamscope = beamscope.pipelines.main:command"]},
 )

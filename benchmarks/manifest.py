@@ -52,7 +52,7 @@ def job_command(folder: str, manifest: str) -> list[str]:
 def timed(command: list[str]) -> dict[str, float]:
     """Runs a command of beamscope; seconds, with all imports, and the most memory."""
     start = time.perf_counter()
-    from pipelines.main import main as beamscope
+    from beamscope.pipelines.main import main as beamscope
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         status = beamscope(command)
@@ -63,12 +63,12 @@ def timed(command: list[str]) -> dict[str, float]:
 
 def make_run(folder: str, count: int) -> dict[str, float]:
     """A run folder in which every slide is planned and every block embedded, but no dataset."""
-    from pipelines.quiet import import_tensorflow
+    from beamscope.pipelines.terminal.quiet import import_tensorflow
 
     import_tensorflow()
+    from beamscope.transforms.slides.requests import read_manifest
+    from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
     from benchmarks.pipeline import make_mean
-    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
-    from transforms.slides.sources import read_manifest
 
     root = Path(folder)
     make_mean(root / "mean")
@@ -90,12 +90,12 @@ def make_run(folder: str, count: int) -> dict[str, float]:
 
 def copy_results(output: str, first, others) -> int:
     """Gives other slides the plan and the embeddings of the first; how many parts each has."""
-    from transforms.blocks import EmbeddingBlock
-    from transforms.output.layout import Layout
-    from transforms.output.parts import read_part, write_part
-    from transforms.output.progress import read_run_record
-    from transforms.output.schema import embedding_matrix
-    from transforms.slides.plan_file import read_picture, read_plan, write_plan
+    from beamscope.transforms.blocks import EmbeddingBlock
+    from beamscope.transforms.output.layout import Layout
+    from beamscope.transforms.output.parts import read_part, write_part
+    from beamscope.transforms.output.progress import read_run_record
+    from beamscope.transforms.output.schema import embedding_matrix
+    from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
 
     layout = Layout(output, read_run_record(output).fingerprint)
     plan = read_plan(layout.plan(first.slide_id))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.quiet import import_tensorflow
+from beamscope.pipelines.terminal.quiet import import_tensorflow
 
 WAYS = (
     ("graph", "auto"),
@@ -41,8 +41,8 @@ def main() -> None:
 
 def make_bit(path: Path) -> str:
     """A BiT 50x1 for pathology, with random weights."""
-    from transforms.inference.bit import save_model
-    from transforms.inference.bit_weights import random_weights
+    from beamscope.transforms.inference.bit.network import save_model
+    from beamscope.transforms.inference.bit.weights import random_weights
 
     weights = random_weights("50x1", 0)
     save_model(str(path), architecture="50x1", modality="path", weights=weights)
@@ -53,10 +53,10 @@ def contest(model: str, batch_size: int, rounds: int) -> str:
     """Markdown; the ratio is the median of the ratios within one round."""
     import tensorflow as tf
 
-    from transforms.inference.compiled import Embedder, structured_images
-    from transforms.inference.model_settings import ModelSettings
-    from transforms.inference.saved_model import load
-    from transforms.problems import InputError
+    from beamscope.transforms.inference.backends.saved_model.loading import load
+    from beamscope.transforms.inference.embedder import Embedder, structured_images
+    from beamscope.transforms.inference.model_settings import ModelSettings
+    from beamscope.transforms.problems import InputError
 
     loaded = load(ModelSettings(model, batch_size=batch_size))
     pixels = structured_images(batch_size, loaded.spec.input_size)

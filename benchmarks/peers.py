@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from beamscope.pipelines.terminal.quiet import import_tensorflow
 from benchmarks.model import make_bit
 from benchmarks.pipeline import make_mean
-from pipelines.quiet import import_tensorflow
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 16
@@ -41,7 +41,7 @@ class Rates(NamedTuple):
 def beamscope(slide: Path, model: str, output: Path) -> Rates:
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "pipelines.main", "slides", "--input", str(slide),
+        [sys.executable, "-m", "beamscope", "slides", "--input", str(slide),
          "--model", model, "--output", str(output), "--block_size", "64"],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()
-    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+    from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
     print("| network | job | patches a second, whole command | start-up aside | times LazySlide |")
     print("|---|---|--:|--:|--:|")

@@ -23,8 +23,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from beamscope.pipelines.terminal.quiet import import_tensorflow
 from benchmarks.model import make_bit
-from pipelines.quiet import import_tensorflow
 
 THREADS = 4
 # Names of the same slide for the job of the cheap model: one alone is read within a second.
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()
-    from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+    from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -103,7 +103,7 @@ def compare(
 
 def job(output: Path, slide: Path, names: int, model: str, block_size: int) -> tuple[float, float]:
     """Patches a second, and a core-second, of the whole job from its first part to its last."""
-    from pipelines.main import main as beamscope
+    from beamscope.pipelines.main import main as beamscope
 
     clocks = []
     with (
@@ -121,7 +121,7 @@ def job(output: Path, slide: Path, names: int, model: str, block_size: int) -> t
 @contextlib.contextmanager
 def clocked_parts(clocks: list[tuple[int, float, float]]):
     """Notes rows, time and the process's CPU time whenever a part has been written."""
-    import transforms.output.write_parts as module
+    import beamscope.transforms.output.ptransforms.write_parts as module
 
     write_part = module.write_part
 
@@ -146,7 +146,7 @@ def first_block(output: Path, slide: Path, model: str) -> dict[str, float]:
     """Seconds from the start of a command to what it leaves on disk, up to its first part."""
     start = time.time()
     subprocess.run(
-        [sys.executable, "-m", "pipelines.main", *command(output, slide, model)],
+        [sys.executable, "-m", "beamscope", *command(output, slide, model)],
         check=True,
         capture_output=True,
     )
@@ -162,9 +162,9 @@ def first_block(output: Path, slide: Path, model: str) -> dict[str, float]:
 
 
 def planned_blocks(slides: list[Path], block_size: int):
-    from transforms.slides.planner import plan_slide
-    from transforms.slides.settings import SlideSettings
-    from transforms.slides.sources import SlideRequest
+    from beamscope.transforms.slides.planning.planner import plan_slide
+    from beamscope.transforms.slides.requests import SlideRequest
+    from beamscope.transforms.slides.settings import SlideSettings
 
     settings = SlideSettings(block_size=block_size)
     plans = [plan_slide(SlideRequest(slide.stem, str(slide)), settings) for slide in slides]
@@ -173,8 +173,8 @@ def planned_blocks(slides: list[Path], block_size: int):
 
 def bare_model(slides: list[Path], model: str, block_size: int):
     """A loop of the compiled model over a block that is in memory; patches a (core-)second."""
-    from transforms.inference.compiled import Embedder, structured_images
-    from transforms.inference.model_settings import ModelSettings
+    from beamscope.transforms.inference.embedder import Embedder, structured_images
+    from beamscope.transforms.inference.model_settings import ModelSettings
 
     embedder = Embedder.from_settings(ModelSettings(model))
     pixels = structured_images(block_size, embedder.spec.input_size)
@@ -192,8 +192,8 @@ def bare_model(slides: list[Path], model: str, block_size: int):
 
 def bare_reader(slides: list[Path], block_size: int):
     """A loop of the reader over the slides' blocks; patches a (core-)second."""
-    from transforms.slides.open_slides import open_patches
-    from transforms.slides.read_block import read_block
+    from beamscope.transforms.slides.readers.pool import open_patches
+    from beamscope.transforms.slides.readers.read_block import read_block
 
     blocks = planned_blocks(slides, block_size)
     threads = ThreadPoolExecutor(THREADS)

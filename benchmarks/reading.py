@@ -27,16 +27,22 @@ import openslide
 import simplejpeg
 import tifffile
 
-from transforms.blocks import BlockKey
-from transforms.slides.grid import Grid, Region, block_slices, in_block_order, lay_grid
-from transforms.slides.native.slide import NativeSlide, open_native
-from transforms.slides.native.source import LocalSource
-from transforms.slides.native.tiff import TileLevel, read_levels
-from transforms.slides.plan import SlideBlock
-from transforms.slides.read_block import read_block
-from transforms.slides.reader import SlideReader
-from transforms.slides.resolution import ReadPlan
-from transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.blocks import BlockKey
+from beamscope.transforms.slides.planning.grid import (
+    Grid,
+    Region,
+    block_slices,
+    in_block_order,
+    lay_grid,
+)
+from beamscope.transforms.slides.planning.plan import SlideBlock
+from beamscope.transforms.slides.planning.resolution import ReadPlan
+from beamscope.transforms.slides.readers.native.slide import NativeSlide, open_native
+from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
+from beamscope.transforms.slides.readers.openslide_reader import SlideReader
+from beamscope.transforms.slides.readers.read_block import read_block
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.storage.byte_source import LocalSource
 
 SLIDE_PX = 8192
 QUALITY = 70  # a usual setting of Aperio scanners

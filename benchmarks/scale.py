@@ -66,8 +66,8 @@ def write_parts(root: str, rows: int) -> dict[str, float]:
     """Writes parts of random embeddings; making these is not counted."""
     import numpy as np
 
-    from transforms.blocks import BlockKey, EmbeddingBlock
-    from transforms.output.parts import write_part
+    from beamscope.transforms.blocks import BlockKey, EmbeddingBlock
+    from beamscope.transforms.output.parts import write_part
 
     imports = peak_megabytes()
     random = np.random.default_rng(0)
@@ -91,11 +91,11 @@ def write_parts(root: str, rows: int) -> dict[str, float]:
 
 def assemble(root: str, extension: str) -> dict[str, float]:
     """Cuts shards and streams the parts into them; each is deleted when it is written."""
-    from transforms.output.shards import ShardFormat, cut_shards, write_shard
-    from transforms.slides.plan import ROW_SCHEMA
+    from beamscope.transforms.output.shards import ShardFormat, cut_shards, write_shard
+    from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 
     if extension != "parquet":
-        from pipelines.quiet import import_tensorflow
+        from beamscope.pipelines.terminal.quiet import import_tensorflow
 
         import_tensorflow()
         import tfx_bsl.coders.example_coder  # noqa: F401
@@ -133,7 +133,7 @@ def row_batch(slide_id: str) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    from transforms.slides.plan import ROW_SCHEMA
+    from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 
     n = ROWS_PER_PART
     numbers = np.arange(n, dtype=np.int32)
@@ -146,7 +146,7 @@ def row_batch(slide_id: str) -> Any:
 
 
 def layout_of(root: str) -> Any:
-    from transforms.output.layout import Layout
+    from beamscope.transforms.output.layout import Layout
 
     return Layout(root, "benchmark")
 

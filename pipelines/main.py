@@ -8,23 +8,29 @@ import os
 import sys
 from typing import NoReturn
 
-from transforms.problems import InputError
+from beamscope.transforms.problems import InputError
 
 # Only names and one line each, so that the list appears at once: a command's module, which may
 # import Beam, is loaded when it is called.
 _COMMANDS = {
-    "slides": ("pipelines.embed_slides", "embed the patches of whole-slide images"),
-    "xrays": ("pipelines.embed_xrays", "embed chest X-rays out of their archives"),
-    "status": ("pipelines.status", "tell how far the job of an output directory is"),
+    "slides": ("beamscope.pipelines.jobs.slides", "embed the patches of whole-slide images"),
+    "xrays": ("beamscope.pipelines.jobs.xrays", "embed chest X-rays out of their archives"),
+    "status": (
+        "beamscope.pipelines.commands.status",
+        "tell how far the job of an output directory is",
+    ),
     "check-model": (
-        "pipelines.check_model",
+        "beamscope.pipelines.commands.check_model",
         "say how a SavedModel is called, and whether it works",
     ),
     "make-model": (
-        "pipelines.make_model",
+        "beamscope.pipelines.commands.make_model",
         "build a BiT ResNet as a SavedModel called like REMEDIS",
     ),
-    "make-slide": ("pipelines.make_slide", "write a sample slide, to try things out"),
+    "make-slide": (
+        "beamscope.pipelines.commands.make_slide",
+        "write a sample slide, to try things out",
+    ),
 }
 
 USAGE_ERROR = 2

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 from apache_beam.coders import registry
 
+from beamscope.transforms.block_coders import BlockCoder, register_block_coders
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
+from beamscope.transforms.read_ahead import ReadAheadFn
 from tests.beam_testing import pipeline
-from transforms.block_coders import BlockCoder, register_block_coders
-from transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
-from transforms.read_ahead import ReadAheadFn
 
 ROWS = pa.RecordBatch.from_pylist([{"row": 0}, {"row": 1}])
 IMAGES = ImageBlock(BlockKey("a", 3), np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3), ROWS, 2)

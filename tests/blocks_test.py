@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock, PartRef
-from transforms.problems import Problem
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock, PartRef
+from beamscope.transforms.problems import Problem
 
 KEY = BlockKey("slide", 3)
 PROBLEM = Problem("slide", "slide.svs", "read", "unreadable_region", "no tile", 0, 512)

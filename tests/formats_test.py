@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
-from transforms.slides.outcome import TABLE_SCHEMA
-from transforms.slides.plan import ROW_SCHEMA
-from transforms.xrays import outcome as xrays
-from transforms.xrays.film_block import FILM_SCHEMA
-from transforms.xrays.members import Role
+from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from beamscope.transforms.slides.outcome import TABLE_SCHEMA
+from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
+from beamscope.transforms.xrays import outcome as xrays
+from beamscope.transforms.xrays.archives.members import Role
+from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "formats.md").read_text()

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from transforms.problems import InputError, one_line
+from beamscope.transforms.problems import InputError, one_line
 
 
 def test_input_error_keeps_its_kind_between_processes() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import openslide
 from apache_beam.testing.util import assert_that
 
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from tests.beam_testing import pipeline
-from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from apache_beam.coders import Coder, registry
 
-from transforms.blocks import EmbeddingBlock, ImageBlock
+from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
 
 
 class BlockCoder(Coder):

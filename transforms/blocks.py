@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.problems import Problem
+from beamscope.transforms.problems import Problem
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -11,9 +11,9 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.block_coders import register_block_coders
-from transforms.blocks import ImageBlock
-from transforms.metrics import count, timed
+from beamscope.transforms.block_coders import register_block_coders
+from beamscope.transforms.blocks import ImageBlock
+from beamscope.transforms.metrics import count, timed
 
 register_block_coders()
 

@@ -16,12 +16,12 @@ import pytest
 import tensorflow as tf
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipelines import dataflow_options
-from pipelines.main import main
+from beamscope.pipelines.main import main
+from beamscope.pipelines.runners import dataflow as dataflow_options
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.storage import files
 from tests.dataflow.service import Service, dataflow_service
 from tests.gcs import gcs_emulator
-from transforms import files
-from transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "example/beamscope:1"

@@ -6,12 +6,12 @@ import pytest
 from google.cloud.dataflow_v1beta3 import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
-from pipelines.embed_slides import parser as slides_parser
-from pipelines.embed_xrays import parser as xrays_parser
-from pipelines.flex_template import command_line, launch, metadata, run
+from beamscope.pipelines.jobs.slides import parser as slides_parser
+from beamscope.pipelines.jobs.xrays import parser as xrays_parser
+from beamscope.pipelines.runners.flex_template import command_line, launch, metadata, run
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
-from transforms import files
-from transforms.problems import InputError
 
 PARSERS = {"slides": slides_parser, "xrays": xrays_parser}
 BEAM_FLAGS = {"require_gpu", "sdk_container_image", "number_of_worker_harness_threads"}
@@ -22,7 +22,8 @@ def test_the_committed_metadata_is_that_of_the_flags(job, capsys):
     assert run([job]) == 0
     committed = (ROOT / "containers" / f"{job}_metadata.json").read_text()
     assert capsys.readouterr().out == committed, (
-        f"python -m pipelines.flex_template {job} > containers/{job}_metadata.json"
+        f"python -m beamscope.pipelines.runners.flex_template {job} "
+        f"> containers/{job}_metadata.json"
     )
 
 

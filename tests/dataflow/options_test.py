@@ -5,13 +5,13 @@ import argparse
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
-from pipelines import dataflow_options
-from pipelines.beam_options import config_names, parse_job
-from pipelines.dataflow_options import check_remote, prepare_dataflow, runs_on_dataflow
-from pipelines.embed_slides import parser as slides_parser
-from pipelines.embed_slides import run as run_slides
-from pipelines.embed_xrays import parser as xrays_parser
-from transforms.problems import InputError
+from beamscope.pipelines.jobs.slides import parser as slides_parser
+from beamscope.pipelines.jobs.slides import run as run_slides
+from beamscope.pipelines.jobs.xrays import parser as xrays_parser
+from beamscope.pipelines.runners import dataflow as dataflow_options
+from beamscope.pipelines.runners.config import config_names, parse_job
+from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow, runs_on_dataflow
+from beamscope.transforms.problems import InputError
 
 JOB = ("--input=gs://b/in", "--model=gs://b/model", "--output=gs://b/out")
 CLOUD = ("--project=a-project", "--region=us-central1", "--temp_location=gs://b/tmp")

@@ -21,10 +21,10 @@ def main(job_file: str, package: str) -> None:
     from apache_beam.portability.api import beam_runner_api_pb2
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-    import transforms
-    from transforms import files
+    import beamscope
+    from beamscope.transforms.storage import files
 
-    assert Path(transforms.__file__).is_relative_to(package), transforms.__file__
+    assert Path(beamscope.__file__).is_relative_to(package), beamscope.__file__
     job = json.loads(Path(job_file).read_text())
     options = job["environment"]["sdkPipelineOptions"]["options"]
     content = files.read_bytes(options["pipelineUrl"])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.main import main
+from beamscope.pipelines.main import main
+from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
 from tests.runners.jobs import JOBS, assert_same, read_dataset
-from transforms import files
 
 (SLIDES,) = (job for job in JOBS if job.command == "slides")
 

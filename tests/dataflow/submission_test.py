@@ -7,9 +7,9 @@ import yaml
 from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud.dataflow_v1beta3 import AutoscalingAlgorithm
 
-from pipelines.beam_options import CONFIGS
+from beamscope.pipelines.runners.config import CONFIGS
+from beamscope.transforms.storage import files
 from tests.dataflow.conftest import IMAGE
-from transforms import files
 
 NAMES = ("dataflow_cpu", "dataflow_t4", "dataflow_l4")
 ACCELERATORS = {"dataflow_cpu": None, "dataflow_t4": "nvidia-tesla-t4", "dataflow_l4": "nvidia-l4"}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transforms.inference.batches import padded_batches
+from beamscope.transforms.inference.batches import padded_batches
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from transforms.inference import devices
-from transforms.problems import InputError
+from beamscope.transforms.inference import devices
+from beamscope.transforms.problems import InputError
 
 
 @pytest.fixture

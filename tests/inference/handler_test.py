@@ -12,11 +12,11 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
+from beamscope.transforms.inference.handler import SavedModelHandler, embedding_block
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.problems import InputError, Problem
 from tests.inference import models
-from transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
-from transforms.inference.handler import SavedModelHandler, embedding_block
-from transforms.inference.model_settings import ModelSettings
-from transforms.problems import InputError, Problem
 
 UNREADABLE = Problem("a", "/slides/a.svs", "read", "unreadable_region", "cannot be read", 0, 64)
 

@@ -8,9 +8,9 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.localfilesystem import LocalFileSystem
 
-from transforms.inference import model_files
-from transforms.inference.model_files import check_files, local_model, model_digest
-from transforms.problems import InputError
+from beamscope.transforms.inference import model_files
+from beamscope.transforms.inference.model_files import check_files, local_model, model_digest
+from beamscope.transforms.problems import InputError
 
 
 @pytest.fixture

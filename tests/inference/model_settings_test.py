@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from transforms.inference.model_settings import Compile, ModelSettings, Precision
-from transforms.problems import InputError
+from beamscope.transforms.inference.model_settings import Compile, ModelSettings, Precision
+from beamscope.transforms.problems import InputError
 
 
 @pytest.mark.parametrize(

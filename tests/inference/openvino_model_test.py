@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, freeze, traced
+from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
+from beamscope.transforms.inference.backends.saved_model.loading import load
+from beamscope.transforms.inference.bit.network import BitResNet
+from beamscope.transforms.inference.bit.weights import random_weights
+from beamscope.transforms.inference.embedder import compare, structured_images
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.openvino_model import OpenVinoModel
 from tests.inference import models
-from transforms.inference.bit import BitResNet
-from transforms.inference.bit_weights import random_weights
-from transforms.inference.compiled import compare, structured_images
-from transforms.inference.freezing import FrozenGraph, freeze, traced
-from transforms.inference.group_means import shorten_group_means
-from transforms.inference.model_settings import ModelSettings
-from transforms.inference.openvino_model import OpenVinoModel
-from transforms.inference.saved_model import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +71,8 @@ def test_bit_agrees_with_the_plain_call() -> None:
 def test_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     """Its import alone would report to its makers and leave a file in the user's home."""
     program = (
-        "import sys, threading; from transforms.inference.openvino_model import has_bfloat16;"
+        "import sys, threading;"
+        "from beamscope.transforms.inference.openvino_model import has_bfloat16;"
         "has_bfloat16(); from openvino.tools.ovc import telemetry_utils;"
         "print(telemetry_utils.tm.__name__, threading.active_count())"
     )

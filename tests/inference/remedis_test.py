@@ -1,6 +1,6 @@
 import pytest
 
-from transforms.inference.remedis import RemedisModel, parse_remedis_name
+from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
 
 PATH_50X1_M = RemedisModel("path", "50x1", "m", 224)
 CXR_152X2_S = RemedisModel("cxr", "152x2", "s", 448)

@@ -7,18 +7,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.output.samples import Item, item_on_disk, problem_of, spec_in
-from transforms import files
-from transforms.output import dataset
-from transforms.output.dataset import (
+from beamscope.transforms.output import dataset
+from beamscope.transforms.output.dataset import (
     DatasetSpec,
     ShardRef,
     finish_dataset,
     problems_table,
     read_description,
 )
-from transforms.output.outcome import JoinedOutcomes, join_outcomes
-from transforms.output.shards import ShardFormat
+from beamscope.transforms.output.outcome import JoinedOutcomes, join_outcomes
+from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.storage import files
+from tests.output.samples import Item, item_on_disk, problem_of, spec_in
 
 TWO_SHARDS = {"a": 0, "c": 1}
 

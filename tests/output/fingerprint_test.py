@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import files
-from transforms.output.fingerprint import Fingerprint, claim_output, delete_output
-from transforms.output.layout import Layout, run_record
-from transforms.problems import InputError
+from beamscope.transforms.output.fingerprint import Fingerprint, claim_output, delete_output
+from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 SETTINGS = st.dictionaries(st.text(max_size=5), VALUES | st.lists(VALUES, max_size=3), max_size=5)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.blocks import BlockKey
-from transforms.output.layout import Layout, file_name, is_shard, planned_in_part
+from beamscope.transforms.blocks import BlockKey
+from beamscope.transforms.output.layout import Layout, file_name, is_shard, planned_in_part
 
 LAYOUT = Layout("out", "f1")
 

@@ -1,7 +1,7 @@
 import pickle
 
+from beamscope.transforms.output.outcome import ItemOutcome
 from tests.output.samples import problem_of
-from transforms.output.outcome import ItemOutcome
 
 
 def test_outcomes_cross_stage_boundaries() -> None:

@@ -6,10 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.output.samples import ROWS, block_of, layout_in
-from transforms import files
-from transforms.blocks import PartRef
-from transforms.output.parts import (
+from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.parts import (
     list_parts,
     read_part,
     read_part_problems,
@@ -17,6 +15,8 @@ from transforms.output.parts import (
     read_part_refs,
     write_part,
 )
+from beamscope.transforms.storage import files
+from tests.output.samples import ROWS, block_of, layout_in
 
 
 @pytest.mark.parametrize(("n", "failed"), [(4, 0), (4, 1), (4, 4), (0, 0)])

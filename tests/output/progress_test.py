@@ -3,12 +3,17 @@ from pathlib import Path
 
 import pytest
 
+from beamscope.transforms.output.fingerprint import Fingerprint, claim_output
+from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.output.progress import (
+    Progress,
+    ProgressReader,
+    RunRecord,
+    read_run_record,
+)
+from beamscope.transforms.storage import files
 from tests.output.samples import block_of, layout_in
-from transforms import files
-from transforms.output.fingerprint import Fingerprint, claim_output
-from transforms.output.layout import Layout, run_record
-from transforms.output.parts import write_part
-from transforms.output.progress import Progress, ProgressReader, RunRecord, read_run_record
 
 
 class _Plans:

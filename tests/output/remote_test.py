@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 
+from beamscope.transforms.output.fingerprint import Fingerprint, claim_output
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import list_parts, read_part_refs, write_part
+from beamscope.transforms.output.progress import Progress, ProgressReader, read_run_record
+from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
+from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
 from tests.output.samples import block_of, item_on_disk, spec_in
-from transforms import files
-from transforms.output.assemble import AssembleDataset
-from transforms.output.fingerprint import Fingerprint, claim_output
-from transforms.output.layout import Layout
-from transforms.output.parts import list_parts, read_part_refs, write_part
-from transforms.output.progress import Progress, ProgressReader, read_run_record
-from transforms.output.shards import ShardFormat
-from transforms.problems import InputError
 
 RUN = Fingerprint({"mpp": 0.5})
 

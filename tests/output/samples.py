@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from transforms.blocks import BlockKey, EmbeddingBlock, PartRef
-from transforms.output.dataset import DatasetSpec
-from transforms.output.layout import Layout
-from transforms.output.outcome import ItemOutcome
-from transforms.output.parts import write_part
-from transforms.output.shards import ShardFormat
-from transforms.problems import Problem
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, PartRef
+from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.outcome import ItemOutcome
+from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.problems import Problem
 
 FEATURES = 5
 ROWS = pa.schema(

@@ -2,14 +2,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.output.samples import ROWS, block_of
-from transforms.output.schema import (
+from beamscope.transforms.output.schema import (
     EMBEDDING,
     embedding_matrix,
     embedding_schema,
     to_record_batch,
     with_embedding_dtype,
 )
+from tests.output.samples import ROWS, block_of
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [("float32", pa.float32()), ("float16", pa.float16())])

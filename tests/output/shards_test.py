@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beamscope.transforms.blocks import EmbeddingBlock
+from beamscope.transforms.output import shards
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.output.shards import FORMATS, ShardFormat, cut_shards, write_shard
 from tests.output.samples import FEATURES, ROWS, block_of, layout_in
-from transforms.blocks import EmbeddingBlock
-from transforms.output import shards
-from transforms.output.layout import Layout
-from transforms.output.parts import write_part
-from transforms.output.shards import FORMATS, ShardFormat, cut_shards, write_shard
 
 ITEMS = st.dictionaries(st.text(max_size=5), st.integers(0, 1000), max_size=30)
 METADATA = {"beamscope.model_digest": "9f", "beamscope.version": "1"}
@@ -117,7 +117,7 @@ def test_every_format_has_the_same_rows(
 ) -> None:
     import tensorflow as tf
 
-    from transforms.output.tfrecord import load_parsing_spec, parsing_spec
+    from beamscope.transforms.formats.tfrecord import load_parsing_spec, parsing_spec
 
     layout = layout_in(tmp_path)
     _write(layout, blocks, FORMATS, dtype)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from beamscope.transforms.output.schema import EMBEDDING
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.xrays.sample import write_sample_archive
 from tests.shared_data import shared
-from transforms.output.schema import EMBEDDING
-from transforms.slides.sample.slide import SampleSlide, write_sample_slide
-from transforms.xrays.sample import write_sample_archive
 
 # What identifies a line in whichever of a dataset's files.
 KEYS = ("slide_id", "image_id", "item_id", "x_level0", "y_level0", "member", "kind")
@@ -85,7 +85,7 @@ class Prepared:
         """The command line of the job on a runner."""
         model = ("--model", str(shared("models/squeezenet11-imagenet")))
         job = (self.job.command, *self.flags, *model, "--max_failed=1", "--output", str(output))
-        return [sys.executable, "-m", "pipelines.main", *job, *runner_flags]
+        return [sys.executable, "-m", "beamscope", *job, *runner_flags]
 
     def start(self, output: Path, *runner_flags: str) -> subprocess.Popen[str]:
         """Starts the job in a process of its own."""

@@ -2,15 +2,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms.blocks import EmbeddingBlock
-from transforms.output.layout import Layout
-from transforms.output.parts import write_part
-from transforms.problems import Problem
-from transforms.slides.outcome import TABLE_SCHEMA, slide_outcome
-from transforms.slides.plan import SlidePlan
-from transforms.slides.plan_file import write_plan
-from transforms.slides.resolution import ReadPlan, SlideMpp
-from transforms.slides.sources import SlideRequest
+from beamscope.transforms.blocks import EmbeddingBlock
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.slides.outcome import TABLE_SCHEMA, slide_outcome
+from beamscope.transforms.slides.planning.plan import SlidePlan
+from beamscope.transforms.slides.planning.plan_file import write_plan
+from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
+from beamscope.transforms.slides.requests import SlideRequest
 
 REQUEST = SlideRequest("s", "s.svs")
 

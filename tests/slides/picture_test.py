@@ -3,9 +3,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from transforms.slides.grid import Region
-from transforms.slides.picture import draw_plan, mark_failed
-from transforms.slides.thumbnail import Thumbnail
+from beamscope.transforms.slides.picture import draw_plan, mark_failed
+from beamscope.transforms.slides.planning.grid import Region
+from beamscope.transforms.slides.tissue.thumbnail import Thumbnail
 
 GLASS = 240
 

@@ -5,7 +5,7 @@ import stat
 import tarfile
 import zipfile
 
-from transforms.xrays.sources import Source, archive_kind
+from beamscope.transforms.xrays.sources import Source, archive_kind
 
 FILMS = {f"p{i}/film{i}.jpg": bytes([65 + i]) * (100 + 50 * i) for i in range(5)}
 

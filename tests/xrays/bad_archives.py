@@ -8,9 +8,9 @@ import zipfile
 import numpy as np
 from PIL import Image
 
+from beamscope.transforms.xrays.sample import sample_film, sample_jpeg
 from tests.xrays.archive_makers import add_file, add_special, encrypt_flag, zip_link
 from tests.xrays.dicom_makers import make_dicom, ramp
-from transforms.xrays.sample import sample_film, sample_jpeg
 
 
 def _png():

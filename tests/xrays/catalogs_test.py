@@ -4,9 +4,14 @@ import threading
 import pandas as pd
 import pytest
 
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.catalogs import (
+    CHEXPERT_LABELS,
+    load_catalog,
+    shared_catalog,
+    wants_view,
+)
 from tests.shared_data import shared
-from transforms.problems import InputError
-from transforms.xrays.catalogs import CHEXPERT_LABELS, load_catalog, shared_catalog, wants_view
 
 MIMIC = """dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows
 02aa804e-bde0afdd-112c0b34-7bc16630-4e384014,10000032,50414267,CHEST (PA AND LAT),PA,3056

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from transforms.blocks import BlockKey, EmbeddingBlock
-from transforms.output.parts import write_part
-from transforms.xrays.films import FilmStream, read_films
-from transforms.xrays.plan_file import read_plan
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock
+from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.xrays.planning.plan_file import read_plan
+from beamscope.transforms.xrays.reading.films import FilmStream, read_films
 
 
 def film_blocks(source, layout, settings):

@@ -3,25 +3,25 @@ import dataclasses
 import pyarrow as pa
 import pytest
 
-from tests.xrays.archive_makers import make_zip
-from tests.xrays.dicom_makers import make_dicom, ramp
-from tests.xrays.film_parts import write_film_parts
-from tests.xrays.films_test import jpegs
-from transforms.output.layout import Layout
-from transforms.problems import Problem
-from transforms.xrays.catalogs import CHEXPERT_LABELS
-from transforms.xrays.film_block import FilmSettings
-from transforms.xrays.outcome import (
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.xrays.catalogs import CHEXPERT_LABELS
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess
+from beamscope.transforms.xrays.outcome import (
     TABLE_SCHEMA,
     block_outcome,
     catalog_counts,
     check_parts,
     source_outcome,
 )
-from transforms.xrays.plan import SourcePlan, plan_source
-from transforms.xrays.plan_file import write_plan
-from transforms.xrays.preprocess import Preprocess
-from transforms.xrays.settings import CatalogFile, XraySettings
+from beamscope.transforms.xrays.planning.plan import SourcePlan, plan_source
+from beamscope.transforms.xrays.planning.plan_file import write_plan
+from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
+from tests.xrays.archive_makers import make_zip
+from tests.xrays.dicom_makers import make_dicom, ramp
+from tests.xrays.film_parts import write_film_parts
+from tests.xrays.reading.films_test import jpegs
 
 SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
 

@@ -9,17 +9,17 @@ import pytest
 from pydicom import uid
 from pydicom.datadict import DicomDictionary, dictionary_keyword
 
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.archives.read_source import list_members
+from beamscope.transforms.xrays.decoding.decode import decode_film
+from beamscope.transforms.xrays.decoding.dicom import _PIXEL_ATTRIBUTES, ALLOWED
+from beamscope.transforms.xrays.decoding.film import DecodeSettings
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess
+from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.reading.films import read_films
+from beamscope.transforms.xrays.sources import find_sources
 from tests.xrays.dicom_makers import make_dataset, ramp, to_bytes
-from transforms.problems import InputError
-from transforms.xrays.archives import list_members
-from transforms.xrays.decode import decode_film
-from transforms.xrays.dicom import _PIXEL_ATTRIBUTES, ALLOWED
-from transforms.xrays.film import DecodeSettings
-from transforms.xrays.film_block import FilmSettings
-from transforms.xrays.films import read_films
-from transforms.xrays.members import Limits
-from transforms.xrays.preprocess import Preprocess
-from transforms.xrays.sources import find_sources
 
 # pydicom, writing the test's own files, says what it thinks of their character set.
 pytestmark = pytest.mark.filterwarnings("ignore:Unknown encoding")

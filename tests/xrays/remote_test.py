@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.sources import find_sources, list_directory, open_file
 from tests.xrays.archive_makers import make_tar, make_zip
-from tests.xrays.films_test import all_films, jpegs
-from transforms.problems import InputError
-from transforms.xrays.sources import find_sources, list_directory, open_file
+from tests.xrays.reading.films_test import all_films, jpegs
 
 FILES = {}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.archives.read_source import list_members
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess
+from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.reading.films import FilmStream, read_films
+from beamscope.transforms.xrays.sample import sample_film, sample_jpeg, write_sample_archive
 from tests.xrays.archive_makers import as_source
-from transforms.xrays.archives import list_members
-from transforms.xrays.film_block import FilmSettings
-from transforms.xrays.films import FilmStream, read_films
-from transforms.xrays.members import Limits
-from transforms.xrays.preprocess import Preprocess
-from transforms.xrays.sample import sample_film, sample_jpeg, write_sample_archive
 
 
 def test_a_film_is_its_seed_and_index():

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from transforms.problems import InputError
-from transforms.xrays.sources import archive_kind, find_sources, open_file
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.sources import archive_kind, find_sources, open_file
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from transforms.problems import InputError
+from beamscope.transforms.problems import InputError
 
 
 def gpus() -> list[str]:

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.ml.inference.base import ModelHandler
 
-from transforms.blocks import EmbeddingBlock, ImageBlock
-from transforms.inference.model_settings import ModelSettings
-from transforms.metrics import count
-from transforms.problems import Problem
+from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.metrics import count
+from beamscope.transforms.problems import Problem
 
 if TYPE_CHECKING:
-    from transforms.inference.compiled import Embedder
+    from beamscope.transforms.inference.embedder import Embedder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,8 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
             machine has not what the settings ask for.
         """
         # Only workers load the model, and TensorFlow takes seconds to import.
-        from transforms.inference.compiled import Embedder
-        from transforms.inference.devices import require_gpu
+        from beamscope.transforms.inference.devices import require_gpu
+        from beamscope.transforms.inference.embedder import Embedder
 
         if self.require_gpu:
             require_gpu()

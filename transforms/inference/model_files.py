@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transforms.own_folder import make_own, own_folder
-from transforms.problems import InputError, one_line
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage.own_folder import make_own, own_folder
 
 if TYPE_CHECKING:
     from apache_beam.io.filesystem import FileMetadata

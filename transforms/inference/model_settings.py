@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from transforms.problems import InputError
+from beamscope.transforms.problems import InputError
 
 Compile = Literal["auto", "openvino", "xla", "graph", "none"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

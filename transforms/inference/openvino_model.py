@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from transforms.inference.batches import padded_batches
-from transforms.inference.model_settings import Precision
+from beamscope.transforms.inference.batches import padded_batches
+from beamscope.transforms.inference.model_settings import Precision
 
 if TYPE_CHECKING:
     import openvino
 
-    from transforms.inference.freezing import FrozenGraph
+    from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph
 
 _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms import files
-from transforms.output.layout import Layout, is_shard
-from transforms.output.outcome import FinishedItem, JoinedOutcomes
-from transforms.output.parquet import write_table
-from transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
-from transforms.output.shards import ShardFormat
-from transforms.output.tfrecord import parsing_spec
-from transforms.problems import Problem
+from beamscope.transforms.formats.parquet import write_table
+from beamscope.transforms.formats.tfrecord import parsing_spec
+from beamscope.transforms.output.layout import Layout, is_shard
+from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
+from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.storage import files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import hashlib
 import json
 from typing import Any
 
-from transforms import files
-from transforms.output.layout import WORK_DIRECTORY, is_shard, run_record
-from transforms.problems import InputError, one_line
+from beamscope.transforms.output.layout import WORK_DIRECTORY, is_shard, run_record
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage import files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,8 @@ import hashlib
 import re
 import urllib.parse
 
-from transforms import files
-from transforms.blocks import BlockKey
+from beamscope.transforms.blocks import BlockKey
+from beamscope.transforms.storage import files
 
 WORK_DIRECTORY = ".beamscope"
 _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")

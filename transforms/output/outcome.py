@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from transforms.problems import Problem
+from beamscope.transforms.problems import Problem
 
 
 @dataclasses.dataclass(frozen=True)

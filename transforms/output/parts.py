@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms import files
-from transforms.blocks import BlockKey, EmbeddingBlock, PartRef
-from transforms.output.layout import Layout, planned_in_part
-from transforms.output.schema import embedding_schema, to_record_batch
-from transforms.problems import Problem
+from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, PartRef
+from beamscope.transforms.output.layout import Layout, planned_in_part
+from beamscope.transforms.output.schema import embedding_schema, to_record_batch
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.storage import files
 
 _HEADER = b"beamscope.part"
 # Of parts in an object store, where each is a request.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms import files
+from beamscope.transforms.storage import files
 
 _HEADER = b"beamscope.plan"
 

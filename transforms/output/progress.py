@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from transforms import files
-from transforms.output.layout import Layout, run_record
-from transforms.output.parts import list_parts
+from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.output.parts import list_parts
+from beamscope.transforms.storage import files
 
 _READERS = 16
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from transforms import files
-from transforms.output.layout import Layout
-from transforms.output.parquet import ParquetShardWriter
-from transforms.output.parts import read_part
-from transforms.output.schema import embedding_schema, with_embedding_dtype
-from transforms.output.shard_writer import ShardWriter
-from transforms.output.tfrecord import TFRecordShardWriter
+from beamscope.transforms.formats.parquet import ParquetShardWriter
+from beamscope.transforms.formats.shard_writer import ShardWriter
+from beamscope.transforms.formats.tfrecord import TFRecordShardWriter
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import read_part
+from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
+from beamscope.transforms.storage import files
 
 # About 2 GB of 2,048 float32 each: large enough to read fast, small enough to move around.
 ROWS_PER_SHARD = 250_000

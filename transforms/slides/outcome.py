@@ -7,15 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from transforms import files
-from transforms.blocks import PartRef
-from transforms.output.layout import Layout
-from transforms.output.outcome import ItemOutcome
-from transforms.output.parts import parts_in_order, read_part_problems
-from transforms.problems import Problem
-from transforms.slides.picture import mark_failed
-from transforms.slides.plan import SlidePlan
-from transforms.slides.plan_file import read_picture, read_plan
+from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.outcome import ItemOutcome
+from beamscope.transforms.output.parts import parts_in_order, read_part_problems
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.slides.picture import mark_failed
+from beamscope.transforms.slides.planning.plan import SlidePlan
+from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
+from beamscope.transforms.storage import files
 
 TABLE_SCHEMA = pa.schema(
     [

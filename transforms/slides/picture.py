@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.slides.thumbnail import Thumbnail
+from beamscope.transforms.slides.tissue.thumbnail import Thumbnail
 
 # The longer side of a picture, about: fits a screen, and each patch can still be told.
 PICTURE_PX = 1400

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from transforms.problems import InputError
-from transforms.xrays.sources import open_file
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.sources import open_file
 
 CatalogKind = Literal["mimic", "chexpert", "nih", "csv"]
 

@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.blocks import PartRef
-from transforms.output.layout import Layout
-from transforms.output.outcome import ItemOutcome
-from transforms.output.parts import parts_in_order, read_part, read_part_problems
-from transforms.problems import Problem
-from transforms.xrays.catalogs import Catalog
-from transforms.xrays.plan_file import read_outline
-from transforms.xrays.settings import XraySettings
-from transforms.xrays.sources import join
+from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.outcome import ItemOutcome
+from beamscope.transforms.output.parts import parts_in_order, read_part, read_part_problems
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.xrays.catalogs import Catalog
+from beamscope.transforms.xrays.planning.plan_file import read_outline
+from beamscope.transforms.xrays.settings import XraySettings
+from beamscope.transforms.xrays.sources import join
 
 TABLE_SCHEMA = pa.schema(
     [

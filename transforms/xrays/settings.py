@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from transforms.xrays.catalogs import Catalog, CatalogKind, shared_catalog
-from transforms.xrays.film_block import FilmSettings
+from beamscope.transforms.xrays.catalogs import Catalog, CatalogKind, shared_catalog
+from beamscope.transforms.xrays.reading.film_block import FilmSettings
 
 
 @dataclasses.dataclass(frozen=True)

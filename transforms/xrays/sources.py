@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from transforms.problems import InputError, one_line
+from beamscope.transforms.problems import InputError, one_line
 
 Kind = Literal["zip", "tar", "tgz", "directory", "files"]
 

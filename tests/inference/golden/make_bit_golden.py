@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from transforms.inference.bit_weights import Weights, random_weights
+from beamscope.transforms.inference.bit.weights import Weights, random_weights
 
 GOLDEN = Path(__file__).with_name("bit_golden.npz")
 SEED = 7

@@ -7,10 +7,10 @@ import openslide
 import pytest
 import tifffile
 
-from transforms.problems import InputError
-from transforms.slides.sample.slide import SampleSlide, write_sample_slide
-from transforms.slides.sample.texture import TissueTexture
-from transforms.slides.sample.tiles import split_tables
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.slides.sample.texture import TissueTexture
+from beamscope.transforms.slides.sample.tiles import split_tables
 
 SMALL = SampleSlide(width=1100, height=900, levels=2)
 

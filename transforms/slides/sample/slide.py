@@ -15,10 +15,10 @@ import tempfile
 import numpy as np
 import tifffile
 
-from transforms.problems import InputError
-from transforms.slides.sample.noise import LATTICE, PLATE_MARGIN
-from transforms.slides.sample.texture import TissueTexture
-from transforms.slides.sample.tiles import Pyramid, TileEncoder
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.sample.noise import LATTICE, PLATE_MARGIN
+from beamscope.transforms.slides.sample.texture import TissueTexture
+from beamscope.transforms.slides.sample.tiles import Pyramid, TileEncoder
 
 # Compressions, and the quality of each where none is asked for: tiles of 0.2 bytes a pixel, as in
 # real slides of tissue. That of JPEG 2000 is a peak signal-to-noise ratio in dB.

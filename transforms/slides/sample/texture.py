@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from transforms.slides.sample.noise import (
+from beamscope.transforms.slides.sample.noise import (
     LATTICE,
     cut,
     hash_uint32,

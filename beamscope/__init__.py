@@ -1,0 +1,1 @@
+"""Whole-slide images and chest X-ray archives to embeddings, with Apache Beam."""

@@ -1,0 +1,212 @@
+"""Flags that say which films, how they are read, and what is known of them."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from pathlib import Path
+
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.remedis import parse_remedis_name
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
+from beamscope.transforms.xrays.decoding.film import DecodeSettings
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess, PreprocessKind
+from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
+from beamscope.transforms.xrays.sources import Source, find_sources
+
+_LIMITS = Limits()
+_CATALOGS = ("mimic", "chexpert", "nih", "csv")
+
+
+def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of films, decoding, preprocessing, catalogues and limits."""
+    group = parser.add_argument_group("which films")
+    group.add_argument(
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="GLOB",
+        help=".zip, .tar, .tar.gz and .tgz archives, .jpg, .jpeg, .png and .dcm files, DICOM "
+        "without an extension, directories of all of them, or globs; local or gs://",
+    )
+    group.add_argument(
+        "--views",
+        metavar="PA,AP",
+        help="view positions to keep, by the catalogue, else by the DICOM; UNKNOWN is one "
+        "(default: all)",
+    )
+
+    group = parser.add_argument_group("catalogue")
+    group.add_argument(
+        "--catalog",
+        choices=_CATALOGS,
+        help="whose layout --catalog_file has: MIMIC-CXR-JPG's metadata, CheXpert's train or "
+        "valid, ChestX-ray14's Data_Entry, or any CSV",
+    )
+    group.add_argument("--catalog_file", metavar="FILE", help="CSV, plain or .gz, local or gs://")
+    group.add_argument(
+        "--catalog_key",
+        metavar="COLUMN",
+        help="for --catalog csv: the column that names the film, by the end of its path",
+    )
+
+    group = parser.add_argument_group("decoding and preprocessing")
+    group.add_argument(
+        "--preprocess",
+        choices=("remedis", "resize", "pad"),
+        help="remedis: central crop of 0.875, then the bicubic of TensorFlow 1; resize: the whole "
+        "film to a square; pad: the whole film, its proportions kept, on black "
+        "(default: remedis for models with a REMEDIS name, else resize)",
+    )
+    group.add_argument(
+        "--equalize",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="histogram equalisation; auto: of films from DICOM, as the public collections have "
+        "done it with their JPEGs (default: auto)",
+    )
+    group.add_argument(
+        "--window",
+        choices=("auto", "dicom", "minmax"),
+        default="auto",
+        help="how more than 8 bits become 8; dicom: the file's VOI LUT or window; minmax: its "
+        "least to its greatest value; auto: dicom, unless that shows next to nothing "
+        "(default: auto)",
+    )
+    group.add_argument(
+        "--keep_tags",
+        metavar="NAME,NAME",
+        help="DICOM attributes, by keyword, that become part of the rows; any other but view, "
+        "modality, photometric interpretation and size never leaves the file (default: none)",
+    )
+    group.add_argument(
+        "--block_size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="films that are read, embedded and made durable together (default: 256)",
+    )
+    group.add_argument(
+        "--read_threads",
+        type=int,
+        default=4,
+        metavar="N",
+        help="threads that decode the films of a block (default: 4)",
+    )
+
+    group = parser.add_argument_group("limits of one film")
+    group.add_argument(
+        "--max_member_mb",
+        type=int,
+        default=_LIMITS.max_member_bytes >> 20,
+        metavar="MB",
+        help="size once decompressed, in MiB (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max_compression_ratio",
+        type=float,
+        default=_LIMITS.max_compression_ratio,
+        metavar="RATIO",
+        help="decompressed bytes for each stored one (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max_pixels",
+        type=int,
+        default=_LIMITS.max_pixels,
+        metavar="N",
+        help="rows times columns (default: %(default)s)",
+    )
+
+
+def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
+    """The sources that the flags name, in an order of their own.
+
+    Raises:
+      InputError: ``no_match``; the message names the pattern.
+    """
+    found: list[str] = []
+    for pattern in args.input:
+        matched = _match(pattern)
+        if not matched:
+            raise InputError("no_match", f"--input {pattern}: matches no film and no archive")
+        found.extend(matched)
+    return find_sources(found)
+
+
+def _match(pattern: str) -> list[str]:
+    if files.is_local(pattern):
+        # A name with brackets is first of all a name.
+        there = Path(pattern).exists()
+        return [pattern] if there else glob.glob(pattern, recursive=True)  # noqa: PTH207
+    if pattern.endswith("/"):
+        # Beam takes it for a glob that matches what lies in the directory, and nothing deeper.
+        return [pattern] if files.list_files(pattern) else []
+    return [file.path for file in files.match(pattern)]
+
+
+def xray_settings_from(
+    args: argparse.Namespace, model: ModelSettings, input_px: int
+) -> XraySettings:
+    """How the flags say that films are read.
+
+    Args:
+      args: the parsed flags.
+      model: whose name decides the default of ``--preprocess``.
+      input_px: side of the images that the model takes.
+
+    Raises:
+      InputError: a value makes no sense, or the catalogue cannot be used.
+    """
+    for flag, value, low, high in (
+        ("--block_size", args.block_size, 1, 65_536),
+        ("--read_threads", args.read_threads, 1, 1024),
+        ("--max_member_mb", args.max_member_mb, 1, 1 << 20),
+        ("--max_compression_ratio", args.max_compression_ratio, 1, 1e9),
+        ("--max_pixels", args.max_pixels, 1, 1 << 40),
+    ):
+        if not low <= value <= high:
+            raise InputError("bad_option", f"{flag} {value:g}: is not from {low:g} to {high:g}")
+    limits = Limits(args.max_member_mb << 20, args.max_compression_ratio, args.max_pixels)
+    keep_tags = tuple(_names(args.keep_tags))
+    try:
+        check_keep_tags(keep_tags)
+    except InputError as error:
+        raise InputError(error.kind, f"--keep_tags {args.keep_tags}: {error.message}") from error
+    named: PreprocessKind = "remedis" if parse_remedis_name(model.uri) else "resize"
+    preprocess = Preprocess(input_px, args.preprocess or named, args.equalize)
+    return XraySettings(
+        FilmSettings(
+            preprocess,
+            DecodeSettings(args.window, keep_tags, limits),
+            frozenset(name.upper() for name in _names(args.views)),
+            args.read_threads,
+        ),
+        _catalog_from(args),
+        args.block_size,
+    )
+
+
+def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
+    if (args.catalog is None) != (args.catalog_file is None):
+        given = (
+            f"--catalog {args.catalog}" if args.catalog else f"--catalog_file {args.catalog_file}"
+        )
+        raise InputError("bad_option", f"{given}: --catalog and --catalog_file go together")
+    if (args.catalog == "csv") != (args.catalog_key is not None):
+        raise InputError("bad_option", "--catalog_key: goes with --catalog csv, and only with it")
+    if args.catalog is None:
+        return None
+    catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "")
+    try:
+        catalog.load()
+    except InputError as error:
+        raise InputError(error.kind, f"--catalog_file {error.message}") from error
+    return catalog
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -1,0 +1,154 @@
+"""Beam's own options and the files in runner_configs/: every name is checked, none is dropped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
+
+# Imported for Beam to know its options: it collects them from the classes that there are.
+import beamscope.pipelines.runners.flink
+import beamscope.pipelines.runners.gpu  # noqa: F401
+from beamscope.pipelines.options.command_line import Parser, check_flags
+from beamscope.transforms.problems import InputError, one_line
+
+CONFIGS = Path(__file__).resolve().parents[2] / "runner_configs"
+
+# Named in full, because Beam's "DirectRunner" means another runner from one machine to the next.
+DEFAULT_CONFIG = "direct"
+
+# What a config may name without knowing the machine: ${BEAMSCOPE_CACHE}/prism.
+_VARIABLE = re.compile(r"\$\{(\w*)\}")
+_CACHE_VARIABLE = "BEAMSCOPE_CACHE"
+
+
+def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that says where a job runs."""
+    group = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--runner_config",
+        metavar="NAME|FILE",
+        help="a file of runner_configs/ by name, or any such YAML file; what is given on the "
+        f"command line overrides it (default: {DEFAULT_CONFIG}, unless --runner is given; "
+        f"there are: {', '.join(config_names())})",
+    )
+
+
+def config_names() -> list[str]:
+    """The names of the runner configs that come with beamscope."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def cache_directory() -> Path:
+    """Where `make runners` puts runners, and where the configs look for them.
+
+    ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
+    """
+    if directory := os.environ.get(_CACHE_VARIABLE):
+        return Path(directory)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beamscope"
+
+
+def parse_job(
+    parser: Parser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, PipelineOptions]:
+    """Parses the flags of a job, a runner config, and Beam's own options.
+
+    Args:
+      parser: of the job's flags, those of `add_runner_arguments` among them.
+      arguments: the command line.
+
+    Raises:
+      InputError: ``unknown_flag`` with the nearest known one, ``bad_option``, ``bad_config``, or
+        ``missing_runner`` for a config whose runner has not been fetched.
+    """
+    beam_parser = _beam_parser()
+    check_flags(arguments, parser.flags() | beam_parser.flags())
+    args, rest = parser.parse_known_args(list(arguments))
+    _, stray = beam_parser.parse_known_args(rest)
+    if stray:
+        raise InputError("bad_option", f"{stray[0]!r}: which flag does this belong to?")
+    from_config: list[str] = []
+    given = {argument.partition("=")[0] for argument in rest}
+    if args.runner_config or "--runner" not in given:
+        from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser, given)
+    return args, PipelineOptions([*from_config, *rest])
+
+
+def _beam_parser() -> Parser:
+    """A parser of every option that Beam knows."""
+    parser = Parser(add_help=False)
+    for options in {str(cls): cls for cls in PipelineOptions.__subclasses__()}.values():
+        options._add_argparse_args(parser)
+    return parser
+
+
+def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list[str]:
+    """The options of a config as arguments; a file that it names may be missing if `given`."""
+    path = CONFIGS / f"{name}.yaml"
+    if not path.exists():
+        path = Path(name)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            "bad_config",
+            f"--runner_config {name}: neither a file nor one of {', '.join(config_names())}"
+            if isinstance(error, FileNotFoundError)
+            else f"--runner_config {name}: {one_line(error)}",
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError("bad_config", f"--runner_config {name}: is not a mapping of options")
+    expanded = {
+        key: _expand(name, value, check=f"--{key}" not in given) for key, value in content.items()
+    }
+    flags = parser.flags()
+    arguments = [arg for key, value in expanded.items() for arg in _as_arguments(key, value, flags)]
+    try:
+        check_flags(arguments, parser.flags())
+        parser.parse_args(arguments)
+    except InputError as error:
+        raise InputError("bad_config", f"--runner_config {name}: {error.message}") from error
+    return arguments
+
+
+def _expand(name: str, value: Any, *, check: bool) -> Any:
+    """A value with ``${BEAMSCOPE_CACHE}`` in place; the file that it then names has to be there."""
+    if not isinstance(value, str):
+        return value
+    variables = set(_VARIABLE.findall(value))
+    if unknown := variables - {_CACHE_VARIABLE}:
+        raise InputError(
+            "bad_config",
+            f"--runner_config {name}: ${{{min(unknown)}}}: only ${{{_CACHE_VARIABLE}}} is known",
+        )
+    if not variables:
+        return value
+    path = _VARIABLE.sub(lambda _: str(cache_directory()), value)
+    if check and not Path(path).exists():
+        raise InputError(
+            "missing_runner", f"--runner_config {name}: {path} is not there; run `make runners`"
+        )
+    return path
+
+
+def _as_arguments(key: str, value: Any, flags: Collection[str]) -> list[str]:
+    """One option of a config as command-line arguments.
+
+    A list repeats it, true is a bare flag, and false is ``--no_KEY`` where there is such a flag.
+    """
+    if isinstance(value, list):
+        return [f"--{key}={item}" for item in value]
+    if value is True:
+        return [f"--{key}"]
+    if value is False and f"--no_{key}" in flags:
+        return [f"--no_{key}"]
+    if value is False or value is None:
+        return []
+    return [f"--{key}={value}"]

@@ -1,0 +1,161 @@
+"""Dataflow Flex Templates of the jobs: their metadata, and their launch.
+
+    python -m beamscope.pipelines.runners.flex_template slides > containers/slides_metadata.json
+
+The metadata is made from the parser of the job, so that a template takes what the command takes.
+https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates describes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import DebugOptions, WorkerOptions
+
+from beamscope.pipelines import main
+from beamscope.pipelines.jobs import slides as embed_slides
+from beamscope.pipelines.jobs import xrays as embed_xrays
+from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.runners.gpu import GpuOptions
+from beamscope.transforms.problems import InputError
+
+_PARSERS: Mapping[str, Callable[[], Parser]] = {
+    "slides": embed_slides.parser,
+    "xrays": embed_xrays.parser,
+}
+
+# Beam's options that a launch sets as parameters. Others are of the launch's environment
+# (`gcloud dataflow flex-template run --worker-machine-type …`), or of the runner config.
+_BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
+_BEAM_FLAGS = ("require_gpu", "sdk_container_image", "number_of_worker_harness_threads")
+
+# Flags whose value is a path; the rest is said by the flag's type.
+_PATHS = {
+    "model": "GCS_READ_FOLDER",
+    "output": "GCS_WRITE_FOLDER",
+    "manifest": "GCS_READ_FILE",
+    "catalog_file": "GCS_READ_FILE",
+    "masks": "GCS_READ_FOLDER",
+}
+
+
+def metadata(job: str) -> dict[str, Any]:
+    """The metadata of a job's template, as Dataflow's API defines TemplateMetadata.
+
+    Args:
+      job: ``slides`` or ``xrays``.
+    """
+    parser = _PARSERS[job]()
+    parameters = [_parameter(action) for action in _actions(parser)]
+    for group in parser._mutually_exclusive_groups:
+        names = [action.dest for action in group._group_actions]
+        for parameter in parameters:
+            if group.required and parameter["name"] in names:
+                parameter["helpText"] += f"; {' or '.join(names)} is required"
+    return {
+        "name": f"beamscope {job}",
+        "description": parser.description,
+        "streaming": False,
+        "parameters": parameters,
+    }
+
+
+def command_line(job: str, arguments: Sequence[str]) -> list[str]:
+    """The command line of a job from the parameters of a launch.
+
+    A launch gives each parameter once, as ``--NAME=VALUE``: several values stand in one, separated
+    by blanks, a switch is true or false, and one that was left empty is not given.
+
+    Args:
+      job: ``slides`` or ``xrays``.
+      arguments: those of the launch, Beam's own among them, which stay as they are.
+
+    Raises:
+      InputError: ``bad_option``: a switch is neither true nor false.
+    """
+    actions = {
+        flag: action for action in _actions(_PARSERS[job]()) for flag in action.option_strings
+    }
+    found: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        action = actions.get(flag)
+        if action is None or not equals:
+            found.append(argument)
+        elif action.nargs == 0:
+            if value.lower() not in ("true", "false"):
+                raise InputError("bad_option", f"{argument}: is neither true nor false")
+            found.extend([flag] if value.lower() == "true" else [])
+        elif action.nargs == "+":
+            found.extend([flag, *value.split()])
+        elif value:
+            found.append(argument)
+    return found
+
+
+def launch(job: str, arguments: Sequence[str]) -> int:
+    """Runs a job with the parameters of a launch, and returns the exit status."""
+    try:
+        arguments = command_line(job, arguments)
+    except InputError as error:
+        print(f"beamscope {job}: {error.message}", file=sys.stderr)
+        return main.USAGE_ERROR
+    return main.main([job, *arguments])
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints the metadata of a job's template.
+
+    Raises:
+      InputError: there is no such job.
+    """
+    parser = Parser(
+        prog="python -m beamscope.pipelines.runners.flex_template",
+        description="Print the metadata.",
+    )
+    parser.add_argument("job", choices=tuple(_PARSERS))
+    job: str = parser.parse_args(list(argv)).job
+    print(json.dumps(metadata(job), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _actions(parser: Parser) -> list[argparse.Action]:
+    """The flags that are parameters of a job's template, its own first."""
+    beam_parser = Parser(add_help=False)
+    for options in _BEAM_OPTIONS:
+        options._add_argparse_args(beam_parser)
+    own = [action for action in parser._actions if action.dest != "help"]
+    return [*own, *(action for action in beam_parser._actions if action.dest in _BEAM_FLAGS)]
+
+
+def _parameter(action: argparse.Action) -> dict[str, Any]:
+    parameter: dict[str, Any] = {
+        "name": action.dest,
+        "label": action.dest.replace("_", " "),
+        "helpText": (action.help or action.dest) % {"default": action.default},
+        "isOptional": not action.required,
+        "paramType": _type(action),
+    }
+    if action.nargs == "+":
+        parameter["helpText"] += "; several are separated by blanks"
+    if parameter["paramType"] == "ENUM":
+        parameter["enumOptions"] = [{"value": value} for value in action.choices or ()]
+    return parameter
+
+
+def _type(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return "BOOLEAN"
+    if action.choices and action.nargs is None:
+        return "ENUM"
+    if action.type in (int, float):
+        return "NUMBER"
+    return _PATHS.get(action.dest, "TEXT")
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

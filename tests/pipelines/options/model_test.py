@@ -1,0 +1,44 @@
+import argparse
+
+import pytest
+
+from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.problems import InputError
+
+
+def parse(*arguments: str, positional: bool = False) -> ModelSettings:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_model_arguments(parser.add_argument_group("model"), positional=positional)
+    return model_settings_from(parser.parse_args(arguments))
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    assert parse("--model", "m") == ModelSettings("m")
+    assert parse("m", positional=True) == ModelSettings("m")
+
+
+def test_every_option_reaches_the_settings() -> None:
+    settings = parse(
+        *("--model", "gs://b/m", "--signature", "s", "--output_key", "k", "--input_size", "96"),
+        *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
+        *("--compile", "graph", "--precision", "bfloat16"),
+    )
+    assert settings == ModelSettings(
+        "gs://b/m", "s", "k", 96, "float16", "-1..1", 7, "graph", "bfloat16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--model", "m", "--compile", "jit"], argparse.ArgumentError),
+        (["--model", "m", "--input_dtype", "int8"], argparse.ArgumentError),
+        (["--model", "m", "--batch_size", "0"], InputError),
+        (["--model", "m", "--precision", "tf32"], argparse.ArgumentError),
+        (["--model", "m", "--precision", "float16", "--compile", "graph"], InputError),
+    ],
+)
+def test_errors(arguments: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        parse(*arguments)

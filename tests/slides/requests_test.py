@@ -1,0 +1,185 @@
+import shutil
+
+import pytest
+
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.requests import (
+    SlideRequest,
+    assign_masks,
+    find_slides,
+    read_manifest,
+)
+from tests.shared_data import shared
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in (
+        "a.svs",
+        "b.TIFF",
+        "deep/er/c.ndpi",
+        "notes.txt",
+        "._a.svs",
+        "m.mrxs",
+        "m/Slidedat.ini",
+        "m/Data0000.dat",
+        "odd [1].svs",
+        "TCGA-AA-0001.x.y.svs",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def ids(slides):
+    return [slide.slide_id for slide in slides]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["."], ["TCGA-AA-0001.x.y", "a", "b", "c", "m", "odd [1]"]),
+        (["deep"], ["c"]),
+        (["*.svs"], ["TCGA-AA-0001.x.y", "a", "odd [1]"]),
+        (["**/*.ndpi"], ["c"]),
+        (["odd [1].svs"], ["odd [1]"]),
+        # A file that is named is taken, whatever its ending.
+        (["notes.txt"], ["notes"]),
+        # The companion directory of an MRXS slide is no slide.
+        (["m*"], ["m"]),
+        # The same file twice is one slide.
+        (["a.svs", "*.svs", "a.svs"], ["TCGA-AA-0001.x.y", "a", "odd [1]"]),
+    ],
+)
+def test_find_slides(folder, patterns, expected, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert ids(find_slides(patterns)) == expected
+
+
+def test_a_dicom_directory_is_one_slide():
+    (slide,) = find_slides([str(shared("data/slides/cmu1-dicom"))])
+    assert slide.slide_id == "cmu1-dicom"
+    assert slide.uri.endswith(".dcm")
+    (again,) = find_slides([str(shared("data/slides/cmu1-dicom")) + "/*.dcm"])
+    assert again == slide
+
+
+def test_two_series_in_one_directory_are_two_slides(tmp_path):
+    import pydicom
+
+    source = shared("data/slides/cmu1-dicom/level-11-frames-0-1.dcm")
+    shutil.copy(source, tmp_path / "one.dcm")
+    other = pydicom.dcmread(source)
+    other.SeriesInstanceUID = "1.2.3"
+    other.save_as(tmp_path / "two.dcm")
+    slides = find_slides([str(tmp_path)])
+    assert ids(slides) == sorted(ids(slides))
+    assert f"{tmp_path.name}/1.2.3" in ids(slides)
+    assert len(slides) == 2
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kind", "named"),
+    [
+        (["*.bif"], "no_match", "--input *.bif"),
+        (["*.svs", "nowhere/x.svs"], "no_match", "nowhere/x.svs"),
+        (["m/"], "no_match", "m/"),
+        (["a.svs", "copy"], "duplicate_id", "'a'"),
+        (["bad*"], "bad_name", "bad\\udcff.svs"),
+        (["two*"], "bad_name", "two\\nlines.svs"),
+    ],
+)
+def test_find_slides_errors(folder, patterns, kind, named, monkeypatch):
+    (folder / "bad\udcff.svs").write_bytes(b"")
+    (folder / "two\nlines.svs").write_bytes(b"")
+    (folder / "copy").mkdir()
+    (folder / "copy" / "a.tif").write_bytes(b"")
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError) as caught:
+        find_slides(patterns)
+    assert caught.value.kind == kind
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "slide_id,uri\nx,b.svs\na,/abs/a.svs\n",
+            [SlideRequest("a", "/abs/a.svs"), SlideRequest("x", "DIR/b.svs")],
+        ),
+        # Columns in another order, a byte order mark, spaces, Windows line ends.
+        (
+            "\ufeffuri, slide_id ,mask,mpp\r\ngs://b/s.svs,s, m.geojson ,0.25\r\n",
+            [SlideRequest("s", "gs://b/s.svs", 0.25, "DIR/m.geojson")],
+        ),
+        (
+            'slide_id,uri,mpp\n"a, b","x,y.svs",\n',
+            [SlideRequest("a, b", "DIR/x,y.svs")],
+        ),
+    ],
+)
+def test_read_manifest(tmp_path, text, expected):
+    path = tmp_path / "slides.csv"
+    path.write_bytes(text.encode())
+    slides = [
+        SlideRequest(
+            slide.slide_id,
+            slide.uri.replace(str(tmp_path), "DIR"),
+            slide.mpp,
+            slide.mask and slide.mask.replace(str(tmp_path), "DIR"),
+        )
+        for slide in read_manifest(str(path))
+    ]
+    assert slides == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "named"),
+    [
+        (b"", "bad_manifest", "'slide_id'"),
+        (b"slide_id,uri\n", "bad_manifest", "names no slide"),
+        (b"slide,uri\na,b\n", "bad_manifest", "'slide_id'"),
+        (b"slide_id,uri,mmp\na,b,1\n", "bad_manifest", "'mmp'"),
+        (b"slide_id,uri,mpp\na,b,0.25\nc,d,fine\n", "bad_manifest", "line 3: mpp 'fine'"),
+        (b"slide_id,uri\na,\n", "bad_manifest", "line 2: uri is empty"),
+        (b"slide_id,uri\n ,b\n", "bad_manifest", "line 2: slide_id is empty"),
+        (b"slide_id,uri\na\n", "bad_manifest", "line 2"),
+        (b"slide_id,uri\na,b,c\n", "bad_manifest", "line 2"),
+        (b"slide_id,uri\na,b\na,c\n", "duplicate_id", "'a'"),
+        (b"\xff\xfe\x00", "bad_manifest", "slides.csv"),
+        (None, "bad_manifest", "slides.csv"),
+    ],
+)
+def test_read_manifest_errors(tmp_path, content, kind, named):
+    path = tmp_path / "slides.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_manifest(str(path))
+    assert caught.value.kind == kind
+    assert named in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_assign_masks(tmp_path):
+    for name in ("a.geojson", "b.png", "unrelated.png"):
+        (tmp_path / name).write_bytes(b"")
+    slides = [
+        SlideRequest("a", "a.svs"),
+        SlideRequest("b", "b.svs", mask="own.png"),
+        SlideRequest("c", "c.svs"),
+    ]
+    masks = [slide.mask for slide in assign_masks(slides, str(tmp_path))]
+    assert masks == [str(tmp_path / "a.geojson"), "own.png", None]
+
+
+def test_assign_masks_errors(tmp_path):
+    slides = [SlideRequest("a", "a.svs")]
+    with pytest.raises(InputError, match="holds no mask"):
+        assign_masks(slides, str(tmp_path))
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "a.geojson").write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        assign_masks(slides, str(tmp_path))
+    assert caught.value.kind == "ambiguous_mask"

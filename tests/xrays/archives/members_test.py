@@ -1,0 +1,104 @@
+import pickle
+
+import pytest
+
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.archives.members import (
+    Entry,
+    Limits,
+    Member,
+    make_listing,
+    readable_name,
+    role_of,
+)
+from beamscope.transforms.xrays.sources import Source
+
+SOURCE = Source("films.zip", "/data/films.zip", "zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("p1/view1.jpg", "film"),
+        ("p1/VIEW1.JPEG", "film"),
+        ("x.png", "film"),
+        ("x.dcm", "film"),
+        ("p1/IM000001", "film"),
+        ("1.2.840.113619.2.5", "film"),
+        ("../../etc/x.jpg", "film"),
+        ("README", "not_an_image"),
+        ("DICOMDIR", "not_an_image"),
+        ("labels.csv", "not_an_image"),
+        ("report.txt", "not_an_image"),
+        ("__MACOSX/p1/._view1.jpg", "clutter"),
+        ("p1/._view1.jpg", "clutter"),
+        ("p1/.DS_Store", "clutter"),
+        ("Thumbs.db", "clutter"),
+        ("inner.zip", "archive"),
+        ("inner.tar.gz", "archive"),
+        ("inner.7z", "archive"),
+    ],
+)
+def test_role_of(name, role):
+    assert role_of(name) == role
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("röntgen.jpg", "röntgen.jpg"),
+        (b"r\xf6ntgen.jpg", "r\\xf6ntgen.jpg"),
+        ("r\udcf6ntgen.jpg", "r\\xf6ntgen.jpg"),
+    ],
+)
+def test_readable_name(raw, text):
+    assert readable_name(raw) == text
+    assert text.encode()
+
+
+def member(name, offset=0, size=10, stored=10):
+    return Member(offset, name, size, stored)
+
+
+def test_a_listing_is_in_the_order_of_the_archive_whatever_the_order_of_its_entries():
+    entries = [Entry(member(f"{9 - i}.jpg", offset=i)) for i in range(10)]
+    forwards = make_listing(SOURCE, entries, Limits())
+    backwards = make_listing(SOURCE, entries[::-1], Limits())
+    assert [m.offset for m in forwards.members] == list(range(10))
+    assert backwards == forwards
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        (Entry(member("inner.zip", 5)), "nested_archive"),
+        (Entry(member("good.jpg", 5)), "duplicate_member"),
+        (Entry(member("big.jpg", 5, size=2001, stored=2001)), "member_too_big"),
+        (Entry(member("x.jpg", 5), InputError("encrypted_member", "it is")), "encrypted_member"),
+    ],
+)
+def test_make_listing_errors(bad, kind):
+    good = [Entry(member("good.jpg", 1)), Entry(member("last.png", 9)), Entry(member("a.txt", 3))]
+    listing = make_listing(SOURCE, [*good, bad], Limits(max_member_bytes=2000))
+    assert [m.name for m in listing.members] == ["good.jpg", "last.png"]
+    (problem,) = listing.problems
+    assert (problem.kind, problem.uri, problem.stage) == (kind, SOURCE.uri, "plan")
+    assert problem.item_id == f"films.zip/{bad.member.name}"
+    assert listing.skipped == {"not_an_image": 1}
+
+
+def test_a_declared_ratio_is_refused_only_where_it_can_hurt():
+    small = Entry(member("flat.dcm", 0, size=1 << 19, stored=100))
+    large = Entry(member("bomb.dcm", 1, size=1 << 21, stored=100))
+    listing = make_listing(SOURCE, [small, large], Limits())
+    assert [m.name for m in listing.members] == ["flat.dcm"]
+    assert [p.kind for p in listing.problems] == ["compression_ratio"]
+
+
+def test_a_member_is_small_when_pickled():
+    one = Member(123456, "files/p10/p10000032/s50414267/film.jpg", 300000, 299000, True, 12345)
+    many = tuple(
+        Member(i, f"files/p10/p10000032/s{i}/film.jpg", 300000, 299000, True, i) for i in range(256)
+    )
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert len(pickle.dumps(many)) < 256 * 100

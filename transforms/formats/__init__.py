@@ -1,0 +1,1 @@
+"""File formats of the shards, each in a module of its own."""

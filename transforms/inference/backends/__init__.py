@@ -1,0 +1,1 @@
+"""Model backends: each opens one kind of model."""

@@ -1,0 +1,1 @@
+"""TensorFlow 2 SavedModels: load, call, freeze, compile."""

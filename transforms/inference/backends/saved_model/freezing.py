@@ -1,0 +1,86 @@
+"""A SavedModel as a graph of constants, from a fixed number of images to their embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager.wrap_function import function_from_graph_def
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from beamscope.transforms.inference.backends.saved_model.loading import LoadedModel
+
+# A protobuf message cannot exceed 2 GiB, and a frozen graph is one; 1 MiB is left for its nodes.
+MAX_FROZEN_BYTES = (2 << 30) - (1 << 20)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrozenGraph:
+    """A graph without variables.
+
+    Attributes:
+      graph: a GraphDef.
+      pixels: name of the input, uint8 ``[images, size, size, 3]``.
+      embeddings: name of the output, float32 ``[images, D]``.
+      images: how many images it takes at once.
+    """
+
+    graph: Any
+    pixels: str
+    embeddings: str
+    images: int
+
+    def function(self) -> Any:
+        """The graph as a function that TensorFlow can call or compile."""
+        return function_from_graph_def(self.graph, [self.pixels], [self.embeddings])
+
+
+def traced(loaded: LoadedModel, images: int) -> Any:
+    """The plain call of a model, scaling included, as a concrete function of `images` images."""
+    size = loaded.spec.input_size
+    signature = [tf.TensorSpec([images, size, size, 3], tf.uint8, name="pixels")]
+    function: Any = tf.function(
+        lambda pixels: loaded.call(loaded.prepare(pixels)), input_signature=signature
+    )
+    return function.get_concrete_function()
+
+
+def can_freeze(concrete: Any) -> bool:
+    """Whether a graph with the variables as constants stays within `MAX_FROZEN_BYTES`."""
+    variables = sum(
+        variable.dtype.size * variable.shape.num_elements() for variable in concrete.variables
+    )
+    return int(variables) + int(concrete.graph.as_graph_def().ByteSize()) <= MAX_FROZEN_BYTES
+
+
+def freeze(concrete: Any, images: int) -> FrozenGraph:
+    """Turns the variables of what `traced` gave into constants.
+
+    Constants let weights that are computed from weights (standardised convolutions, folded norms)
+    be computed once; control flow stays as it is for XLA.
+    """
+    constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    return pruned(
+        FrozenGraph(
+            graph=constant.graph.as_graph_def(),
+            pixels=constant.inputs[0].name,
+            embeddings=constant.outputs[0].name,
+            images=images,
+        )
+    )
+
+
+def pruned(frozen: FrozenGraph) -> FrozenGraph:
+    """The graph without the nodes that nothing reads; OpenVINO would take them for outputs."""
+    nodes = {node.name: node for node in frozen.graph.node}
+    wanted = [frozen.pixels, frozen.embeddings]
+    read: set[str] = set()
+    while wanted:
+        name = wanted.pop().removeprefix("^").partition(":")[0]
+        if name not in read:
+            read.add(name)
+            wanted.extend(nodes[name].input)
+    graph = tf.compat.v1.GraphDef(versions=frozen.graph.versions, library=frozen.graph.library)
+    graph.node.extend(node for node in frozen.graph.node if node.name in read)
+    return dataclasses.replace(frozen, graph=graph)

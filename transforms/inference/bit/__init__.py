@@ -1,0 +1,1 @@
+"""The BiT ResNet architecture, and its weights."""

@@ -1,0 +1,29 @@
+"""PTransform: blocks of images to blocks of embeddings, through Beam's RunInference."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from beamscope.transforms.block_coders import register_block_coders
+from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
+
+register_block_coders()
+
+
+@dataclasses.dataclass
+class EmbedBlocks(beam.PTransform):
+    """Embeds blocks: ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]``.
+
+    Attributes:
+      handler: of the model; `SavedModelHandler` for a SavedModel.
+    """
+
+    handler: ModelHandler
+
+    def expand(self, blocks: beam.PCollection[ImageBlock]) -> beam.PCollection[EmbeddingBlock]:
+        """Runs the model on each block. A model that fails stops the job: no dead letters."""
+        embed = RunInference(self.handler).with_output_types(EmbeddingBlock)
+        return blocks | "RunInference" >> embed

@@ -1,0 +1,110 @@
+"""PTransform: from the parts of finished items to the dataset that readers trust."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsIter, AsList, AsSingleton
+
+from beamscope.transforms.metrics import timed
+from beamscope.transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
+from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, join_outcomes
+from beamscope.transforms.output.shards import cut_shards, write_shard
+from beamscope.transforms.storage import files
+
+# What a shard is made of: an item and its parts. The empty name holds a place for empty shards.
+_Piece = tuple[str, tuple[str, ...]]
+# Outcomes that travel to the end together.
+_JOINED = 1_000
+
+
+@dataclasses.dataclass
+class AssembleDataset(beam.PTransform):
+    """Writes the dataset: ``PCollection[ItemOutcome]`` to one description, as a dict.
+
+    Attributes:
+      spec: what the dataset looks like.
+    """
+
+    spec: DatasetSpec
+
+    def expand(self, outcomes: beam.PCollection[ItemOutcome]) -> beam.PCollection[dict[str, Any]]:
+        """Cuts shards by rows, streams each from its parts, and writes the description last."""
+        cut = (
+            outcomes
+            | "CountRows" >> beam.Map(lambda outcome: (outcome.item_id, outcome.rows))
+            | "GatherCounts" >> beam.combiners.ToList()
+            | "CutShards" >> beam.Map(_cut, self.spec)
+        )
+        # Outcomes are taken apart at once, so that a runner keeps none of them whole.
+        pieces = (
+            outcomes
+            | "WithRows" >> beam.Filter(lambda outcome: outcome.rows > 0)
+            | "TakeParts" >> beam.Map(lambda outcome: (outcome.item_id, outcome.parts))
+            | "AssignShards" >> beam.Map(_assign, AsSingleton(cut))
+        )
+        places = cut | "EveryShard" >> beam.FlatMap(
+            lambda shard_cut: [(index, ("", ())) for index in range(shard_cut.count)]
+        )
+        shards = (
+            (pieces, places)
+            | "WithEmptyShards" >> beam.Flatten()
+            | "GroupByShard" >> beam.GroupByKey()
+            | "WriteShard" >> beam.Map(_write_shard, self.spec, AsSingleton(cut))
+        )
+        joined = (
+            outcomes
+            | "SomeAtATime" >> beam.BatchElements(_JOINED, _JOINED)
+            | "JoinOutcomes" >> beam.Map(join_outcomes)
+        )
+        return (
+            outcomes.pipeline
+            | "Finish" >> beam.Create([self.spec])
+            | "FinishDataset" >> beam.Map(_finish, AsIter(joined), AsSingleton(cut), AsList(shards))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardCut:
+    count: int
+    shard_of: dict[str, int]
+
+
+def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
+    # From here on shards change, so that a dataset of an earlier assembly is complete no more.
+    files.delete([spec.layout.description])
+    count = spec.shard_format.count(sum(rows for _, rows in rows_of))
+    return _ShardCut(count, cut_shards(rows_of, count))
+
+
+def _assign(piece: _Piece, cut: _ShardCut) -> tuple[int, _Piece]:
+    item_id, _ = piece
+    return cut.shard_of[item_id], piece
+
+
+def _write_shard(
+    grouped: tuple[int, Iterable[_Piece]], spec: DatasetSpec, cut: _ShardCut
+) -> ShardRef:
+    index, pieces = grouped
+    parts = [path for _, paths in sorted(pieces) for path in paths]
+    with timed("write_shard"):
+        rows = write_shard(
+            spec.layout,
+            index,
+            cut.count,
+            parts,
+            spec.rows,
+            spec.features,
+            spec.shard_format,
+            dict(spec.metadata),
+        )
+    return ShardRef(index, rows)
+
+
+def _finish(
+    spec: DatasetSpec, outcomes: Iterable[JoinedOutcomes], cut: _ShardCut, shards: list[ShardRef]
+) -> dict[str, Any]:
+    return finish_dataset(spec, outcomes, cut.shard_of, shards)

@@ -1,0 +1,1 @@
+"""The PTransforms of slides; the work is done in modules without Beam."""

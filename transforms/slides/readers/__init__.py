@@ -1,0 +1,1 @@
+"""Readers of slides behind one interface, and the pool of open slides."""

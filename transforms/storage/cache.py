@@ -1,0 +1,145 @@
+"""Local copies of remote files, bounded in bytes, shared by the threads and processes of a machine.
+
+An entry is a directory that appears whole, by a rename, when every file of it has been copied. Who
+uses it holds a shared lock on the entry's lock file; who makes or removes it holds that lock alone.
+The kernel drops the locks of a process that dies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from beamscope.transforms.metrics import count
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.own_folder import make_own
+
+_COPY_BYTES = 8 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Lease:
+    """A local copy that nobody removes for as long as this object, or its lock, is kept.
+
+    Attributes:
+      path: of the local copy of the file that was asked for.
+    """
+
+    path: Path
+    _lock: IO[bytes]
+
+    def release(self) -> None:
+        """Lets the copy go; it stays until its room is needed."""
+        self._lock.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class FileCache:
+    """A directory of local copies.
+
+    Attributes:
+      directory: many processes may share it.
+      max_bytes: of all copies together.
+      own: whether the directory has to be one that only this user can write to.
+    """
+
+    directory: Path
+    max_bytes: int
+    own: bool = False
+
+    def lease(self, uri: str, wanted: Sequence[files.FileInfo]) -> Lease:
+        """A local copy of a remote file, with its companions lying about it as they do there.
+
+        Args:
+          uri: the file that is to be opened.
+          wanted: it and its companions, all below the directory of `uri`.
+
+        Raises:
+          InputError: ``cache_full`` where the copies in use leave no room for it;
+            ``unsafe_folder`` where others can write to a directory that is to be one's own.
+        """
+        if self.own:
+            make_own(self.directory)
+        else:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = uri.rpartition("/")[0] + "/"
+        name = hashlib.sha256(repr((uri, sorted(wanted))).encode()).hexdigest()[:24]
+        entry = self.directory / name
+        lock = (self.directory / f"{name}.lock").open("ab")
+        try:
+            while True:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if entry.is_dir():
+                    break
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # Another process may have made it while this one waited.
+                if not entry.is_dir():
+                    self._make_room(uri, sum(file.size for file in wanted))
+                    self._fetch(entry, root, wanted)
+                # Turning the lock into a shared one lets go of it in between: look again.
+        except BaseException:
+            lock.close()
+            raise
+        # So that the least recently used entry is known; the kernel's own clock is coarser.
+        now = time.time_ns()
+        os.utime(lock.name, ns=(now, now))
+        return Lease(entry / uri.removeprefix(root), lock)
+
+    def _fetch(self, entry: Path, root: str, wanted: Sequence[files.FileInfo]) -> None:
+        partial = entry.with_suffix(".partial")
+        # Left there by a process that died; whoever holds the lock is alone with it.
+        shutil.rmtree(partial, ignore_errors=True)
+        for file in wanted:
+            target = partial / file.path.removeprefix(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with files.open_read(file.path) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _COPY_BYTES)
+            count("bytes_fetched", file.size)
+        count("slides_fetched")
+        partial.rename(entry)
+
+    def _make_room(self, uri: str, needed: int) -> None:
+        """Removes copies that nobody uses, the least recently used first."""
+        with (self.directory / "room.lock").open("ab") as room:
+            fcntl.flock(room, fcntl.LOCK_EX)
+            sizes = {entry: _size_of(entry) for entry in self._entries()}
+            total = sum(sizes.values())
+            for entry, size in sizes.items():
+                if total + needed <= self.max_bytes:
+                    break
+                if _remove_unused(entry):
+                    total -= size
+            if total + needed > self.max_bytes:
+                raise InputError(
+                    "cache_full",
+                    f"{uri}: {needed:,} bytes do not fit beside {total:,} in use, of "
+                    f"{self.max_bytes:,}; give more with --cache_gb",
+                )
+
+    def _entries(self) -> list[Path]:
+        locks = [path for path in self.directory.glob("*.lock") if path.name != "room.lock"]
+        by_use = sorted(locks, key=lambda path: path.stat().st_mtime)
+        return [lock.with_suffix("") for lock in by_use if lock.with_suffix("").is_dir()]
+
+
+def _size_of(entry: Path) -> int:
+    return sum(file.size for file in files.list_files(str(entry)))
+
+
+def _remove_unused(entry: Path) -> bool:
+    """Removes an entry unless it is in use; the lock file stays, since somebody may wait for it."""
+    with entry.with_suffix(".lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(entry)
+        return True

@@ -1,0 +1,1 @@
+"""Archives and directories of films: their listing, and a member as bytes."""

@@ -1,0 +1,207 @@
+"""The members of an archive, and what is refused by name or by what the archive declares."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from beamscope.transforms.problems import InputError, Problem
+from beamscope.transforms.xrays.sources import Source, archive_kind
+
+_FILMS = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+# What operating systems and their archivers leave beside the files of a person.
+_CLUTTER = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+# Files without an extension that accompany films; every other such file may be a DICOM.
+_COMPANIONS = frozenset(
+    {"dicomdir", "readme", "license", "licence", "notice", "version", "changelog"}
+    | {"md5sums", "sha1sums", "sha256sums", "manifest", "makefile"}
+)
+# Below this many bytes a member cannot hurt, however well it is compressed.
+_RATIO_FLOOR = 1 << 20
+
+Role = Literal["film", "archive", "clutter", "not_an_image"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much one member may ask for before it is refused.
+
+    Attributes:
+      max_member_bytes: size of a member once decompressed.
+      max_compression_ratio: decompressed bytes for each stored byte, in members above 1 MiB.
+      max_pixels: rows times columns of a film.
+    """
+
+    max_member_bytes: int = 256 << 20
+    max_compression_ratio: float = 200.0
+    max_pixels: int = 100_000_000
+
+    def check_size(self, name: str, size: int) -> None:
+        """Raise ``member_too_big`` for more bytes than a member may have."""
+        if size > self.max_member_bytes:
+            raise InputError(
+                "member_too_big",
+                f"{name!r} has more than the {self.max_member_bytes} bytes that are allowed",
+            )
+
+    def check_ratio(self, name: str, size: int, stored: int) -> None:
+        """Raise ``compression_ratio`` where `size` bytes come from too few `stored` ones."""
+        if size > _RATIO_FLOOR and size > self.max_compression_ratio * stored:
+            raise InputError(
+                "compression_ratio",
+                f"{name!r} inflates {stored} bytes by more than {self.max_compression_ratio:g}",
+            )
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Raise ``too_many_pixels`` before a decoder makes room for them."""
+        if width * height > self.max_pixels:
+            raise InputError(
+                "too_many_pixels",
+                f"{width}x{height} is more than the {self.max_pixels} pixels that are allowed",
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """One film, and where a worker finds it without listing the archive again.
+
+    Attributes:
+      offset: byte at which its zip header, or its data in a tar, begins; 0 for a file.
+      name: as the archive gives it. It is a name only: no path is ever made from it.
+      size: bytes once decompressed, as declared.
+      stored: bytes in the archive, as declared.
+      deflated: whether the stored bytes are deflate's.
+      crc: CRC-32 of the decompressed bytes, where the archive has it.
+    """
+
+    offset: int
+    name: str
+    size: int
+    stored: int
+    deflated: bool = False
+    crc: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What an archive holds under a name, and why it cannot be read if it cannot."""
+
+    member: Member
+    refused: InputError | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The films of a source, in the order in which they are read.
+
+    Attributes:
+      members: in the order of their place in an archive, by name in a directory.
+      problems: one for each film that is known to be unreadable before it is read.
+      archive_problems: what is wrong with the source itself; its readable films are in `members`.
+      skipped: how many members were no films, by role: ``clutter``, ``not_an_image``, ``archive``
+        (among files, where an archive that can be read is a source of its own).
+    """
+
+    source: Source
+    members: tuple[Member, ...]
+    problems: tuple[Problem, ...] = ()
+    archive_problems: tuple[Problem, ...] = ()
+    skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+def role_of(name: str) -> Role:
+    """What a member is by its name; one without an extension may be a DICOM film."""
+    parts = name.lower().split("/")
+    base = parts[-1]
+    if base in _CLUTTER or base.startswith("._") or "__macosx" in parts[:-1]:
+        return "clutter"
+    suffix = posixpath.splitext(base)[1]
+    if suffix in _FILMS:
+        return "film"
+    if suffix in _ARCHIVES or archive_kind(base):
+        return "archive"
+    # Names such as 1.2.840.113619.2.5 are UIDs: their last part is no extension.
+    bare = not suffix or suffix[1:].isdigit()
+    return "film" if bare and base not in _COMPANIONS else "not_an_image"
+
+
+def readable_name(raw: bytes | str) -> str:
+    r"""A member's name as text that can be written: what is no UTF-8 becomes ``\xNN``."""
+    if isinstance(raw, str):
+        raw = raw.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
+
+
+class Sieve:
+    """Sorts the entries of one source, in their order, into films and what is none.
+
+    Attributes:
+      skipped: how many were no films, by role.
+    """
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._of_files = source.kind in ("directory", "files")
+        self._limits = limits
+        self._seen: set[str] = set()
+
+    def is_film(self, entry: Entry) -> bool:
+        """Whether an entry is a film that can be read; counts it where it is none.
+
+        Raises:
+          InputError: for a film that cannot be read by what the archive declares, the second of
+            two members of one name (a name is a film's identity), and an archive in an archive.
+        """
+        member = entry.member
+        role = role_of(member.name)
+        # Among files an archive that can be read is a source of its own.
+        if role == "archive" and not self._of_files:
+            raise InputError("nested_archive", f"{member.name!r} is an archive inside an archive")
+        if role != "film":
+            self.skipped[role] += 1
+            return False
+        if member.name in self._seen:
+            raise InputError("duplicate_member", f"{member.name!r} is there more than once")
+        self._seen.add(member.name)
+        if entry.refused:
+            raise entry.refused
+        self._limits.check_size(member.name, member.size)
+        self._limits.check_ratio(member.name, member.size, member.stored)
+        return True
+
+
+def make_listing(
+    source: Source, entries: Iterable[Entry], limits: Limits, broken: InputError | None = None
+) -> Listing:
+    """Sift entries into films, problems and what is neither; `broken` is the source's own."""
+    sieve = Sieve(source, limits)
+    members: list[Member] = []
+    problems: list[Problem] = []
+    for entry in sorted(entries, key=_place):
+        try:
+            if sieve.is_film(entry):
+                members.append(entry.member)
+        except InputError as error:
+            problems.append(film_problem(source, entry.member.name, "plan", error))
+    archive_problems = (archive_problem(source, broken),) if broken else ()
+    return Listing(source, tuple(members), tuple(problems), archive_problems, dict(sieve.skipped))
+
+
+def _place(entry: Entry) -> tuple[int, str]:
+    return entry.member.offset, entry.member.name
+
+
+def film_problem(source: Source, member: str, stage: str, error: InputError) -> Problem:
+    """What went wrong with one film, named by its source and member."""
+    return Problem(
+        source.image_id(member), source.uri, stage, error.kind, error.message, member=member
+    )
+
+
+def archive_problem(source: Source, error: InputError, stage: str = "plan") -> Problem:
+    """What is wrong with a source itself."""
+    return Problem(source.id, source.uri, stage, error.kind, error.message)

@@ -1,0 +1,1 @@
+"""Films decoded, shown as a radiologist sees them, and prepared for the model."""

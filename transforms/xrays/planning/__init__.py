@@ -1,0 +1,1 @@
+"""Which films of a source are embedded, in which blocks."""

@@ -1,0 +1,111 @@
+"""The plan of a source of films as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import (
+    file_identity,
+    read_plan_file,
+    read_plan_header,
+    write_plan_file,
+)
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.storage import files
+from beamscope.transforms.xrays.archives.members import Member
+from beamscope.transforms.xrays.planning.plan import SourcePlan
+from beamscope.transforms.xrays.sources import Source, is_remote, join, list_directory
+
+_MEMBER_SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64()),
+        pa.field("name", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("stored", pa.int64()),
+        pa.field("deflated", pa.bool_()),
+        pa.field("crc", pa.int64()),
+    ]
+)
+
+
+def write_plan(layout: Layout, plan: SourcePlan) -> None:
+    """Writes the plan of a source."""
+    header = {
+        field.name: getattr(plan, field.name)
+        for field in dataclasses.fields(plan)
+        if field.name != "members"
+    }
+    header |= {"identity": source_identity(plan.source), "skipped": dict(plan.skipped)}
+    rows = [dataclasses.asdict(member) for member in plan.members]
+    table = pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
+    write_plan_file(layout.plan(plan.source.id), header, table)
+
+
+def read_plan(path: str) -> SourcePlan:
+    """The plan of a file."""
+    return _as_plan(*read_plan_file(path))
+
+
+def read_outline(path: str) -> SourcePlan:
+    """The plan of a file without its members, from its header alone."""
+    return _as_plan(read_plan_header(path), _MEMBER_SCHEMA.empty_table())
+
+
+def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
+    source = header["source"]
+    return SourcePlan(
+        Source(**{**source, "names": tuple(source["names"])}),
+        tuple(Member(**row) for row in members.to_pylist()),
+        tuple(header["block_sizes"]),
+        tuple(Problem(**problem) for problem in header["problems"]),
+        tuple(Problem(**problem) for problem in header["archive_problems"]),
+        header["skipped"],
+        header["known"],
+    )
+
+
+def planned_films(path: str) -> int | None:
+    """How many films the plan of a file has, from its header alone; None for an unread tar.gz."""
+    header = read_plan_header(path)
+    return sum(header["block_sizes"]) if header["known"] else None
+
+
+def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
+    """The plan that an earlier start left for a source, where it still holds.
+
+    It does not when nothing of the source could be used then, for the cause may be gone; nor when
+    the source is another now by its `source_identity`.
+    """
+    path = layout.plan(source.id)
+    if not files.exists(path):
+        return None
+    header, members = read_plan_file(path)
+    unusable = header["archive_problems"] and not header["block_sizes"]
+    if unusable or header["identity"] != source_identity(source):
+        return None
+    return _as_plan(header, members)
+
+
+def source_identity(source: Source) -> list[Any]:
+    """What tells that a source is still the one that a plan was made from.
+
+    Its place and its size; of a directory and of loose films, the name and size of every file. Of
+    loose films in a bucket the names alone: each size there would be a request.
+    """
+    if source.kind in ("directory", "files"):
+        found = (
+            list_directory(source.uri)
+            if source.kind == "directory"
+            else [(name, _size(join(source.uri, name))) for name in source.names]
+        )
+        return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
+    return file_identity(source.uri)
+
+
+def _size(uri: str) -> int | None:
+    return None if is_remote(uri) else file_identity(uri)[1]

@@ -1,0 +1,1 @@
+"""The PTransforms of X-rays; the work is done in modules without Beam."""

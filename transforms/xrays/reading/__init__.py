@@ -1,0 +1,1 @@
+"""Films read block by block."""
