@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from beamscope.transforms.problem_kinds import Kind
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -13,7 +15,7 @@ class Problem:
       item_id: the slide or film concerned.
       uri: the file that it comes from.
       stage: the step that met it: ``plan``, ``read`` or ``embed``.
-      kind: a short stable word to group by, such as ``missing_mpp`` or ``unreadable_region``.
+      kind: a short stable word to group by: the value of a `Kind`, such as ``missing_mpp``.
       message: one line for a person, with the value that was wrong.
       x_level0: left edge of the patch in level-0 pixels; None when all of the item is concerned.
       y_level0: top edge of the patch in level-0 pixels; likewise.
@@ -37,12 +39,12 @@ class InputError(Exception):
     Anything else that is raised there is a defect of ours, and stops the job.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[InputError], tuple[Kind, str]]:
         # Exceptions pickle by their args alone, which would lose `kind` between processes.
         return type(self), (self.kind, self.message)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import Parser
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.sample.slide import (
     DEFAULT_QUALITY,
@@ -31,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         write_sample_slide(output, slide)
     except OSError as error:
-        raise InputError("unwritable", f"--output {output}: {one_line(error)}") from error
+        raise InputError(Kind.UNWRITABLE, f"--output {output}: {one_line(error)}") from error
     sizes = ", ".join(f"{width}x{height}" for width, height in slide.level_sizes)
     print(f"{output}: {sizes}, {output.stat().st_size / 1e6:.1f} MB")
     return 0

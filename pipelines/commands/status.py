@@ -11,6 +11,7 @@ from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader, RunRecord, read_run_record
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 _JOBS = {job.name: job for job in (embed_slides.JOB, embed_xrays.JOB)}
@@ -32,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(list(argv))
     record = read_run_record(args.output)
     if record is None:
-        raise InputError("no_run", f"{args.output}: is not the output of a beamscope job")
+        raise InputError(Kind.NO_RUN, f"{args.output}: is not the output of a beamscope job")
     print(status_of(args.output, record))
     return 0
 

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -18,7 +19,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError (``bad_option``) in place of printing the usage and exiting."""
-        raise InputError("bad_option", message)
+        raise InputError(Kind.BAD_OPTION, message)
 
     def flags(self) -> set[str]:
         """Every flag, with its dashes."""
@@ -39,4 +40,4 @@ def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:
             value = arguments[place + 1]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError("unknown_flag", f"{f'{name} {value}'.rstrip()}: unknown flag{hint}")
+        raise InputError(Kind.UNKNOWN_FLAG, f"{f'{name} {value}'.rstrip()}: unknown flag{hint}")

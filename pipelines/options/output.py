@@ -6,6 +6,7 @@ import argparse
 
 from beamscope.transforms.output.schema import EMBEDDING_DTYPES
 from beamscope.transforms.output.shards import FORMATS, ROWS_PER_SHARD, ShardFormat
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -55,7 +56,7 @@ def shard_format_from(args: argparse.Namespace) -> ShardFormat:
       InputError: a value makes no sense.
     """
     if args.num_shards is not None and not 1 <= args.num_shards <= 99_999:
-        raise InputError("bad_option", f"--num_shards {args.num_shards}: is not from 1 to 99999")
+        raise InputError(Kind.BAD_OPTION, f"--num_shards {args.num_shards}: is not from 1 to 99999")
     if not 0 <= args.max_failed <= 1:
-        raise InputError("bad_option", f"--max_failed {args.max_failed:g}: is not from 0 to 1")
+        raise InputError(Kind.BAD_OPTION, f"--max_failed {args.max_failed:g}: is not from 0 to 1")
     return ShardFormat(tuple(dict.fromkeys(args.format)), args.num_shards, args.dtype)

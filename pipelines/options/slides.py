@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
 from beamscope.transforms.slides.requests import (
@@ -151,7 +152,7 @@ def slide_requests_from(args: argparse.Namespace) -> list[SlideRequest]:
       InputError: nothing matches, an id is used twice, or the manifest cannot be read.
     """
     if (args.tissue == "mask") < bool(args.masks):
-        raise InputError("bad_option", f"--masks {args.masks}: needs --tissue mask")
+        raise InputError(Kind.BAD_OPTION, f"--masks {args.masks}: needs --tissue mask")
     slides = find_slides(args.input) if args.input else read_manifest(args.manifest)
     return assign_masks(slides, args.masks) if args.masks else slides
 
@@ -166,7 +167,7 @@ def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSett
         return model
     if model.input_size not in (None, args.patch_size):
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"--patch_size {args.patch_size}: is not the --input_size {model.input_size}",
         )
     return dataclasses.replace(model, input_size=args.patch_size)
@@ -179,7 +180,7 @@ def slide_cache_from(args: argparse.Namespace) -> FileCache:
       InputError: a value makes no sense.
     """
     if not 0 < args.cache_gb <= 1e6:
-        raise InputError("bad_option", f"--cache_gb {args.cache_gb:g}: is not from 0 to 1000000")
+        raise InputError(Kind.BAD_OPTION, f"--cache_gb {args.cache_gb:g}: is not from 0 to 1000000")
     directory = Path(args.cache_dir) if args.cache_dir else own_folder("slides")
     return FileCache(directory, int(args.cache_gb * 1e9), own=not args.cache_dir)
 
@@ -195,7 +196,9 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
       InputError: a value makes no sense.
     """
     if args.overlap is not None and not 0 <= args.overlap < input_px:
-        raise InputError("bad_option", f"--overlap {args.overlap}: is not from 0 to {input_px - 1}")
+        raise InputError(
+            Kind.BAD_OPTION, f"--overlap {args.overlap}: is not from 0 to {input_px - 1}"
+        )
     stride_px = args.stride if args.stride is not None else input_px - (args.overlap or 0)
     for flag, value, low, high in (
         ("--mpp", args.mpp, MIN_PLAUSIBLE_MPP, MAX_PLAUSIBLE_MPP),
@@ -205,13 +208,13 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         ("--read_threads", args.read_threads, 1, 1024),
     ):
         if not low <= value <= high:
-            raise InputError("bad_option", f"{flag} {value:g}: is not from {low:g} to {high:g}")
+            raise InputError(Kind.BAD_OPTION, f"{flag} {value:g}: is not from {low:g} to {high:g}")
     assumed = args.assume_mpp
     if assumed is not None and not (
         args.allow_implausible_mpp or MIN_PLAUSIBLE_MPP <= assumed <= MAX_PLAUSIBLE_MPP
     ):
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"--assume_mpp {assumed:g}: is not the resolution of a slide, "
             f"{MIN_PLAUSIBLE_MPP} to {MAX_PLAUSIBLE_MPP:g} µm/px",
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.archives.members import Limits
@@ -132,7 +133,7 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
     for pattern in args.input:
         matched = _match(pattern)
         if not matched:
-            raise InputError("no_match", f"--input {pattern}: matches no film and no archive")
+            raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no film and no archive")
         found.extend(matched)
     return find_sources(found)
 
@@ -169,7 +170,7 @@ def xray_settings_from(
         ("--max_pixels", args.max_pixels, 1, 1 << 40),
     ):
         if not low <= value <= high:
-            raise InputError("bad_option", f"{flag} {value:g}: is not from {low:g} to {high:g}")
+            raise InputError(Kind.BAD_OPTION, f"{flag} {value:g}: is not from {low:g} to {high:g}")
     limits = Limits(args.max_member_mb << 20, args.max_compression_ratio, args.max_pixels)
     keep_tags = tuple(_names(args.keep_tags))
     try:
@@ -195,9 +196,11 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
         given = (
             f"--catalog {args.catalog}" if args.catalog else f"--catalog_file {args.catalog_file}"
         )
-        raise InputError("bad_option", f"{given}: --catalog and --catalog_file go together")
+        raise InputError(Kind.BAD_OPTION, f"{given}: --catalog and --catalog_file go together")
     if (args.catalog == "csv") != (args.catalog_key is not None):
-        raise InputError("bad_option", "--catalog_key: goes with --catalog csv, and only with it")
+        raise InputError(
+            Kind.BAD_OPTION, "--catalog_key: goes with --catalog csv, and only with it"
+        )
     if args.catalog is None:
         return None
     catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "")

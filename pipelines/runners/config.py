@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 import beamscope.pipelines.runners.flink
 import beamscope.pipelines.runners.gpu  # noqa: F401
 from beamscope.pipelines.options.command_line import Parser, check_flags
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 CONFIGS = Path(__file__).resolve().parents[2] / "runner_configs"
@@ -73,7 +74,7 @@ def parse_job(
     args, rest = parser.parse_known_args(list(arguments))
     _, stray = beam_parser.parse_known_args(rest)
     if stray:
-        raise InputError("bad_option", f"{stray[0]!r}: which flag does this belong to?")
+        raise InputError(Kind.BAD_OPTION, f"{stray[0]!r}: which flag does this belong to?")
     from_config: list[str] = []
     given = {argument.partition("=")[0] for argument in rest}
     if args.runner_config or "--runner" not in given:
@@ -98,13 +99,13 @@ def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(
-            "bad_config",
+            Kind.BAD_CONFIG,
             f"--runner_config {name}: neither a file nor one of {', '.join(config_names())}"
             if isinstance(error, FileNotFoundError)
             else f"--runner_config {name}: {one_line(error)}",
         ) from error
     if not isinstance(content, dict):
-        raise InputError("bad_config", f"--runner_config {name}: is not a mapping of options")
+        raise InputError(Kind.BAD_CONFIG, f"--runner_config {name}: is not a mapping of options")
     expanded = {
         key: _expand(name, value, check=f"--{key}" not in given) for key, value in content.items()
     }
@@ -114,7 +115,7 @@ def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list
         check_flags(arguments, parser.flags())
         parser.parse_args(arguments)
     except InputError as error:
-        raise InputError("bad_config", f"--runner_config {name}: {error.message}") from error
+        raise InputError(Kind.BAD_CONFIG, f"--runner_config {name}: {error.message}") from error
     return arguments
 
 
@@ -125,7 +126,7 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
     variables = set(_VARIABLE.findall(value))
     if unknown := variables - {_CACHE_VARIABLE}:
         raise InputError(
-            "bad_config",
+            Kind.BAD_CONFIG,
             f"--runner_config {name}: ${{{min(unknown)}}}: only ${{{_CACHE_VARIABLE}}} is known",
         )
     if not variables:
@@ -133,7 +134,7 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
     path = _VARIABLE.sub(lambda _: str(cache_directory()), value)
     if check and not Path(path).exists():
         raise InputError(
-            "missing_runner", f"--runner_config {name}: {path} is not there; run `make runners`"
+            Kind.MISSING_RUNNER, f"--runner_config {name}: {path} is not there; run `make runners`"
         )
     return path
 

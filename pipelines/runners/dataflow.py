@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import (
 
 from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.runners.runner_name import runner_name
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
@@ -106,7 +107,7 @@ def check_remote(options: PipelineOptions, flag: str, uris: Iterable[str | None]
     for uri in uris:
         if uri is not None and files.is_local(uri):
             raise InputError(
-                "local_path",
+                Kind.LOCAL_PATH,
                 f"{flag} {uri}: is on this machine, where Dataflow's workers cannot see it; "
                 "copy it to gs:// and name it there",
             )
@@ -121,7 +122,7 @@ def _check_cloud(options: PipelineOptions) -> None:
     ):
         if not value:
             raise InputError(
-                "missing_option", f"--{flag}: Dataflow needs one, such as --{flag} {example}"
+                Kind.MISSING_OPTION, f"--{flag}: Dataflow needs one, such as --{flag} {example}"
             )
     for flag, value in (
         ("temp_location", cloud.temp_location),
@@ -129,7 +130,9 @@ def _check_cloud(options: PipelineOptions) -> None:
     ):
         bucket, _, folder = (value or "gs://b/f").removeprefix("gs://").partition("/")
         if value and not (value.startswith("gs://") and bucket and folder):
-            raise InputError("bad_option", f"--{flag} {value}: is not of the form gs://BUCKET/PATH")
+            raise InputError(
+                Kind.BAD_OPTION, f"--{flag} {value}: is not of the form gs://BUCKET/PATH"
+            )
     cloud.temp_location = cloud.temp_location or cloud.staging_location
     cloud.staging_location = cloud.staging_location or cloud.temp_location
 
@@ -140,21 +143,21 @@ def _check_accelerator(options: PipelineOptions) -> None:
     asked = _accelerators(options)
     if len(asked) > 1:
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"{asked[0].option} and {asked[1].option}: Dataflow takes one accelerator, as a "
             "service option or as a resource hint",
         )
     if not asked:
         if requires_gpu(options):
             raise InputError(
-                "missing_option",
+                Kind.MISSING_OPTION,
                 "--require_gpu: no accelerator is asked for; add --dataflow_service_options "
                 f"'worker_accelerator=type:nvidia-tesla-t4;count:1;{_DRIVER}'",
             )
         kind = next((kind for kind, names in _MACHINES.items() if machine.startswith(names)), "")
         if kind and _MACHINES[kind] != _MACHINES["nvidia-tesla-t4"]:
             raise InputError(
-                "missing_option",
+                Kind.MISSING_OPTION,
                 f"--machine_type {machine}: comes with a GPU, and no accelerator is asked for; add "
                 f"--dataflow_service_options 'worker_accelerator=type:{kind};count:1;{_DRIVER}'",
             )
@@ -164,13 +167,13 @@ def _check_accelerator(options: PipelineOptions) -> None:
     fitting = _MACHINES.get(accelerator.fields["type"])
     if fitting and not machine.startswith(fitting):
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"--machine_type {machine or '(none)'}: does not take {accelerator.fields['type']}, "
             f"which goes with {' or '.join(f'{name}…' for name in fitting)}",
         )
     if not workers.sdk_container_image:
         raise InputError(
-            "missing_option",
+            Kind.MISSING_OPTION,
             f"--sdk_container_image: {accelerator.option} needs an image with CUDA, built from "
             "containers/Dockerfile",
         )
@@ -181,12 +184,12 @@ def _check_fields(accelerator: Accelerator) -> None:
     count = fields.get("count", "")
     if not fields.get("type") or not (count.isdecimal() and int(count) >= 1):
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"{accelerator.option}: asks for no GPU; it has to say type:NAME;count:N;{_DRIVER}",
         )
     if _DRIVER not in fields:
         raise InputError(
-            "bad_option", f"{accelerator.option}: installs no driver; add ;{_DRIVER} to it"
+            Kind.BAD_OPTION, f"{accelerator.option}: installs no driver; add ;{_DRIVER} to it"
         )
 
 
@@ -222,7 +225,7 @@ def _stage_package(options: PipelineOptions) -> None:
         setup.setup_file = str(_SETUP_FILE)
     elif not options.view_as(WorkerOptions).sdk_container_image:
         raise InputError(
-            "missing_option",
+            Kind.MISSING_OPTION,
             "--sdk_container_image: beamscope is installed here without its setup.py, so that it "
             "cannot be staged; name an image that holds it, built from containers/Dockerfile",
         )

@@ -9,6 +9,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -44,7 +45,7 @@ def submit(
         result = pipeline.run()
     except DataflowJobAlreadyExistsError as error:
         raise InputError(
-            "already_running",
+            Kind.ALREADY_RUNNING,
             f"--output {layout.root}: a Dataflow job named {cloud.job_name} is writing it; "
             f"`beamscope status {layout.root}` tells how far it is",
         ) from error

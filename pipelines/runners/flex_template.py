@@ -21,6 +21,7 @@ from beamscope.pipelines.jobs import slides as embed_slides
 from beamscope.pipelines.jobs import xrays as embed_xrays
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.runners.gpu import GpuOptions
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 _PARSERS: Mapping[str, Callable[[], Parser]] = {
@@ -88,7 +89,7 @@ def command_line(job: str, arguments: Sequence[str]) -> list[str]:
             found.append(argument)
         elif action.nargs == 0:
             if value.lower() not in ("true", "false"):
-                raise InputError("bad_option", f"{argument}: is neither true nor false")
+                raise InputError(Kind.BAD_OPTION, f"{argument}: is neither true nor false")
             found.extend([flag] if value.lower() == "true" else [])
         elif action.nargs == "+":
             found.extend([flag, *value.split()])

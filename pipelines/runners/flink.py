@@ -13,6 +13,7 @@ from argparse import ArgumentParser
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions
 
 from beamscope.pipelines.runners.runner_name import runner_name
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 _SECONDS = 10
@@ -63,7 +64,7 @@ def check_flink(options: PipelineOptions) -> None:
         return
     if master == "[auto]":
         raise InputError(
-            "missing_option", "--flink_master: say which cluster, as HOST:PORT, or [local]"
+            Kind.MISSING_OPTION, "--flink_master: say which cluster, as HOST:PORT, or [local]"
         )
     address = master if "://" in master else f"http://{master}"
     try:
@@ -73,5 +74,5 @@ def check_flink(options: PipelineOptions) -> None:
         # What a URLError wraps says it without the wrapping.
         reason = next((arg for arg in error.args if isinstance(arg, OSError)), error)
         raise InputError(
-            "bad_option", f"--flink_master {master}: no Flink answers there: {one_line(reason)}"
+            Kind.BAD_OPTION, f"--flink_master {master}: no Flink answers there: {one_line(reason)}"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -17,7 +18,8 @@ def require_gpu() -> None:
     if not gpus():
         built = "is built with CUDA" if tf.test.is_built_with_cuda() else "is built without CUDA"
         raise InputError(
-            "no_gpu", f"a GPU is required and TensorFlow {tf.__version__}, which {built}, sees none"
+            Kind.NO_GPU,
+            f"a GPU is required and TensorFlow {tf.__version__}, which {built}, sees none",
         )
 
 

@@ -27,6 +27,7 @@ from beamscope.transforms.inference.model_settings import (
     ModelSpec,
     Precision,
 )
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 # Lowest cosine with the plain call, and largest difference of the lengths of embeddings, as a
@@ -125,7 +126,8 @@ class Embedder:
             return
         if self.precision != "float32":
             raise InputError(
-                "bad_model", f"model {self.spec.name}: --precision {self.precision}: {failures[0]}"
+                Kind.BAD_MODEL,
+                f"model {self.spec.name}: --precision {self.precision}: {failures[0]}",
             )
         used = "the plain call" if self.compile_used == "none" else self.compile_used
         self.fallback = f"{'; '.join(failures)}; {used} is used"

@@ -13,6 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.metrics import count
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import Problem
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _non_finite(block: ImageBlock, row: int) -> Problem:
         item_id=value("image_id", value("slide_id", block.key.item_id)),
         uri=block.uri,
         stage="embed",
-        kind="non_finite",
+        kind=Kind.NON_FINITE,
         message="the model answers these pixels with NaN or infinity",
         x_level0=value("x_level0", None),
         y_level0=value("y_level0", None),

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage.own_folder import make_own, own_folder
 
@@ -55,11 +56,11 @@ def local_model(uri: str) -> Path:
 def check_files(directory: Path, uri: str) -> None:
     """Raises InputError (``bad_model``) unless the directory holds a SavedModel."""
     if not directory.exists():
-        raise InputError("bad_model", f"model {uri}: there is no such directory")
+        raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such directory")
     if not directory.is_dir():
-        raise InputError("bad_model", f"model {uri}: a file, not the directory of a SavedModel")
+        raise InputError(Kind.BAD_MODEL, f"model {uri}: a file, not the directory of a SavedModel")
     if not any((directory / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
-        raise InputError("bad_model", f"model {uri}: the directory holds no saved_model.pb")
+        raise InputError(Kind.BAD_MODEL, f"model {uri}: the directory holds no saved_model.pb")
 
 
 def model_digest(directory: Path) -> str:
@@ -92,11 +93,11 @@ def _copy(uri: str) -> Path:
         listing = FileSystems.match([root + "**"])[0].metadata_list
     except (BeamIOError, ValueError) as error:  # ValueError: no file system has that scheme.
         raise InputError(
-            "bad_model", f"model {uri}: cannot be listed: {one_line(error)}"
+            Kind.BAD_MODEL, f"model {uri}: cannot be listed: {one_line(error)}"
         ) from error
     listing = [entry for entry in listing if not entry.path.endswith("/")]
     if not listing:
-        raise InputError("bad_model", f"model {uri}: there is no such directory")
+        raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such directory")
 
     cache = own_folder("models")  # A model is a program.
     make_own(cache)

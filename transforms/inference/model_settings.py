@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 Compile = Literal["auto", "openvino", "xla", "graph", "none"]
@@ -75,15 +76,15 @@ class ModelSettings:
         ):
             if value is not None and value not in choices:
                 raise InputError(
-                    "bad_option", f"{name} {value!r} is not one of {', '.join(choices)}"
+                    Kind.BAD_OPTION, f"{name} {value!r} is not one of {', '.join(choices)}"
                 )
         for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
             if number is not None and number < 1:
-                raise InputError("bad_option", f"{name} {number} is not a positive number")
+                raise InputError(Kind.BAD_OPTION, f"{name} {number} is not a positive number")
         able = _LOWER.get(self.precision, COMPILE_CHOICES)
         if self.compile not in ("auto", *able):
             raise InputError(
-                "bad_option",
+                Kind.BAD_OPTION,
                 f"--precision {self.precision}: not with --compile {self.compile}, "
                 f"only with {' or '.join(able)}",
             )

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_shard, run_record
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
 
@@ -65,13 +66,13 @@ def claim_output(
         differences = fingerprint.differences(json.loads(files.read_bytes(record))["settings"])
         if differences:
             raise InputError(
-                "other_settings",
+                Kind.OTHER_SETTINGS,
                 f"--output {root}: was begun with other settings: {'; '.join(differences)}. "
                 "Use those, choose another output, or start anew with --overwrite",
             )
     elif any(is_shard(file.path) for file in files.list_files(root, recursive=False)):
         raise InputError(
-            "foreign_output",
+            Kind.FOREIGN_OUTPUT,
             f"--output {root}: holds embeddings of a run that cannot be continued "
             "(its .beamscope directory is gone); choose another, or --overwrite",
         )
@@ -85,7 +86,7 @@ def claim_output(
         files.write_bytes(record, json.dumps(content, indent=2).encode())
     except OSError as error:
         message = f"--output {root}: cannot be written to: {one_line(error)}"
-        raise InputError("unwritable_output", message) from error
+        raise InputError(Kind.UNWRITABLE_OUTPUT, message) from error
 
 
 def delete_output(root: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pydicom
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.masks import GEOJSON_SUFFIXES, IMAGE_SUFFIXES, find_mask
 from beamscope.transforms.storage import files
@@ -57,7 +58,7 @@ def find_slides(patterns: Sequence[str]) -> list[SlideRequest]:
     for pattern in patterns:
         matched = _match(pattern)
         if not matched:
-            raise InputError("no_match", f"--input {pattern}: matches no slide")
+            raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no slide")
         # Patterns may overlap: the same file twice is one slide.
         paths.update(matched)
     return _check_ids(_slides_among(paths), "--input")
@@ -74,7 +75,7 @@ def read_manifest(path: str) -> list[SlideRequest]:
     try:
         text = files.read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad_manifest", f"--manifest {path}: {one_line(error)}") from error
+        raise InputError(Kind.BAD_MANIFEST, f"--manifest {path}: {one_line(error)}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
@@ -83,10 +84,10 @@ def read_manifest(path: str) -> list[SlideRequest]:
         slides = [_manifest_row(path, reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(
-            "bad_manifest", f"--manifest {path}, line {reader.line_num}: {error}"
+            Kind.BAD_MANIFEST, f"--manifest {path}, line {reader.line_num}: {error}"
         ) from error
     if not slides:
-        raise InputError("bad_manifest", f"--manifest {path}: names no slide")
+        raise InputError(Kind.BAD_MANIFEST, f"--manifest {path}: names no slide")
     return _check_ids(slides, f"--manifest {path}")
 
 
@@ -104,7 +105,7 @@ def assign_masks(slides: Iterable[SlideRequest], directory: str) -> list[SlideRe
             if name.lower().endswith(suffix):
                 names_of[name[: -len(suffix)]].append(name)
     if not names_of:
-        raise InputError("no_match", f"--masks {directory}: holds no mask")
+        raise InputError(Kind.NO_MATCH, f"--masks {directory}: holds no mask")
     return [
         dataclasses.replace(
             slide,
@@ -124,25 +125,26 @@ def _check_columns(path: str, columns: list[str]) -> None:
             f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
         )
         raise InputError(
-            "bad_manifest", f"--manifest {path}: {what}; its columns are slide_id,uri[,mpp][,mask]"
+            Kind.BAD_MANIFEST,
+            f"--manifest {path}: {what}; its columns are slide_id,uri[,mpp][,mask]",
         )
 
 
 def _manifest_row(path: str, line: int, row: dict[str | None, str | None]) -> SlideRequest:
     where = f"--manifest {path}, line {line}"
     if None in row or None in row.values():
-        raise InputError("bad_manifest", f"{where}: has not as many fields as the header")
+        raise InputError(Kind.BAD_MANIFEST, f"{where}: has not as many fields as the header")
     values = {name: (value or "").strip() for name, value in row.items() if name is not None}
     for name in _MANIFEST_COLUMNS[:2]:
         if not values[name]:
-            raise InputError("bad_manifest", f"{where}: {name} is empty")
+            raise InputError(Kind.BAD_MANIFEST, f"{where}: {name} is empty")
     mpp = None
     if values.get("mpp"):
         try:
             mpp = float(values["mpp"])
         except ValueError as error:
             raise InputError(
-                "bad_manifest", f"{where}: mpp {values['mpp']!r} is not a number"
+                Kind.BAD_MANIFEST, f"{where}: mpp {values['mpp']!r} is not a number"
             ) from error
     mask = values.get("mask")
     return SlideRequest(
@@ -165,12 +167,12 @@ def _check_ids(slides: Iterable[SlideRequest], flag: str) -> list[SlideRequest]:
         if not (slide.slide_id + slide.uri).isprintable():
             # Tables hold Unicode text; a name in another encoding, or on two lines, is none.
             raise InputError(
-                "bad_name", f"{flag}: the name {slide.uri!a} is not printable Unicode; rename it"
+                Kind.BAD_NAME, f"{flag}: the name {slide.uri!a} is not printable Unicode; rename it"
             )
     for one, other in itertools.pairwise(ordered):
         if one.slide_id == other.slide_id:
             raise InputError(
-                "duplicate_id",
+                Kind.DUPLICATE_ID,
                 f"{flag}: slide id {one.slide_id!r} is used twice, for {one.uri} and {other.uri}; "
                 "a manifest can name them apart",
             )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 # What is read at a time: a directory is dozens of tiny pieces that lie close to each other.
@@ -65,9 +66,9 @@ class LocalSource:
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise InputError("missing_file", f"{path}: no such file") from error
+            raise InputError(Kind.MISSING_FILE, f"{path}: no such file") from error
         except OSError as error:
-            raise InputError("unopenable", f"{path}: {one_line(error)}") from error
+            raise InputError(Kind.UNOPENABLE, f"{path}: {one_line(error)}") from error
         # Runs once, on `close` or when nobody refers to the source any more.
         self._close = weakref.finalize(self, os.close, self._file)
         self._size = os.fstat(self._file).st_size
@@ -91,7 +92,7 @@ class LocalSource:
             if error.errno != errno.EIO:
                 raise
             place = f"{length} bytes at {offset}"
-            raise InputError("unreadable_bytes", f"{place}: {one_line(error)}") from error
+            raise InputError(Kind.UNREADABLE_BYTES, f"{place}: {one_line(error)}") from error
         return data
 
     def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from beamscope.transforms.metrics import count
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.own_folder import make_own
@@ -119,7 +120,7 @@ class FileCache:
                     total -= size
             if total + needed > self.max_bytes:
                 raise InputError(
-                    "cache_full",
+                    Kind.CACHE_FULL,
                     f"{uri}: {needed:,} bytes do not fit beside {total:,} in use, of "
                     f"{self.max_bytes:,}; give more with --cache_gb",
                 )

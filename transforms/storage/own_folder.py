@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -24,4 +25,4 @@ def make_own(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise InputError("unsafe_folder", f"{folder} can be written by others: remove it first")
+        raise InputError(Kind.UNSAFE_FOLDER, f"{folder} can be written by others: remove it first")

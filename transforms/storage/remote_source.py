@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from apache_beam.io.filesystems import FileSystems
 from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 SCHEME = "gs"
@@ -97,9 +98,9 @@ class RemoteSource:
         try:
             found = self._bucket.get_blob(self._name, generation=generation)
         except (Forbidden, Unauthorized) as error:
-            raise InputError("unopenable", f"{uri}: no permission to read") from error
+            raise InputError(Kind.UNOPENABLE, f"{uri}: no permission to read") from error
         if found is None and generation is None:
-            raise InputError("missing_file", f"{uri}: no such file")
+            raise InputError(Kind.MISSING_FILE, f"{uri}: no such file")
         if found is None or generation not in (None, found.generation):
             raise self._gone(generation)
         self.size: int = found.size
@@ -159,7 +160,7 @@ class RemoteSource:
 
     def _gone(self, generation: int | None) -> InputError:
         return InputError(
-            "missing_file", f"{self._uri}: replaced or deleted; generation {generation} is gone"
+            Kind.MISSING_FILE, f"{self._uri}: replaced or deleted; generation {generation} is gone"
         )
 
 

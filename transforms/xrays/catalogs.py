@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.sources import open_file
 
@@ -91,12 +92,12 @@ class Catalog:
         self._most_parts = (pc.max(pc.count_substring(keys, "/")).as_py() or 0) + 1
         self._table = table.take(order)
         if len(keys) and not self._keys[0].as_py():
-            raise InputError("empty_key", f"line {order[0].as_py() + 2} has no {columns[0]}")
+            raise InputError(Kind.EMPTY_KEY, f"line {order[0].as_py() + 2} has no {columns[0]}")
         same = pc.index(pc.equal(self._keys[1:], self._keys[:-1]), True).as_py()
         if same >= 0:
             first, second = sorted(order[i].as_py() + 2 for i in (same, same + 1))
             raise InputError(
-                "duplicate_key",
+                Kind.DUPLICATE_KEY,
                 f"{columns[0]} {self._keys[same].as_py()!r} is on line {first} and on {second}",
             )
 
@@ -172,11 +173,13 @@ def load_catalog(kind: CatalogKind, uri: str, key_column: str = "") -> Catalog:
         data = gzip.decompress(data) if uri.lower().endswith(".gz") else data
         header = next(csv.reader(io.StringIO(data.partition(b"\n")[0].decode("utf-8-sig"))), [])
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError("unreadable_catalog", f"{uri}: {type(error).__name__}") from None
+        raise InputError(Kind.UNREADABLE_CATALOG, f"{uri}: {type(error).__name__}") from None
     columns = _IDENTITY.get(kind, (key_column, "patient_id", "study_id", "view_position"))
     wanted = _REQUIRED.get(kind, (key_column,))
     if missing := [name for name in wanted if name not in header]:
-        raise InputError("missing_column", f"{uri} has no column {', '.join(map(repr, missing))}")
+        raise InputError(
+            Kind.MISSING_COLUMN, f"{uri} has no column {', '.join(map(repr, missing))}"
+        )
     # Every cell is kept as it is written: a leading zero of an identifier is part of it.
     options = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
@@ -191,7 +194,7 @@ def load_catalog(kind: CatalogKind, uri: str, key_column: str = "") -> Catalog:
         # Arrow quotes the row, which may be about a person: of its message only the numbers.
         place = re.search(r"Row #\d+: Expected \d+ columns, got \d+", str(error))
         reason = place.group() if place else "it is no table of comma-separated values"
-        raise InputError("unreadable_catalog", f"{uri}: {reason}") from None
+        raise InputError(Kind.UNREADABLE_CATALOG, f"{uri}: {reason}") from None
     except InputError as error:
         raise InputError(error.kind, f"{uri}: {error.message}") from None
     return catalog
@@ -235,5 +238,5 @@ def _check_labels(table: pa.Table) -> None:
                 pc.cast(pc.if_else(pc.equal(column, ""), "0", column), pa.float32())
             except pa.ArrowInvalid:
                 raise InputError(
-                    "unreadable_catalog", f"column {name!r} holds something that is no number"
+                    Kind.UNREADABLE_CATALOG, f"column {name!r} holds something that is no number"
                 ) from None

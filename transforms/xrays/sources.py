@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
-Kind = Literal["zip", "tar", "tgz", "directory", "files"]
+SourceKind = Literal["zip", "tar", "tgz", "directory", "files"]
 
-_ARCHIVES: tuple[tuple[str, Kind], ...] = (
+_ARCHIVES: tuple[tuple[str, SourceKind], ...] = (
     (".tar.gz", "tgz"),
     (".tgz", "tgz"),
     (".tar", "tar"),
@@ -35,7 +36,7 @@ class Source:
 
     id: str
     uri: str
-    kind: Kind
+    kind: SourceKind
     names: tuple[str, ...] = ()
 
     def image_id(self, member: str) -> str:
@@ -43,7 +44,7 @@ class Source:
         return f"{self.id}/{member}"
 
 
-def archive_kind(uri: str) -> Kind | None:
+def archive_kind(uri: str) -> SourceKind | None:
     """The kind of archive that a name says it is; None for anything else."""
     lowered = uri.lower()
     return next((kind for suffix, kind in _ARCHIVES if lowered.endswith(suffix)), None)
@@ -61,12 +62,12 @@ def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     Raises:
       InputError: ``missing_input`` for a local path that is not there.
     """
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, SourceKind] = {}
     folders: set[str] = set()
     loose: set[str] = set()
     for uri in uris:
         if not is_remote(uri) and not Path(uri).exists():
-            raise InputError("missing_input", f"{uri} does not exist")
+            raise InputError(Kind.MISSING_INPUT, f"{uri} does not exist")
         if is_directory(uri):
             folders.add(uri.rstrip("/") or "/")
         elif kind := archive_kind(uri):
@@ -133,7 +134,7 @@ def open_file(uri: str) -> BinaryIO:
         stored = CompressionTypes.UNCOMPRESSED
         return cast(BinaryIO, FileSystems.open(uri, compression_type=stored))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise InputError("unreadable_file", f"{uri}: {one_line(error)}") from None
+        raise InputError(Kind.UNREADABLE_FILE, f"{uri}: {one_line(error)}") from None
 
 
 def is_remote(uri: str) -> bool:
@@ -152,7 +153,7 @@ def join(directory: str, name: str) -> str:
 
 
 def _refuse_folder(error: OSError) -> None:
-    raise InputError("unreadable_file", one_line(error))
+    raise InputError(Kind.UNREADABLE_FILE, one_line(error))
 
 
 def _is_below(uri: str, folders: set[str]) -> bool:

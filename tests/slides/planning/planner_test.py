@@ -223,4 +223,4 @@ def test_the_native_reader_alone_refuses_what_it_does_not_serve(tmp_path):
     path = tmp_path / "s.svs"
     write_sample_slide(path, SampleSlide(width=512, height=512, levels=1, compression="jpeg2000"))
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings(reader="native", mpp=0.25))
-    assert plan.problem.kind == "not_native"
+    assert plan.problem.kind == "not_served"

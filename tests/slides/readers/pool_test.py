@@ -36,11 +36,11 @@ def test_a_local_slide_that_openslide_sees_otherwise_errors(path, name, monkeypa
     monkeypatch.setattr(open_slides, "open_native", opened)
     with pytest.raises(InputError, match="in OpenSlide") as error:
         open_to_plan(path, "native")
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
     settings = SlideSettings(patch_px=64, stride_px=64)
     assert plan_slide(SlideRequest("s", path), settings).reader == "openslide"
     refused = plan_slide(SlideRequest("s", path), dataclasses.replace(settings, reader="native"))
-    assert refused.problem.kind == "not_native"
+    assert refused.problem.kind == "not_served"
 
 
 @pytest.mark.parametrize("reader", ["openslide", "native"])
@@ -54,7 +54,7 @@ def test_a_missing_slide_errors(reader):
 def test_a_store_without_ranges_errors():
     with pytest.raises(InputError, match="is not read by ranges") as error:
         open_to_plan("s3://bucket/s.svs", "native")
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 def test_a_slide_is_opened_once(path, monkeypatch):

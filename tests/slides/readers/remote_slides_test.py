@@ -190,7 +190,7 @@ def test_what_the_native_reader_serves_in_part_is_copied_and_says_so(tmp_path, u
     assert (plan.problem, plan.reader, plan.generation) == (None, "openslide", None)
     assert len(list(cache.directory.glob("*/slide.svs"))) == 1
     refused = planned(uri, cache, dataclasses.replace(settings, reader="native"))
-    assert (refused.problem.kind, refused.vendor) == ("not_native", "aperio")
+    assert (refused.problem.kind, refused.vendor) == ("not_served", "aperio")
 
 
 def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_path):

@@ -31,6 +31,7 @@ from beamscope.transforms.inference.bit.weights import (
     norm_name,
     projection_name,
 )
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 _GROUPS = 32
@@ -153,9 +154,13 @@ def save_model(
     target = _free_directory(directory)
     if modality not in INPUT_SIZE:
         known = ", ".join(INPUT_SIZE)
-        raise InputError("bad_modality", f"no modality is called {modality!r}: use one of {known}")
+        raise InputError(
+            Kind.BAD_MODALITY, f"no modality is called {modality!r}: use one of {known}"
+        )
     if signature is not None and not re.fullmatch(r"[A-Za-z]\w*", signature, re.ASCII):
-        raise InputError("bad_signature", f"{signature!r} is not a letter, then letters, digits, _")
+        raise InputError(
+            Kind.BAD_SIGNATURE, f"{signature!r} is not a letter, then letters, digits, _"
+        )
     exported = _exported(BitResNet(architecture, weights), INPUT_SIZE[modality])
     # An empty mapping: given None, TensorFlow would make a `serving_default` of `__call__`.
     signatures = {} if signature is None else {signature: _signature(exported)}
@@ -163,7 +168,7 @@ def save_model(
     try:
         partial.mkdir(parents=True)
     except OSError as error:
-        raise InputError("unwritable", f"cannot write {directory}: {one_line(error)}") from error
+        raise InputError(Kind.UNWRITABLE, f"cannot write {directory}: {one_line(error)}") from error
     try:
         tf.saved_model.save(exported, str(partial), signatures=signatures)
         partial.rename(target)
@@ -173,10 +178,12 @@ def save_model(
 
 def _free_directory(directory: str | os.PathLike[str]) -> Path:
     if "://" in os.fspath(directory):
-        raise InputError("not_local", f"{directory} is a URI: a model is written to a local path")
+        raise InputError(
+            Kind.NOT_LOCAL, f"{directory} is a URI: a model is written to a local path"
+        )
     target = Path(directory).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise InputError("exists", f"{directory} exists: remove it, or choose another path")
+        raise InputError(Kind.EXISTS, f"{directory} exists: remove it, or choose another path")
     return target
 
 

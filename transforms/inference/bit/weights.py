@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -158,7 +159,7 @@ def find_architecture(name: str) -> Architecture:
     except KeyError:
         known = ", ".join([*ARCHITECTURES, *ALIASES])
         raise InputError(
-            "bad_architecture", f"no BiT architecture is called {name!r}: use one of {known}"
+            Kind.BAD_ARCHITECTURE, f"no BiT architecture is called {name!r}: use one of {known}"
         ) from None
 
 
@@ -214,14 +215,14 @@ def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
         # `allow_pickle` stays False: the file may come from anywhere.
         archive = np.load(path)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError("bad_weights", f"{where} is a single array, not an .npz file")
+            raise InputError(Kind.BAD_WEIGHTS, f"{where} is a single array, not an .npz file")
         with archive:
             # A member that is no array comes as bytes: the check of shapes then names it.
             arrays = {
                 name: np.asarray(archive[name]) for name in archive.files if name not in _HEAD
             }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError("bad_weights", f"cannot read {where}: {one_line(error)}") from error
+        raise InputError(Kind.BAD_WEIGHTS, f"cannot read {where}: {one_line(error)}") from error
     try:
         check_weights(arrays, wanted)
     except InputError as error:
@@ -238,16 +239,17 @@ def check_weights(arrays: Mapping[str, npt.NDArray[Any]], architecture: Architec
     shapes = architecture.shapes()
     for name, shape in shapes.items():
         if name not in arrays:
-            raise InputError("bad_weights", f"{name} of {architecture.name} is missing")
+            raise InputError(Kind.BAD_WEIGHTS, f"{name} of {architecture.name} is missing")
         array = arrays[name]
         if array.shape != shape:
             raise InputError(
-                "bad_weights", f"{name} has shape {array.shape}, {architecture.name} needs {shape}"
+                Kind.BAD_WEIGHTS,
+                f"{name} has shape {array.shape}, {architecture.name} needs {shape}",
             )
         if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
             raise InputError(
-                "bad_weights", f"{name} ({array.dtype}) is not all finite floating-point numbers"
+                Kind.BAD_WEIGHTS, f"{name} ({array.dtype}) is not all finite floating-point numbers"
             )
     for name in arrays:
         if name not in shapes:
-            raise InputError("bad_weights", f"{name} belongs to no layer of {architecture.name}")
+            raise InputError(Kind.BAD_WEIGHTS, f"{name} belongs to no layer of {architecture.name}")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem, one_line
 from beamscope.transforms.slides.picture import PICTURE_PX, draw_plan
 from beamscope.transforms.slides.planning.grid import Grid, Region, in_block_order, lay_grid
@@ -53,7 +54,7 @@ def plan_slide(
     readers = ("native", "openslide") if settings.reader == "auto" else (settings.reader,)
     for reader in readers:
         plan = _plan_by(reader, request, settings, cache)
-        if plan.problem is None or plan.problem.kind != "not_native":
+        if plan.problem is None or plan.problem.kind != Kind.NOT_SERVED:
             break
     return plan
 
@@ -162,7 +163,7 @@ def _patch_reader(
         return "openslide"
     level = thumbnail_level(slide, thumbnail_scale)
     if refusal := slide.serves(read) or slide.serves_level(level):
-        raise InputError("not_native", refusal)
+        raise InputError(Kind.NOT_SERVED, refusal)
     return "native_scaled" if settings.downscale == "decoder" and lattice(read) > 1 else "native"
 
 
@@ -180,7 +181,9 @@ def _tissue_mask(
     """
     if settings.tissue == "mask":
         if request.mask is None:
-            raise InputError("missing_mask", "neither the manifest nor --masks has a mask for it")
+            raise InputError(
+                Kind.MISSING_MASK, "neither the manifest nor --masks has a mask for it"
+            )
         mask = _read_mask(request.mask)
         region = thumbnail.region
         bounds = None
@@ -213,7 +216,7 @@ def _read_mask(uri: str) -> Mask:
         try:
             return read_mask(files.download(uri, Path(directory)))
         except OSError as error:
-            raise InputError("missing_mask", f"{uri}: {one_line(error)}") from error
+            raise InputError(Kind.MISSING_MASK, f"{uri}: {one_line(error)}") from error
 
 
 def _fractions(

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 # Outside these no light-microscope scan lies: 0.05 is 200x, 20 is a flat-bed photograph.
@@ -62,7 +63,7 @@ def resolve_mpp(
     mpp = _first_mpp(properties, manifest_mpp, assume_mpp)
     if mpp is None:
         raise InputError(
-            "missing_mpp",
+            Kind.MISSING_MPP,
             "the slide says neither its resolution nor its objective power; "
             "give an mpp in the manifest, or --assume_mpp",
         )
@@ -71,7 +72,7 @@ def resolve_mpp(
         values = f"{mpp.x:g}" if mpp.x == mpp.y else f"{mpp.x:g} x {mpp.y:g}"
         hint = ", or --allow_implausible_mpp" if usable else ""
         raise InputError(
-            "implausible_mpp",
+            Kind.IMPLAUSIBLE_MPP,
             f"{values} µm/px (from: {mpp.source}) is not the resolution of a slide; "
             f"give the right mpp in the manifest{hint}",
         )
@@ -173,7 +174,7 @@ def plan_reading(
         read_px = _read_px(slide_mpp, mpp, patch_px)
         if slide_mpp > MAX_UPSAMPLING * mpp and not allow_upsampling:
             raise InputError(
-                "too_coarse",
+                Kind.TOO_COARSE,
                 f"level 0 has {slide_mpp:g} µm/px, which cannot show {mpp:g} µm/px; "
                 "ask for a coarser --mpp, or --allow_upsampling",
             )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import openslide
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.planning.resolution import ReadPlan
 
@@ -129,7 +130,7 @@ class SlideReader:
             pixels = np.asarray(fresh.read_region(*where))
         except openslide.OpenSlideError as error:
             raise InputError(
-                "unreadable_region",
+                Kind.UNREADABLE_REGION,
                 f"{width} x {height} px of level {level} at ({x_level0}, {y_level0}): "
                 f"{one_line(error)}",
             ) from error
@@ -189,14 +190,14 @@ class SlideReader:
             return openslide.OpenSlide(self.path)
         except openslide.OpenSlideUnsupportedFormatError as error:
             if not Path(self.path).exists():
-                raise InputError("missing_file", f"{self.path}: no such file") from error
+                raise InputError(Kind.MISSING_FILE, f"{self.path}: no such file") from error
             if not os.access(self.path, os.R_OK):
-                raise InputError("unopenable", f"{self.path}: no permission to read") from error
+                raise InputError(Kind.UNOPENABLE, f"{self.path}: no permission to read") from error
             raise InputError(
-                "not_a_slide", f"{self.path}: no format that OpenSlide knows, or cut off"
+                Kind.NOT_A_SLIDE, f"{self.path}: no format that OpenSlide knows, or cut off"
             ) from error
         except openslide.OpenSlideError as error:
-            raise InputError("unopenable", f"{self.path}: {one_line(error)}") from error
+            raise InputError(Kind.UNOPENABLE, f"{self.path}: {one_line(error)}") from error
 
 
 def background_color(properties: Mapping[str, str]) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.native.slide import NativeSlide, open_native
 from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide, SlideReader
@@ -138,7 +139,7 @@ def _version(uri: str) -> tuple[int, int] | None:
 
 def _remote_source(uri: str, generation: int | None = None) -> RemoteSource:
     if not uri.startswith(f"{SCHEME}://"):
-        raise InputError("not_native", f"{uri}: is not read by ranges")
+        raise InputError(Kind.NOT_SERVED, f"{uri}: is not read by ranges")
     return RemoteSource(uri, generation)
 
 
@@ -146,19 +147,19 @@ def _check_alike(native: NativeSlide, plain: SlideReader) -> None:
     """Refuses a slide of which OpenSlide says something else than the native reader."""
     if native.level_dimensions != plain.level_dimensions:
         reason = f"levels {native.level_dimensions}, in OpenSlide {plain.level_dimensions}"
-        raise InputError("not_native", reason)
+        raise InputError(Kind.NOT_SERVED, reason)
     names = ["vendor", "mpp-x", "mpp-y", "objective-power", "background-color", "bounds-x"]
     for name in (f"openslide.{name}" for name in names):
         ours, theirs = native.properties.get(name), plain.properties.get(name)
         if ours != theirs:
-            raise InputError("not_native", f"{name} {ours}, in OpenSlide {theirs}")
+            raise InputError(Kind.NOT_SERVED, f"{name} {ours}, in OpenSlide {theirs}")
 
 
 def _open_whole(uri: str, cache: FileCache | None) -> SlideReader:
     if files.is_local(uri):
         return SlideReader(uri)
     if cache is None:
-        raise InputError("remote_slide", f"{uri}: reading remote slides needs a cache")
+        raise InputError(Kind.REMOTE_SLIDE, f"{uri}: reading remote slides needs a cache")
     wanted = slide_files(uri)
     try:
         lease = cache.lease(uri, wanted)
@@ -192,4 +193,4 @@ def slide_files(uri: str) -> list[files.FileInfo]:
     try:
         return sorted({files.FileInfo(uri, files.size(uri)), *companions})
     except OSError as error:
-        raise InputError("missing_file", f"{uri}: no such file") from error
+        raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error

@@ -15,6 +15,7 @@ import tempfile
 import numpy as np
 import tifffile
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.sample.noise import LATTICE, PLATE_MARGIN
 from beamscope.transforms.slides.sample.texture import TissueTexture
@@ -97,7 +98,7 @@ class SampleSlide:
         for name, fine in allowed.items():
             if not fine:
                 value = getattr(self, name)
-                raise InputError("bad_sample", f"{name}={value} is not possible: {_RULES[name]}")
+                raise InputError(Kind.BAD_SAMPLE, f"{name}={value} is not possible: {_RULES[name]}")
 
 
 _RULES = {

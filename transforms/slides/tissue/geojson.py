@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.polygons import Polygon
 
@@ -31,16 +32,18 @@ def read_polygons(path: Path) -> tuple[Polygon, ...]:
             data = gzip.decompress(data)
         document = json.loads(data)
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise InputError("bad_mask", f"{path} is no readable GeoJSON: {one_line(error)}") from error
+        raise InputError(
+            Kind.BAD_MASK, f"{path} is no readable GeoJSON: {one_line(error)}"
+        ) from error
     try:
         geometries = list(_geometries(document))
         polygons = [polygon for geometry in geometries for polygon in _polygons(*geometry)]
     except _MalformedError as error:
-        raise InputError("bad_mask", f"{path}: {error}") from None
+        raise InputError(Kind.BAD_MASK, f"{path}: {error}") from None
     if not polygons:
         others = sorted({str(geometry.get("type")) for _, geometry in geometries})
         holds = f"only {', '.join(others)}" if others else "no features"
-        raise InputError("bad_mask", f"{path} holds no polygon, {holds}")
+        raise InputError(Kind.BAD_MASK, f"{path} holds no polygon, {holds}")
     return tuple(polygons)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.detection import tissue_fraction
 from beamscope.transforms.slides.tissue.geojson import read_polygons
@@ -124,7 +125,7 @@ class ImageMask(Mask):
         if bounds is not None:
             sizes += f" and its bounds are {bounds[2]:g}x{bounds[3]:g}"
         raise InputError(
-            "mask_mismatch",
+            Kind.MASK_MISMATCH,
             f"the mask image is {w}x{h} px, another shape than the slide: {sizes} px",
         )
 
@@ -149,9 +150,9 @@ def find_mask(names: Iterable[str], slide_id: str, exclude: Collection[str] = ()
         and name not in exclude
     )
     if not found:
-        raise InputError("missing_mask", f"no mask {slide_id}{{{','.join(suffixes)}}}")
+        raise InputError(Kind.MISSING_MASK, f"no mask {slide_id}{{{','.join(suffixes)}}}")
     if len(found) > 1:
-        raise InputError("ambiguous_mask", f"several masks for {slide_id}: {', '.join(found)}")
+        raise InputError(Kind.AMBIGUOUS_MASK, f"several masks for {slide_id}: {', '.join(found)}")
     return found[0]
 
 
@@ -164,13 +165,13 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
     path = Path(path)
     name = path.name.lower()
     if not path.is_file():
-        raise InputError("missing_mask", f"there is no mask {path}")
+        raise InputError(Kind.MISSING_MASK, f"there is no mask {path}")
     if name.endswith(GEOJSON_SUFFIXES):
         return PolygonMask(read_polygons(path))
     if name.endswith(IMAGE_SUFFIXES):
         return _read_image(path)
     suffixes = ", ".join(GEOJSON_SUFFIXES + IMAGE_SUFFIXES)
-    raise InputError("bad_mask", f"a mask is one of {suffixes}, not {path}")
+    raise InputError(Kind.BAD_MASK, f"a mask is one of {suffixes}, not {path}")
 
 
 def _read_image(path: Path) -> ImageMask:
@@ -186,9 +187,11 @@ def _read_image(path: Path) -> ImageMask:
                 has_alpha = image.mode in ("RGBA", "LA")
                 values = np.asarray(image)
     except Image.DecompressionBombError as error:
-        raise InputError("bad_mask", f"{path} is too large: {one_line(error)}") from error
+        raise InputError(Kind.BAD_MASK, f"{path} is too large: {one_line(error)}") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError("bad_mask", f"{path} is no readable image: {one_line(error)}") from error
+        raise InputError(
+            Kind.BAD_MASK, f"{path} is no readable image: {one_line(error)}"
+        ) from error
     visible = values[..., -1] > 0 if has_alpha else np.True_
     colours = values[..., :-1] if has_alpha else values
     # JPEG surrounds an edge with small values, so that only half of the range tells the sides.

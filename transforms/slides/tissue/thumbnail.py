@@ -8,6 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.grid import Region
 from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide, resample
@@ -127,7 +128,7 @@ def _fill(
     try:
         rgb, scanned = reader.read_area(round(x0), round(y0), level, read_width, read_height)
     except InputError as error:
-        if error.kind != "unreadable_region":
+        if error.kind != Kind.UNREADABLE_REGION:
             raise
         if max(read_width, read_height) <= _SMALLEST_CHUNK_PX or _is_one_pixel(box):
             thumbnail.rgb[top:bottom, left:right] = reader.background

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.sources import Source, archive_kind
 
@@ -44,7 +45,7 @@ class Limits:
         """Raise ``member_too_big`` for more bytes than a member may have."""
         if size > self.max_member_bytes:
             raise InputError(
-                "member_too_big",
+                Kind.MEMBER_TOO_BIG,
                 f"{name!r} has more than the {self.max_member_bytes} bytes that are allowed",
             )
 
@@ -52,7 +53,7 @@ class Limits:
         """Raise ``compression_ratio`` where `size` bytes come from too few `stored` ones."""
         if size > _RATIO_FLOOR and size > self.max_compression_ratio * stored:
             raise InputError(
-                "compression_ratio",
+                Kind.COMPRESSION_RATIO,
                 f"{name!r} inflates {stored} bytes by more than {self.max_compression_ratio:g}",
             )
 
@@ -60,7 +61,7 @@ class Limits:
         """Raise ``too_many_pixels`` before a decoder makes room for them."""
         if width * height > self.max_pixels:
             raise InputError(
-                "too_many_pixels",
+                Kind.TOO_MANY_PIXELS,
                 f"{width}x{height} is more than the {self.max_pixels} pixels that are allowed",
             )
 
@@ -160,12 +161,14 @@ class Sieve:
         role = role_of(member.name)
         # Among files an archive that can be read is a source of its own.
         if role == "archive" and not self._of_files:
-            raise InputError("nested_archive", f"{member.name!r} is an archive inside an archive")
+            raise InputError(
+                Kind.NESTED_ARCHIVE, f"{member.name!r} is an archive inside an archive"
+            )
         if role != "film":
             self.skipped[role] += 1
             return False
         if member.name in self._seen:
-            raise InputError("duplicate_member", f"{member.name!r} is there more than once")
+            raise InputError(Kind.DUPLICATE_MEMBER, f"{member.name!r} is there more than once")
         self._seen.add(member.name)
         if entry.refused:
             raise entry.refused

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Self, cast
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Entry, Limits, Member, readable_name
 
@@ -30,9 +31,11 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise
         except tarfile.HeaderError:
             if archive.offset == 0:
-                raise InputError("not_a_tar", "it does not begin as a tar archive does") from None
+                raise InputError(
+                    Kind.NOT_A_TAR, "it does not begin as a tar archive does"
+                ) from None
             raise BrokenArchiveError(
-                "truncated_archive",
+                Kind.TRUNCATED_ARCHIVE,
                 f"there is no header at byte {archive.offset}, where one should be; "
                 "the members before it are read, what follows is lost",
             ) from None
@@ -52,7 +55,7 @@ def list_tar(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
             for info in _headers(archive):
                 if info.offset_data + info.size > end and info.isreg():
                     raise BrokenArchiveError(
-                        "truncated_archive",
+                        Kind.TRUNCATED_ARCHIVE,
                         f"it ends inside {readable_name(info.name)!r}; "
                         f"the {len(entries)} members before it are read",
                     )
@@ -72,7 +75,7 @@ def read_tar_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
     file.seek(member.offset)
     data = file.read(member.size)
     if len(data) != member.size:
-        raise InputError("corrupt_member", f"{member.name!r} ends before its data does")
+        raise InputError(Kind.CORRUPT_MEMBER, f"{member.name!r} ends before its data does")
     return data
 
 
@@ -104,11 +107,11 @@ def _damage_named() -> Iterator[None]:
         yield
     except EOFError:
         raise BrokenArchiveError(
-            "truncated_archive", "its compressed data ends too early; what follows is lost"
+            Kind.TRUNCATED_ARCHIVE, "its compressed data ends too early; what follows is lost"
         ) from None
     except (gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
         raise BrokenArchiveError(
-            "corrupt_archive",
+            Kind.CORRUPT_ARCHIVE,
             f"its data is damaged ({type(error).__name__}); what follows is lost",
         ) from None
 
@@ -132,7 +135,7 @@ class _GuardedGzip(io.RawIOBase):
         spare = self._limits.max_member_bytes
         if self._inflated > spare + self._limits.max_compression_ratio * self._stored.tell():
             raise BrokenArchiveError(
-                "compression_ratio",
+                Kind.COMPRESSION_RATIO,
                 f"it inflates by more than {self._limits.max_compression_ratio:g}; "
                 "the members before that are read",
             )
@@ -149,7 +152,7 @@ def _open(file: BinaryIO, mode: str) -> tarfile.TarFile:
             fileobj=file, mode=mode, tarinfo=_StrictTarInfo, errors="surrogateescape"
         )
     except tarfile.ReadError:
-        raise InputError("not_a_tar", "it does not begin as a tar archive does") from None
+        raise InputError(Kind.NOT_A_TAR, "it does not begin as a tar archive does") from None
 
 
 def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -161,7 +164,7 @@ def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
                 yield info
     except tarfile.ReadError:
         raise BrokenArchiveError(
-            "truncated_archive",
+            Kind.TRUNCATED_ARCHIVE,
             f"it ends before byte {archive.offset}, where the next header should be; "
             "the members before that are read",
         ) from None
@@ -171,11 +174,11 @@ def _entry(info: tarfile.TarInfo) -> Entry:
     name = readable_name(info.name)
     refused = None
     if info.issym() or info.islnk():
-        refused = InputError("link_member", f"{name!r} is a link, not a film")
+        refused = InputError(Kind.LINK_MEMBER, f"{name!r} is a link, not a film")
     elif not info.isreg():
-        refused = InputError("device_member", f"{name!r} is a device or a pipe, not a film")
+        refused = InputError(Kind.DEVICE_MEMBER, f"{name!r} is a device or a pipe, not a film")
     elif info.issparse():
-        refused = InputError("unsupported_member", f"{name!r} is a sparse file")
+        refused = InputError(Kind.UNSUPPORTED_MEMBER, f"{name!r} is a sparse file")
     return Entry(Member(info.offset_data, name, info.size, info.size), refused)
 
 
@@ -186,5 +189,5 @@ def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo, limits: Limits) ->
         reader = archive.extractfile(info)
         data = reader.read(info.size) if reader else b""
     if len(data) != info.size:
-        raise InputError("corrupt_member", f"{name!r} ends before its data does")
+        raise InputError(Kind.CORRUPT_MEMBER, f"{name!r} ends before its data does")
     return data

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Entry, Limits, Member, readable_name
 
@@ -40,9 +41,9 @@ def list_zip(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
         reason = type(error).__name__
     entries = list(_scan(file))
     if not entries:
-        raise InputError("not_a_zip", "no central directory and no member: it is no zip archive")
+        raise InputError(Kind.NOT_A_ZIP, "no central directory and no member: it is no zip archive")
     return entries, InputError(
-        "truncated_archive",
+        Kind.TRUNCATED_ARCHIVE,
         f"its central directory cannot be read ({reason}); "
         f"{len(entries)} whole members were found from its start, what follows them is lost",
     )
@@ -58,7 +59,7 @@ def read_zip_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
     file.seek(member.offset)
     header = file.read(_LOCAL_LAYOUT.size)
     if len(header) < _LOCAL_LAYOUT.size or not header.startswith(_LOCAL_HEADER):
-        raise InputError("corrupt_member", f"{member.name!r} has no header where it should be")
+        raise InputError(Kind.CORRUPT_MEMBER, f"{member.name!r} has no header where it should be")
     *_, name_length, extra_length = _LOCAL_LAYOUT.unpack(header)
     file.seek(name_length + extra_length, 1)
     if member.deflated:
@@ -68,11 +69,11 @@ def read_zip_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
         data = file.read(member.stored)
     if len(data) != member.size:
         raise InputError(
-            "corrupt_member",
+            Kind.CORRUPT_MEMBER,
             f"{member.name!r} has {len(data)} bytes where the archive declares {member.size}",
         )
     if member.crc is not None and zlib.crc32(data) != member.crc:
-        raise InputError("corrupt_member", f"{member.name!r} does not match its CRC-32")
+        raise InputError(Kind.CORRUPT_MEMBER, f"{member.name!r} does not match its CRC-32")
     return data
 
 
@@ -89,14 +90,16 @@ def _entry(info: zipfile.ZipInfo) -> Entry:
 
 def _refusal(name: str, flags: int, method: int, mode: int = 0) -> InputError | None:
     if flags & _ENCRYPTED:
-        return InputError("encrypted_member", f"{name!r} is encrypted")
+        return InputError(Kind.ENCRYPTED_MEMBER, f"{name!r} is encrypted")
     file_type = mode & 0o170000
     if file_type == 0o120000:
-        return InputError("link_member", f"{name!r} is a link, not a film")
+        return InputError(Kind.LINK_MEMBER, f"{name!r} is a link, not a film")
     if file_type in (0o010000, 0o020000, 0o060000, 0o140000):
-        return InputError("device_member", f"{name!r} is a device or a pipe, not a film")
+        return InputError(Kind.DEVICE_MEMBER, f"{name!r} is a device or a pipe, not a film")
     if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return InputError("unsupported_compression", f"{name!r} is compressed by method {method}")
+        return InputError(
+            Kind.UNSUPPORTED_COMPRESSION, f"{name!r} is compressed by method {method}"
+        )
     return None
 
 
@@ -150,12 +153,12 @@ def _inflate(file: BinaryIO, stored: int, name: str, limits: Limits) -> tuple[by
     while not engine.eof:
         chunk = file.read(min(_CHUNK, stored - taken))
         if not chunk:
-            raise InputError("corrupt_member", f"{name!r} ends before its data does")
+            raise InputError(Kind.CORRUPT_MEMBER, f"{name!r} ends before its data does")
         taken += len(chunk)
         try:
             content += engine.decompress(chunk, limits.max_member_bytes + 1 - len(content))
         except zlib.error:
-            raise InputError("corrupt_member", f"{name!r} cannot be inflated") from None
+            raise InputError(Kind.CORRUPT_MEMBER, f"{name!r} cannot be inflated") from None
         limits.check_size(name, len(content))
         limits.check_ratio(name, len(content), taken)
     return bytes(content), taken - len(engine.unused_data)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.xrays.decoding.dicom import decode_dicom, is_dicom
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film, luminance, to_uint8
@@ -41,7 +42,7 @@ def decode_film(data: bytes, settings: DecodeSettings) -> Film:
         return Film(_decode_png(data, settings), "png")
     if is_dicom(data):
         return decode_dicom(data, settings)
-    raise InputError("not_a_film", f"{_describe(data)}, not a JPEG, PNG or DICOM film")
+    raise InputError(Kind.NOT_A_FILM, f"{_describe(data)}, not a JPEG, PNG or DICOM film")
 
 
 def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
@@ -49,7 +50,7 @@ def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
     header = _open(data, "JPEG")
     settings.limits.check_pixels(*header.size)
     if header.mode not in ("L", "RGB"):
-        raise InputError("unsupported_image", f"JPEG: {header.mode} pixels are no film")
+        raise InputError(Kind.UNSUPPORTED_IMAGE, f"JPEG: {header.mode} pixels are no film")
     return _upright(decode_jpeg(data), _orientation(header, "JPEG"))
 
 
@@ -57,11 +58,11 @@ def _decode_png(data: bytes, settings: DecodeSettings) -> Grey:
     header = _open(data, "PNG")
     settings.limits.check_pixels(*header.size)
     if frames := getattr(header, "n_frames", 1) - 1:
-        raise InputError("multi_frame", f"PNG: {frames + 1} frames, a film has one")
+        raise InputError(Kind.MULTI_FRAME, f"PNG: {frames + 1} frames, a film has one")
     try:
         values = imagecodecs.png_decode(data)
     except imagecodecs.PngError as error:
-        raise InputError("corrupt_image", f"PNG: {one_line(error)}") from None
+        raise InputError(Kind.CORRUPT_IMAGE, f"PNG: {one_line(error)}") from None
     # Without EXIF ahead of its pixels Pillow would decode them in search of it.
     orientation = _orientation(header, "PNG") if "exif" in header.info else 1
     return _upright(_to_grey(values, settings), orientation)
@@ -83,13 +84,13 @@ def _open(data: bytes, kind: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=[kind])
     except Image.DecompressionBombError:
-        raise InputError("too_many_pixels", f"{kind}: more pixels than are allowed") from None
+        raise InputError(Kind.TOO_MANY_PIXELS, f"{kind}: more pixels than are allowed") from None
     except UnidentifiedImageError:
         raise InputError(
-            "corrupt_image", f"{kind}: its header is damaged, or of a kind that is not decoded"
+            Kind.CORRUPT_IMAGE, f"{kind}: its header is damaged, or of a kind that is not decoded"
         ) from None
     except _PILLOW_ERRORS as error:
-        raise InputError("corrupt_image", f"{kind}: {one_line(error)}") from None
+        raise InputError(Kind.CORRUPT_IMAGE, f"{kind}: {one_line(error)}") from None
 
 
 def _orientation(image: Image.Image, kind: str) -> int:
@@ -97,7 +98,7 @@ def _orientation(image: Image.Image, kind: str) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (*_PILLOW_ERRORS, TypeError, RuntimeError) as error:
         raise InputError(
-            "corrupt_image", f"{kind}: EXIF cannot be read ({type(error).__name__})"
+            Kind.CORRUPT_IMAGE, f"{kind}: EXIF cannot be read ({type(error).__name__})"
         ) from None
 
 

@@ -22,6 +22,7 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.decoding.dicom_pixels import read_pixels
@@ -65,7 +66,9 @@ def check_keep_tags(keywords: tuple[str, ...]) -> None:
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if not keyword or tag is None or keyword_for_tag(tag) != keyword:
-            raise InputError("unknown_tag", f"{keyword!r} is not the keyword of a DICOM attribute")
+            raise InputError(
+                Kind.UNKNOWN_TAG, f"{keyword!r} is not the keyword of a DICOM attribute"
+            )
 
 
 def decode_dicom(data: bytes, settings: DecodeSettings) -> Film:
@@ -92,7 +95,7 @@ def decode_dicom(data: bytes, settings: DecodeSettings) -> Film:
     except Exception as error:  # noqa: BLE001 - hostile bytes make pydicom raise anything
         raise _corrupt("its attributes cannot be read", error) from None
     if photometric is None:
-        raise InputError("no_pixels", "the DICOM file holds no pixels")
+        raise InputError(Kind.NO_PIXELS, "the DICOM file holds no pixels")
     stored = read_pixels(dataset, photometric, settings.limits)
     try:
         pixels = _to_grey(stored, dataset, photometric, settings)
@@ -165,7 +168,7 @@ def _check_deflated(data: bytes, limits: Limits) -> None:
     """
     meta = data[132:144]
     if len(meta) < 12 or meta[:8] != b"\x02\x00\x00\x00UL\x04\x00":
-        raise InputError("corrupt_dicom", "DICOM: its file meta group has no length")
+        raise InputError(Kind.CORRUPT_DICOM, "DICOM: its file meta group has no length")
     start = 144 + struct.unpack("<I", meta[8:])[0]
     if DeflatedExplicitVRLittleEndian.encode() not in data[144:start]:
         return
@@ -189,7 +192,7 @@ def _code(dataset: pydicom.Dataset, keyword: str) -> str | None:
 
 
 def _corrupt(what: str, error: Exception) -> InputError:
-    return InputError("corrupt_dicom", f"DICOM: {what} ({type(error).__name__})")
+    return InputError(Kind.CORRUPT_DICOM, f"DICOM: {what} ({type(error).__name__})")
 
 
 def _mute_pydicom() -> None:

@@ -13,6 +13,7 @@ import pydicom.pixels
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 PLUGIN = "imagecodecs"
@@ -45,7 +46,7 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
         if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):
             runner.set_option("photometric_interpretation", "RGB")
     elif not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
-        raise InputError("corrupt_image", "JPEG: premature end of its data")
+        raise InputError(Kind.CORRUPT_IMAGE, "JPEG: premature end of its data")
     elif syntax in _JPEG_LS:
         samples = imagecodecs.jpegls_decode(frame)
     else:

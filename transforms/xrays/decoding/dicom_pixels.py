@@ -16,6 +16,7 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.decoding.dicom_codecs import PLUGIN
@@ -61,23 +62,23 @@ def read_pixels(dataset: pydicom.Dataset, photometric: str, limits: Limits) -> n
         ``corrupt_image``, in words that quote no attribute but rows and columns.
     """
     if "PixelData" not in dataset:
-        raise InputError("no_pixels", "the DICOM file holds no pixels")
+        raise InputError(Kind.NO_PIXELS, "the DICOM file holds no pixels")
     try:
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         frames = int(dataset.get("NumberOfFrames") or 1)
         syntax = uid.UID(dataset.file_meta.TransferSyntaxUID)
     except Exception as error:  # noqa: BLE001 - pydicom converts values late, and raises anything
         reason = f"rows, columns, frames or transfer syntax are missing ({type(error).__name__})"
-        raise InputError("corrupt_dicom", f"DICOM: {reason}") from None
+        raise InputError(Kind.CORRUPT_DICOM, f"DICOM: {reason}") from None
     if frames != 1:
-        raise InputError("multi_frame", f"the DICOM file holds {frames} frames, a film has one")
+        raise InputError(Kind.MULTI_FRAME, f"the DICOM file holds {frames} frames, a film has one")
     limits.check_pixels(columns, rows)
     # A UID that is in no dictionary could be made of anything, and is not repeated.
     name = syntax.name if syntax in uid.UID_dictionary else "an unknown transfer syntax"
     if syntax not in _NATIVE and syntax not in _DECODERS:
-        raise InputError("unsupported_dicom", f"DICOM: no decoder for {name}")
+        raise InputError(Kind.UNSUPPORTED_DICOM, f"DICOM: no decoder for {name}")
     if photometric not in _PHOTOMETRICS:
-        raise InputError("unsupported_dicom", "its photometric interpretation is not a film's")
+        raise InputError(Kind.UNSUPPORTED_DICOM, "its photometric interpretation is not a film's")
     try:
         if syntax in _NATIVE:
             _check_length(dataset, photometric, rows * columns)
@@ -88,7 +89,7 @@ def read_pixels(dataset: pydicom.Dataset, photometric: str, limits: Limits) -> n
         raise InputError(error.kind, f"DICOM, {name}: {error.message}") from None
     except Exception as error:  # noqa: BLE001 - decoders raise anything, and quote values
         reason = f"its pixels cannot be decoded ({type(error).__name__})"
-        raise InputError("corrupt_image", f"DICOM, {name}: {reason}") from None
+        raise InputError(Kind.CORRUPT_IMAGE, f"DICOM, {name}: {reason}") from None
 
 
 def _check_length(dataset: pydicom.Dataset, photometric: str, pixels: int) -> None:
@@ -98,7 +99,7 @@ def _check_length(dataset: pydicom.Dataset, photometric: str, pixels: int) -> No
     expected = pixels * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
     if len(dataset.PixelData) < expected:
         raise InputError(
-            "corrupt_image", f"it holds {len(dataset.PixelData)} bytes of pixels, not {expected}"
+            Kind.CORRUPT_IMAGE, f"it holds {len(dataset.PixelData)} bytes of pixels, not {expected}"
         )
 
 
@@ -110,7 +111,7 @@ def _check_frame(dataset: pydicom.Dataset, syntax: uid.UID, size: tuple[int, int
     declared = jpeg2000_size(frame) if syntax in _JPEG2000 else jpeg_size(frame)
     if declared != size:
         raise InputError(
-            "corrupt_image",
+            Kind.CORRUPT_IMAGE,
             f"its frame is {declared[0]}x{declared[1]}, and the film {size[0]}x{size[1]}",
         )
     if syntax in _DCT:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 # Start-of-frame markers (ITU-T T.81, table B.1), and JPEG-LS's (T.87): all but DHT, JPG and DAC.
@@ -30,7 +31,7 @@ def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "GRAY", strict=True)[:, :, 0])
     except ValueError as error:
-        raise InputError("corrupt_image", f"JPEG: {one_line(error)}") from None
+        raise InputError(Kind.CORRUPT_IMAGE, f"JPEG: {one_line(error)}") from None
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
@@ -49,7 +50,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
             break
         # 0xFF may fill the space between segments.
         place += 1 if marker == 0xFF else 2 + length
-    raise InputError("corrupt_image", "JPEG: it has no frame header")
+    raise InputError(Kind.CORRUPT_IMAGE, "JPEG: it has no frame header")
 
 
 def jpeg2000_size(data: bytes) -> tuple[int, int]:
@@ -63,8 +64,8 @@ def jpeg2000_size(data: bytes) -> tuple[int, int]:
         each of which would be given room.
     """
     if len(data) < 42 or not data.startswith(b"\xff\x4f\xff\x51"):
-        raise InputError("corrupt_image", "JPEG 2000: it does not begin with its size")
+        raise InputError(Kind.CORRUPT_IMAGE, "JPEG 2000: it does not begin with its size")
     right, bottom, left, top, *_, components = struct.unpack_from(">8LH", data, 8)
     if components > _MOST_COMPONENTS:
-        raise InputError("corrupt_image", f"JPEG 2000: {components} components are no film")
+        raise InputError(Kind.CORRUPT_IMAGE, f"JPEG 2000: {components} components are no film")
     return right - left, bottom - top

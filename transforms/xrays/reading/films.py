@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.archives.members import (
     Listing,
@@ -63,7 +64,7 @@ class _Once:
         holder = self._holders.setdefault(row.image_id, name)
         if holder != name:
             raise InputError(
-                "duplicate_image", f"{row.image_id!r} in the catalogue is {holder!r} already"
+                Kind.DUPLICATE_IMAGE, f"{row.image_id!r} in the catalogue is {holder!r} already"
             )
 
 

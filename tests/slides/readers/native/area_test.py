@@ -83,4 +83,4 @@ def test_a_level_that_is_not_served_errors(tmp_path):
     native = open_native(LocalSource(write_slide(tmp_path / "slide.svs", slide)))
     with pytest.raises(InputError, match="level 1: missing tiles") as error:
         native.read_area(0, 0, 1, 10, 10)
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"

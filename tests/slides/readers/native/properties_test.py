@@ -145,4 +145,4 @@ def test_what_openslide_may_read_otherwise_errors(slide, reason, tmp_path):
     path = write_slide(tmp_path / "slide.tiff", slide)
     with pytest.raises(InputError, match=reason) as error:
         read_levels(LocalSource(path))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"

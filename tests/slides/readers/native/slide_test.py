@@ -351,7 +351,7 @@ def test_data_that_is_always_odd_errors(tmp_path):
     damage(path, 0, 0, *DAMAGES["a broken header"])
     with pytest.raises(InputError, match=r"tile \(0, 0\) of level 0: a broken") as error:
         open_native(LocalSource(path))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 def test_cut_off_file_errors(sample, tmp_path):
@@ -383,7 +383,7 @@ def test_cut_off_file_errors(sample, tmp_path):
 def test_open_native_errors(name, reason):
     with pytest.raises(InputError, match=reason) as error:
         open_native(LocalSource(shared(name)))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 def test_serves_errors(tmp_path):

@@ -64,7 +64,7 @@ def test_unordered_aperio_errors(tmp_path):
         SlideReader(path)
     with pytest.raises(InputError, match="not in order") as error:
         read_levels(LocalSource(path))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 def test_tiles_are_where_the_file_says(tmp_path):
@@ -106,7 +106,7 @@ def test_other_files_errors(name, reason):
         path = next(path.glob("*.png"))
     with pytest.raises(InputError, match=reason) as error:
         read_levels(LocalSource(path))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 @pytest.mark.parametrize("length", [0, 3, 8, 100, 200, 1000, 20_000])
@@ -116,7 +116,7 @@ def test_cut_off_files_errors(length, tmp_path):
     path.write_bytes(whole.read_bytes()[:length])
     with pytest.raises(InputError) as error:
         read_levels(LocalSource(path))
-    assert error.value.kind == "not_native"
+    assert error.value.kind == "not_served"
 
 
 @pytest.mark.parametrize("kind", ["deflate", "planar", "grey", "16 bits"])

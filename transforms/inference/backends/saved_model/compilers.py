@@ -21,6 +21,7 @@ from beamscope.transforms.inference.openvino_model import (
     has_bfloat16,
     openvino_is_installed,
 )
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 Embed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -32,13 +33,13 @@ def check_machine(settings: ModelSettings) -> None:
     if how == "openvino" and not openvino_is_installed():
         asked = "--compile openvino" if settings.compile == how else f"--precision {precision}"
         raise InputError(
-            "bad_option",
+            Kind.BAD_OPTION,
             f"{asked}: the package openvino is not installed: pip install 'beamscope[cpu]'",
         )
     if precision == "float16" and not gpus():
-        raise InputError("bad_option", "--precision float16: TensorFlow sees no GPU here")
+        raise InputError(Kind.BAD_OPTION, "--precision float16: TensorFlow sees no GPU here")
     if precision == "bfloat16" and not _processor_has_bfloat16(how):
-        raise InputError("bad_option", "--precision bfloat16: this processor does not have it")
+        raise InputError(Kind.BAD_OPTION, "--precision bfloat16: this processor does not have it")
 
 
 def candidates(settings: ModelSettings) -> tuple[Compile, ...]:

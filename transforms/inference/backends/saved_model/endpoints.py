@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from beamscope.transforms.inference.model_settings import INPUT_DTYPES
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 
@@ -63,7 +64,7 @@ def choose_endpoint(
     endpoints = [endpoint for form in forms if (endpoint := _endpoint(called, *form)) is not None]
     if not endpoints:
         raise InputError(
-            "bad_model",
+            Kind.BAD_MODEL,
             f"model {name}: its {called} does not take one input of images "
             f"[batch, height, width, 3] but {_describe(forms)}",
         )
@@ -76,7 +77,7 @@ def choose_endpoint(
     if not fitting and input_dtype not in {None, *(endpoint.dtype for endpoint in endpoints)}:
         found = ", ".join(sorted({endpoint.dtype for endpoint in endpoints}))
         raise InputError(
-            "bad_model", f"model {name}: takes {found}, and input_dtype is {input_dtype}"
+            Kind.BAD_MODEL, f"model {name}: takes {found}, and input_dtype is {input_dtype}"
         )
     # Where only the size does not fit, the caller says so: it knows where the size comes from.
     chosen = (fitting or endpoints)[0]
@@ -84,7 +85,7 @@ def choose_endpoint(
     if input_size is None and len(sizes) > 1 and (None, None) not in sizes:
         listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes, key=str))
         raise InputError(
-            "bad_model", f"model {name}: takes images of {listed}: choose by --input_size"
+            Kind.BAD_MODEL, f"model {name}: takes images of {listed}: choose by --input_size"
         )
     return chosen
 
@@ -114,7 +115,7 @@ def _forms(
             return f"function {wanted}", traced
     choices = ", ".join(sorted(signatures)) or "none"
     asked = "cannot be called itself" if wanted is None else f"has no signature {wanted!r}"
-    raise InputError("bad_model", f"model {name}: {asked}; its signatures: {choices}")
+    raise InputError(Kind.BAD_MODEL, f"model {name}: {asked}; its signatures: {choices}")
 
 
 def _traced(function: Any) -> list[_Form]:

@@ -18,6 +18,7 @@ from beamscope.transforms.inference.model_files import (
 )
 from beamscope.transforms.inference.model_settings import INPUT_RANGES, ModelSettings, ModelSpec
 from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 
@@ -215,4 +216,4 @@ def _pooling(name: str, output: tf.Tensor, count: int) -> Literal["none", "mean"
 
 
 def _bad(message: str) -> InputError:
-    return InputError("bad_model", message)
+    return InputError(Kind.BAD_MODEL, message)

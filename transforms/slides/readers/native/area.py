@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.native.subpixel import Canvas, shift
 from beamscope.transforms.slides.readers.native.tiff import TileLevel
@@ -52,7 +53,7 @@ def read_area(
     tile = np.empty((level.tile_height, level.tile_width, 3), np.uint8)
     for place, data in zip(present, request_tiles(source, level, present), strict=True):
         if failure := decode_tile(level, data, 1, tile):
-            raise InputError("unreadable_region", f"{level.where(*place)}: {failure}")
+            raise InputError(Kind.UNREADABLE_REGION, f"{level.where(*place)}: {failure}")
         grid.paste(tile, *place, pixels, left, top)
     covered = grid.covered(*box) if partial else None
     if not between:

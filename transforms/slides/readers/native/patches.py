@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.native.subpixel import Canvas, shift
 from beamscope.transforms.slides.readers.native.tiff import TileLevel
@@ -166,7 +167,7 @@ class Assembly:
             if patch.failure:
                 row, column, message = patch.failure
                 where = self._level.where(row, column)
-                yield patch.index, InputError("unreadable_region", f"{where}: {message}")
+                yield patch.index, InputError(Kind.UNREADABLE_REGION, f"{where}: {message}")
 
     def _patch(self, index: int, x: float, y: float) -> _Patch:
         left, top = math.floor(x), math.floor(y)

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 import tifffile
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 # Micrometres in TIFF's ResolutionUnit (TIFF 6.0): 2 is an inch, 3 a centimetre.
@@ -69,12 +70,12 @@ def _philips(first: tifffile.TiffPage) -> dict[str, float]:
         if image.findtext("./Attribute[@Name='PIM_DP_IMAGE_TYPE']") == "WSI"
     ]
     if len(images) != 1:
-        raise InputError("not_native", f"{len(images)} images of the slide in its XML")
+        raise InputError(Kind.NOT_SERVED, f"{len(images)} images of the slide in its XML")
     spacings = images[0].findall(f"./Attribute[@Name='{_SPACING}']")
     if not spacings:
         return {}
     if len(spacings) != 1 or len(parts := (spacings[0].text or "").split()) != 2:
-        raise InputError("not_native", f"an unusual philips.{_SPACING}")
+        raise InputError(Kind.NOT_SERVED, f"an unusual philips.{_SPACING}")
     y, x = (_number(f"philips.{_SPACING}", part.strip('"')) for part in parts)
     return {"mpp-x": x * _UM_PER_MM, "mpp-y": y * _UM_PER_MM}
 
@@ -97,7 +98,7 @@ def _number(name: str, text: str) -> float:
     plain = text.replace(",", ".")
     value = float(plain) if _DECIMAL.fullmatch(plain) else math.nan
     if not 0 < value < math.inf:
-        raise InputError("not_native", f"{name} {text!r}")
+        raise InputError(Kind.NOT_SERVED, f"{name} {text!r}")
     return value
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Executor, Future
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.resolution import ReadPlan
 from beamscope.transforms.slides.readers.native.area import read_area
@@ -83,7 +84,7 @@ class NativeSlide:
           InputError: ``unreadable_region``; ``not_native`` where the level is not served.
         """
         if reason := self.serves_level(level):
-            raise InputError("not_native", reason)
+            raise InputError(Kind.NOT_SERVED, reason)
         stored = self._levels[level]
         x, y = x_level0 / stored.downsample, y_level0 / stored.downsample
         return read_area(self._source, stored, x, y, (width, height), self.background)
@@ -236,9 +237,9 @@ def open_native(source: ByteSource) -> NativeSlide:
     properties, levels = read_levels(source)
     slide = NativeSlide(source, properties, levels)
     if levels[0].not_served:
-        raise InputError("not_native", f"level 0: {levels[0].not_served}")
+        raise InputError(Kind.NOT_SERVED, f"level 0: {levels[0].not_served}")
     if failure := slide.first_tile_failure():
-        raise InputError("not_native", failure)
+        raise InputError(Kind.NOT_SERVED, failure)
     return slide
 
 

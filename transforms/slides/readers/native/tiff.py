@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.native.jpeg import TileDecoder, TileError, jpeg_prefix
 from beamscope.transforms.slides.readers.native.properties import slide_properties
@@ -256,4 +257,4 @@ def _philips_sizes(
 
 
 def _not_native(reason: str) -> InputError:
-    return InputError("not_native", reason)
+    return InputError(Kind.NOT_SERVED, reason)

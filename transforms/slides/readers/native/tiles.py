@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.native.jpeg import TileError
 from beamscope.transforms.slides.readers.native.tiff import MAX_TILE_BYTES, TileLevel
@@ -38,7 +39,7 @@ def _waited_for(request: Callable[[], bytes]) -> bytes:
         return request()
     except InputError as error:
         # Of all else not this tile is to blame, but the file as a whole.
-        if error.kind != "unreadable_bytes":
+        if error.kind != Kind.UNREADABLE_BYTES:
             raise
         raise TileError(error.message) from error
 
