@@ -103,8 +103,9 @@ class Cloud:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the package is made of: building one leaves files beside setup.py."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("pipelines", "transforms", "runner_configs"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("beamscope", "pipelines", "transforms", "runner_configs"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=ignore)
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, copy)
     return copy

@@ -49,7 +49,7 @@ def run_staged(submission, package, directory):
 @pytest.mark.slow
 def test_the_staged_pipeline_embeds_the_slides(cloud, submitted, package, tmp_path):
     submission = submitted("dataflow_cpu")
-    assert (package / "runner_configs" / "direct.yaml").exists()
+    assert (package / "beamscope" / "runner_configs" / "direct.yaml").exists()
     done = run_staged(submission, package, tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     actual, expected = tmp_path / "actual", tmp_path / "expected"

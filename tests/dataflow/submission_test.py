@@ -119,11 +119,11 @@ def test_the_staged_package_holds_everything(submitted, checkout, tmp_path):
     with tarfile.open(tmp_path / "package.tar.gz") as package:
         held = {name.partition("/")[2] for name in package.getnames()}
     modules = {
-        str(path.relative_to(checkout))
+        f"beamscope/{path.relative_to(checkout)}"
         for folder in ("pipelines", "transforms")
         for path in (checkout / folder).rglob("*.py")
     }
-    configs = {f"runner_configs/{path.name}" for path in CONFIGS.glob("*.yaml")}
+    configs = {f"beamscope/runner_configs/{path.name}" for path in CONFIGS.glob("*.yaml")}
     assert len(modules) > 60
     assert len(configs) >= 8
-    assert modules | configs | {"setup.py"} <= held
+    assert sorted((modules | configs | {"setup.py"}) - held) == []

@@ -11,7 +11,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beamscope.transforms.inference import compiled, freezing
+from beamscope.transforms.inference import embedder as compiled
+from beamscope.transforms.inference.backends.saved_model import freezing
 from beamscope.transforms.inference.backends.saved_model.compilers import check_machine
 from beamscope.transforms.inference.backends.saved_model.loading import load
 from beamscope.transforms.inference.embedder import Embedder, compare, structured_images

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.native import source as source_module
+from beamscope.transforms.storage import byte_source as source_module
 from beamscope.transforms.storage.byte_source import LocalSource, as_file
 
 CONTENT = np.random.default_rng(0).bytes(200_000)

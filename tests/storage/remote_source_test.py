@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.native import remote
 from beamscope.transforms.storage import files
+from beamscope.transforms.storage import remote_source as remote
 from beamscope.transforms.storage.remote_source import RemoteSource, join_ranges
 from tests.slides.store import watched_store
 

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides import open_slides
 from beamscope.transforms.slides.planning.planner import plan_slide
+from beamscope.transforms.slides.readers import pool as open_slides
 from beamscope.transforms.slides.readers.pool import close_slides, open_patches, open_to_plan
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide

@@ -1,6 +1,6 @@
 import pytest
 
-from beamscope.transforms.inference import ways
+from beamscope.transforms.inference.backends.saved_model import compilers as ways
 from beamscope.transforms.inference.backends.saved_model.compilers import candidates, check_machine
 from beamscope.transforms.inference.model_settings import Compile, ModelSettings, Precision
 from beamscope.transforms.problems import InputError
