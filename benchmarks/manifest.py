@@ -91,13 +91,12 @@ def make_run(folder: str, count: int) -> dict[str, float]:
 def copy_results(output: str, first, others) -> int:
     """Gives other slides the plan and the embeddings of the first; how many parts each has."""
     from beamscope.transforms.blocks import EmbeddingBlock
-    from beamscope.transforms.output.layout import Layout
     from beamscope.transforms.output.parts import read_part, write_part
-    from beamscope.transforms.output.progress import read_run_record
+    from beamscope.transforms.output.run_record import read_run_record
     from beamscope.transforms.output.schema import embedding_matrix
     from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
 
-    layout = Layout(output, read_run_record(output).fingerprint)
+    layout = read_run_record(output).layout(output)
     plan = read_plan(layout.plan(first.slide_id))
     plan = dataclasses.replace(plan, picture=read_picture(layout, plan))
     parts = [layout.part(block.key, len(block)) for block in plan.blocks()]

@@ -148,7 +148,7 @@ def row_batch(slide_id: str) -> Any:
 def layout_of(root: str) -> Any:
     from beamscope.transforms.output.layout import Layout
 
-    return Layout(root, "benchmark")
+    return Layout(root, "plan", "benchmark")
 
 
 def figures(rows: int, cpu: float, wall: float, imports: float) -> dict[str, float]:

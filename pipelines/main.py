@@ -1,37 +1,16 @@
-"""The command `beamscope`: a job, a helper of it, or a list of both."""
+"""The command `beamscope`: a job, another command, or a list of both."""
 
 from __future__ import annotations
 
 import atexit
-import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
+from beamscope.pipelines.commands.registry import COMMANDS
+from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.transforms.problems import InputError
-
-# Only names and one line each, so that the list appears at once: a command's module, which may
-# import Beam, is loaded when it is called.
-_COMMANDS = {
-    "slides": ("beamscope.pipelines.jobs.slides", "embed the patches of whole-slide images"),
-    "xrays": ("beamscope.pipelines.jobs.xrays", "embed chest X-rays out of their archives"),
-    "status": (
-        "beamscope.pipelines.commands.status",
-        "tell how far the job of an output directory is",
-    ),
-    "check-model": (
-        "beamscope.pipelines.commands.check_model",
-        "say how a SavedModel is called, and whether it works",
-    ),
-    "make-model": (
-        "beamscope.pipelines.commands.make_model",
-        "build a BiT ResNet as a SavedModel called like REMEDIS",
-    ),
-    "make-slide": (
-        "beamscope.pipelines.commands.make_slide",
-        "write a sample slide, to try things out",
-    ),
-}
 
 USAGE_ERROR = 2
 # As a shell reports a program that Ctrl-C has ended.
@@ -39,7 +18,7 @@ INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status."""
+    """Run one command and return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -50,12 +29,8 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"beamscope {version('beamscope')}")
         return 0
-    if name not in _COMMANDS:
-        print(f"beamscope: {name!r} is not a command; there are {', '.join(_COMMANDS)}",
-              file=sys.stderr)  # fmt: skip
-        return USAGE_ERROR
     try:
-        status: int = importlib.import_module(_COMMANDS[name][0]).run(rest)
+        return _run(name, rest)
     except InputError as error:
         print(f"beamscope {name}: {error.message}", file=sys.stderr)
         return USAGE_ERROR
@@ -63,14 +38,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\nbeamscope {name}: interrupted; the same command goes on from here",
               file=sys.stderr)  # fmt: skip
         return INTERRUPTED
-    return status
 
 
 def command(argv: list[str] | None = None) -> NoReturn:
-    """Runs one command and ends the process with its exit status.
+    """Run one command and end the process with its exit status.
 
     Beam leaves daemon threads behind. One that wakes up in a C++ library while the interpreter is
-    taken down aborts the process, when all is done and said; so the process ends without that.
+    taken down aborts the process, when everything is done; so the process ends without that.
     """
     status = main(argv)
     atexit._run_exitfuncs()
@@ -79,12 +53,29 @@ def command(argv: list[str] | None = None) -> NoReturn:
     os._exit(status)
 
 
+def _run(name: str, arguments: Sequence[str]) -> int:
+    if name in COMMANDS:
+        return COMMANDS.get(name)(arguments)
+    if name in JOBS:
+        # Only here: it takes Beam along, which other commands need not wait for.
+        from beamscope.pipelines.jobs.run_job import run_job
+
+        return run_job(JOBS.get(name), arguments)
+    known = ", ".join((*JOBS.names(), *COMMANDS.names()))
+    print(f"beamscope: there is no command {name!r}; there are {known}", file=sys.stderr)
+    return USAGE_ERROR
+
+
 def _usage() -> str:
-    lines = [f"  {name:<12} {what}" for name, (_, what) in _COMMANDS.items()]
+    lines = [
+        f"  {name:<12} {registry.summary(name)}"
+        for registry in (JOBS, COMMANDS)
+        for name in registry.names()
+    ]
     return "\n".join([
         "beamscope turns whole-slide images and chest X-rays into embeddings, with Apache Beam.",
         "",
-        "usage: beamscope COMMAND [options]     (beamscope COMMAND --help says which)",
+        "usage: beamscope COMMAND [options]     (beamscope COMMAND --help lists the options)",
         "",
         *lines,
     ])  # fmt: skip

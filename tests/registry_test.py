@@ -56,3 +56,10 @@ def test_entry_points_of_other_packages_come_last_and_replace_nothing(registry, 
     assert registry.names() == ("pear", "plum")
     assert registry.get("pear") == 1
     assert registry.get("plum") == "/"
+
+
+def test_a_summary_is_told_without_an_import(registry):
+    registry.register("lost", "no_such_module:thing", "a fruit that nobody has")
+    registry.register("pear", 1)
+    assert registry.summary("lost") == "a fruit that nobody has"
+    assert registry.summary("pear") == ""

@@ -28,10 +28,16 @@ class Registry(Generic[_T]):
         self._noun = noun
         self._group = group
         self._things: dict[str, _T | str] = {}
+        self._summaries: dict[str, str] = {}
         self._looked = False
 
-    def register(self, name: str, thing: _T | str) -> None:
+    def register(self, name: str, thing: _T | str, summary: str = "") -> None:
         """Add a thing, or its place, under a name.
+
+        Args:
+          name: unique among the things.
+          thing: itself, or ``package.module:attribute``.
+          summary: one line for a person, shown in lists without an import.
 
         Raises:
           ValueError: the name is taken.
@@ -39,6 +45,7 @@ class Registry(Generic[_T]):
         if name in self._things:
             raise ValueError(f"there is a {self._noun} {name!r} already")
         self._things[name] = thing
+        self._summaries[name] = summary
 
     def unregister(self, name: str) -> None:
         """Take a thing out again, as tests do."""
@@ -48,6 +55,10 @@ class Registry(Generic[_T]):
         """Return every name, in order; nothing is imported."""
         self._look()
         return tuple(self._things)
+
+    def summary(self, name: str) -> str:
+        """Return the line that a thing was registered with; empty where there is none."""
+        return self._summaries.get(name, "")
 
     def get(self, name: str) -> _T:
         """Return the thing of a name.

@@ -1,284 +1,145 @@
-"""What every embedding job does around its own reading: claim the output, run, sum up."""
+"""What a job is: everything that tells one embedding job from another, in one class.
+
+The command line, `beamscope status`, the Flex Template, Dataflow's checks and the summary ask a job
+for what they need; none of them knows which jobs there are.
+"""
 
 from __future__ import annotations
 
+import abc
 import argparse
-import collections
-import contextlib
 import dataclasses
-import gc
-import hashlib
-import importlib.metadata
-import json
-import platform
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beamscope.pipelines.options.command_line import Parser
-from beamscope.pipelines.options.model import add_model_arguments
-from beamscope.pipelines.options.output import add_output_arguments, shard_format_from
-from beamscope.pipelines.runners.config import add_runner_arguments
-from beamscope.pipelines.runners.dataflow import runs_on_dataflow
-from beamscope.pipelines.runners.dataflow_submit import submit
-from beamscope.pipelines.runners.gpu import requires_gpu, runs_here
-from beamscope.pipelines.terminal.progress import shown_progress
-from beamscope.pipelines.terminal.summary import Finished, print_summary
-from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
-from beamscope.transforms.output.dataset import DatasetSpec, read_description
-from beamscope.transforms.output.fingerprint import Fingerprint, claim_output
+from beamscope.pipelines.options.model import model_settings_from
+from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
 
-OK, TOO_MANY_FAILED = 0, 3
+
+@dataclasses.dataclass(frozen=True)
+class PathFlag:
+    """A flag that names files.
+
+    Attributes:
+      kind: what it names: one ``file``, a ``folder``, or a ``pattern``, of which there may be many.
+      by_workers: whether workers read it, so that it has to be where they can.
+    """
+
+    kind: Literal["file", "folder", "pattern"]
+    by_workers: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """What tells one embedding job from another.
+class Steps:
+    """The parts of a job that are its own; everything else is the same for all jobs.
 
     Attributes:
-      name: of the command: ``slides`` or ``xrays``.
-      sources: what is planned: ``slides`` or ``sources``.
+      planner: plans the items that were asked for, into blocks.
+      read: ``PCollection`` of the planner's blocks to ``PCollection[ImageBlock]``.
+      summary: sums items up.
+      spread: ``PCollection`` of blocks to the same, free to go to any worker.
+    """
+
+    planner: ItemPlanner[Any, Any]
+    read: beam.PTransform
+    summary: ItemSummary
+    spread: beam.PTransform = dataclasses.field(default_factory=beam.Reshuffle)
+
+
+class Job(abc.ABC):
+    """An embedding job. It is stateless; `beamscope.pipelines.jobs.registry` lists them.
+
+    Attributes:
+      name: of the command, such as ``slides``.
+      description: one sentence for ``--help``.
+      items: what is planned, in the plural, such as ``slides`` or ``sources``.
       unit: what is embedded, in the plural: ``patches`` or ``films``.
-      count_rows: how many of those the plan in a file has, where that is known.
-      rows: the columns of the embeddings, but for the embedding.
       table_name: of the table of what was asked for: ``slides`` or ``images``.
-      table: its schema.
+      table: its schema; its last column is ``shard``.
+      rows: the columns of the embeddings, but for the embedding.
       problems: schema of the table of problems.
+      plan_version: counted up when the same settings begin to give another plan, or other pixels.
+      path_flags: the job's own flags that name files.
     """
 
-    name: str
-    sources: str
-    unit: str
-    count_rows: Callable[[str], int | None]
-    rows: pa.Schema
-    table_name: str
-    table: pa.Schema
-    problems: pa.Schema = PROBLEMS_SCHEMA
+    name: ClassVar[str]
+    description: ClassVar[str]
+    items: ClassVar[str]
+    unit: ClassVar[str]
+    table_name: ClassVar[str]
+    table: ClassVar[pa.Schema]
+    rows: ClassVar[pa.Schema]
+    problems: ClassVar[pa.Schema] = PROBLEMS_SCHEMA
+    plan_version: ClassVar[int] = 1
+    path_flags: ClassVar[Mapping[str, PathFlag]] = {}
 
+    @abc.abstractmethod
+    def add_arguments(self, parser: Parser) -> None:
+        """Add the job's own flags."""
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """A slide or a source of films, as it is now.
+    @abc.abstractmethod
+    def requests(self, args: argparse.Namespace) -> Sequence[Any]:
+        """Return what is asked for: dataclasses, in an order that does not depend on the flags'.
 
-    Attributes:
-      request: a dataclass.
-      identity: what tells that its files are still the same. A complete dataset has nothing left to
-        do only for just these.
-    """
+        Raises:
+          InputError: nothing matches, or a list of inputs cannot be used.
+        """
 
-    request: Any
-    identity: Any
+    @abc.abstractmethod
+    def settings(self, args: argparse.Namespace, model: ModelSettings, input_px: int) -> Any:
+        """Return how items become images: a dataclass whose fields declare their fingerprint.
 
+        Args:
+          args: the parsed flags.
+          model: as the flags say.
+          input_px: side of the images that the model takes.
 
-def run_job(
-    job: Job,
-    args: argparse.Namespace,
-    beam_options: PipelineOptions,
-    *,
-    requests: Sequence[Asked],
-    settings: dict[str, Any],
-    model: ModelSettings,
-    spec: ModelSpec,
-    build: Callable[[beam.Pipeline, DatasetSpec], None],
-) -> int:
-    """Runs a job whose command line is understood, and returns its exit status.
+        Raises:
+          InputError: a flag's value makes no sense.
+        """
 
-    On Dataflow it submits the job, and returns without waiting for it.
+    @abc.abstractmethod
+    def example_settings(self) -> Sequence[Any]:
+        """Return settings that reach every dataclass of settings there is, for a test to walk."""
 
-    Args:
-      job: which.
-      args: the flags of `add_output_arguments`.
-      beam_options: Beam's own.
-      requests: what is to be embedded.
-      settings: of the job, everything that changes a number.
-      model: how the model is to be called.
-      spec: how it is.
-      build: puts the job's transforms into a pipeline.
+    @abc.abstractmethod
+    def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:
+        """Return the job's own parts of the pipeline."""
 
-    Raises:
-      InputError: an output flag is wrong, or the output is another run's.
-    """
-    shard_format = shard_format_from(args)
-    fingerprint = Fingerprint({"job": job.name, **settings, **_model_settings(model, spec)})
-    claim_output(
-        args.output, fingerprint, job=job.name, items=len(requests), overwrite=args.overwrite
-    )
-    layout = Layout(args.output, fingerprint.digest)
-    wanted = [*map(dataclasses.asdict, requests), dataclasses.asdict(shard_format)]
-    request = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
-    finished = None
-    if not _complete_before(layout, job, request):
-        dataset = DatasetSpec(
-            layout=layout,
-            shard_format=shard_format,
-            rows=job.rows,
-            features=spec.features,
-            table_name=job.table_name,
-            table=job.table,
-            metadata={
-                "beamscope.version": importlib.metadata.version("beamscope"),
-                "beamscope.fingerprint": fingerprint.digest,
-                "beamscope.model_digest": spec.digest,
-            },
-            description={
-                "job": job.name,
-                "options": fingerprint.settings,
-                "model": spec.to_json(),
-                "versions": _versions(),
-                "request": request,
-            },
-            problems=job.problems,
-        )
+    @abc.abstractmethod
+    def planned_rows(self, plan_path: str) -> int | None:
+        """Return how many rows a plan has; None where that is not known before all is read."""
 
-        def build_all(pipeline: beam.Pipeline) -> None:
-            if requires_gpu(beam_options):
-                _ = pipeline | "RequireGpu" >> RequireGpu()
-            build(pipeline, dataset)
+    @abc.abstractmethod
+    def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
+        """Return for each request JSON values that change when its files do."""
 
-        if runs_on_dataflow(beam_options):
-            submit(job.name, layout, build_all, beam_options)
-            return OK
-        progress = ProgressReader(layout, len(requests), job.count_rows)
-        finished = _run(job, build_all, beam_options, progress)
-    failed = print_summary(layout, job.table_name, job.unit, job.sources, finished)
-    if failed > args.max_failed:
-        print(
-            f"beamscope {job.name}: {failed:.0%} of the {job.table_name} failed, more than "
-            f"--max_failed {args.max_failed:g}",
-            file=sys.stderr,
-        )
-        return TOO_MANY_FAILED
-    return OK
+    def named_uris(self, requests: Sequence[Any]) -> Iterable[tuple[str, str | None]]:
+        """Yield (flag, uri) of the files that requests name and no flag does."""
+        del requests
+        return ()
 
+    def model_settings(self, args: argparse.Namespace) -> ModelSettings:
+        """Return the model as the flags say.
 
-def job_parser(name: str, description: str, add_own_arguments: Callable[[Parser], None]) -> Parser:
-    """The parser of a job: its own flags, then those of every job."""
-    parser = Parser(
-        prog=f"beamscope {name}",
-        description=f"{description} Stopped at any moment, the same command goes on where it was.",
-        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
-        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
-    )
-    add_own_arguments(parser)
-    add_model_arguments(parser.add_argument_group("model"))
-    add_output_arguments(parser)
-    add_runner_arguments(parser)
-    return parser
+        Raises:
+          InputError: a value makes no sense.
+        """
+        return model_settings_from(args)
 
+    def count_table(self, settings: Any) -> Callable[[pa.Table], Mapping[str, int]] | None:
+        """Return what else is counted in the finished table; None where nothing is."""
+        del settings
+        return None
 
-def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
-    """How a model is called, found out by loading it and calling it once.
-
-    Below float32, where the workers are on this machine, it is compiled as well, and the cosine
-    with the plain float32 call is printed: a job is not to run for days before someone looks.
-
-    Raises:
-      InputError: ``bad_model``, or ``bad_option`` for a precision that this machine does not have.
-    """
-    # TensorFlow takes seconds to import: not for --help, nor for a flag that is wrong.
-    from beamscope.pipelines.terminal.quiet import import_tensorflow
-
-    import_tensorflow()
-    from beamscope.transforms.inference.backends.saved_model.loading import load
-
-    if settings.computed_in == "float32" or not runs_here(beam_options):
-        return load(settings).spec
-    from beamscope.transforms.inference.embedder import Embedder
-
-    # As a worker does: a GPU's float32 is not to be rounded here either.
-    embedder = Embedder.from_settings(settings)
-    print(
-        f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
-        f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)"
-    )
-    return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
-
-
-def _model_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
-    """What of a model changes a number."""
-    return {
-        "model_digest": spec.digest,
-        "model_called": spec.called,
-        "model_output_key": spec.output_key,
-        "model_input_size": spec.input_size,
-        "model_input_dtype": spec.input_dtype,
-        "model_input_range": spec.input_range,
-        "compile": settings.compiled_by,
-        "precision": settings.computed_in,
-    }
-
-
-def _versions() -> dict[str, str]:
-    names = ("beamscope", "apache-beam", "tensorflow", "pyarrow", "openslide-python",
-             "openslide-bin", "opencv-python-headless", "pydicom", "numpy")  # fmt: skip
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **found}
-
-
-def _complete_before(layout: Layout, job: Job, request: str) -> bool:
-    """Whether the dataset has all that is asked for, in the form asked for, and nothing failed.
-
-    Otherwise it is assembled again, with what failed tried again.
-    """
-    description = read_description(layout.root)
-    return (
-        description is not None
-        and description["fingerprint"] == layout.fingerprint
-        and description["request"] == request
-        and not description["counts"][job.table_name].get("failed")
-    )
-
-
-def _run(
-    job: Job,
-    build: Callable[[beam.Pipeline], None],
-    options: PipelineOptions,
-    progress: ProgressReader,
-) -> Finished:
-    """Builds a pipeline and runs it to its end, showing progress.
-
-    Raises:
-      RuntimeError: it ended in another state than done.
-    """
-    start = time.monotonic()
-    pipeline = beam.Pipeline(options=options)
-    build(pipeline)
-    # A full collection walks a million objects of TensorFlow and Beam, which stay: leave them out.
-    gc.freeze()
-    with shown_progress(progress, unit=job.unit, items=job.sources), _ctrl_c():
-        result = pipeline.run()
-        state = result.wait_until_finish()
-    if state != PipelineState.DONE:
-        raise RuntimeError(f"the pipeline ended as {state}")
-    return Finished(time.monotonic() - start, _counters(result))
-
-
-@contextlib.contextmanager
-def _ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C through: the local runner wraps whatever a bundle raises."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "KeyboardInterrupt" in str(error):
-            raise KeyboardInterrupt from None
-        raise
-
-
-def _counters(result: PipelineResult) -> Mapping[str, int]:
-    # A counter that two steps use comes once from each.
-    total: collections.Counter[str] = collections.Counter()
-    for counter in result.metrics().query()["counters"]:
-        if counter.key.metric.namespace == "beamscope":
-            # Not every runner has a value of every counter.
-            total[counter.key.metric.name] += counter.result or 0
-    return total
+    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterable[tuple[str, str]]:
+        """Return the job's own lines of the summary, (label, text) each."""
+        del layout, table
+        return ()

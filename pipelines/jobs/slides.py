@@ -1,20 +1,16 @@
-"""`beamscope slides`: whole-slide images to a dataset of embeddings.
-
-match ─ plan ─ drop what is done ─ Reshuffle ─ read ─ RunInference ─ write part ─ assemble
-"""
+"""`beamscope slides`: whole-slide images to a dataset of embeddings."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import sys
-from collections.abc import Sequence
+import argparse
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
-import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from beamscope.pipelines.jobs.job import Asked, Job, job_parser, resolve_model, run_job
-from beamscope.pipelines.main import command
+from beamscope.pipelines.jobs.job import Job, PathFlag, Steps
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import model_settings_from
 from beamscope.pipelines.options.slides import (
@@ -24,119 +20,97 @@ from beamscope.pipelines.options.slides import (
     slide_settings_from,
     with_patch_size,
 )
-from beamscope.pipelines.runners.config import parse_job
-from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow
-from beamscope.pipelines.runners.flink import check_flink
-from beamscope.pipelines.runners.gpu import check_gpu_here, requires_gpu
-from beamscope.pipelines.terminal.quiet import quiet
-from beamscope.transforms.inference.handler import SavedModelHandler
 from beamscope.transforms.inference.model_settings import ModelSettings
-from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
-from beamscope.transforms.output.dataset import DatasetSpec
-from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
-from beamscope.transforms.output.ptransforms.write_parts import WriteParts
+from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.slides.planning.plan_file import planned_patches, request_identity
-from beamscope.transforms.slides.ptransforms.plan_slides import PlanSlides
+from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.ptransforms.read_slides import ReadSlideBlocks
 from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
-from beamscope.transforms.slides.ptransforms.sum_up_slides import SumUpSlides
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
-from beamscope.transforms.storage.cache import FileCache
+from beamscope.transforms.slides.slide_summary import SlideSummary
 
-JOB = Job(
-    name="slides",
-    sources="slides",
-    unit="patches",
-    count_rows=planned_patches,
-    rows=ROW_SCHEMA,
-    table_name="slides",
-    table=TABLE_SCHEMA,
-)
+# Sizes of remote slides are a request each: ask for many at a time.
 _LOOKERS = 32
 
 
-def build_pipeline(
-    pipeline: beam.Pipeline,
-    dataset: DatasetSpec,
-    requests: Sequence[SlideRequest],
-    settings: SlideSettings,
-    model: ModelSettings,
-    cache: FileCache,
-    read_threads: int,
-    require_gpu: bool = False,
-) -> None:
-    """Wires the job; every step but the wiring is a transform that can be used without it."""
-    planned = (
-        pipeline
-        | "Slides" >> beam.Create(list(requests))
-        | "Plan" >> PlanSlides(settings, dataset.layout, cache)
-    )
-    new_parts = (
-        planned.blocks
-        | "Spread" >> SpreadBlocks()
-        | "Read" >> ReadSlideBlocks(read_threads, cache)
-        | "Embed" >> EmbedBlocks(SavedModelHandler(model, require_gpu=require_gpu))
-        | "Write" >> WriteParts(dataset.layout)
-    )
-    parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
-    outcomes = {"slides": planned.slides, "parts": parts} | "SumUp" >> SumUpSlides(dataset.layout)
-    outcomes | "Assemble" >> AssembleDataset(dataset)
+class SlideJob(Job):
+    """Tile slides, and embed their patches."""
+
+    name = "slides"
+    description = "Embed the patches of whole-slide images."
+    items = "slides"
+    unit = "patches"
+    table_name = "slides"
+    table = TABLE_SCHEMA
+    rows = ROW_SCHEMA
+    path_flags: ClassVar[dict[str, PathFlag]] = {
+        "input": PathFlag("pattern"),
+        # Read before the job starts; the workers are told what it says.
+        "manifest": PathFlag("file", by_workers=False),
+        "masks": PathFlag("folder"),
+    }
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add the flags of slides, resolution, tissue and reading."""
+        add_slide_arguments(parser)
+
+    def requests(self, args: argparse.Namespace) -> list[SlideRequest]:
+        """Return the slides asked for."""
+        return slide_requests_from(args)
+
+    def named_uris(self, requests: Sequence[SlideRequest]) -> Iterator[tuple[str, str | None]]:
+        """Yield the slides and masks that a manifest may name."""
+        return (("--manifest", uri) for slide in requests for uri in (slide.uri, slide.mask))
+
+    def model_settings(self, args: argparse.Namespace) -> ModelSettings:
+        """Return the model, told the size of patches where one is asked for."""
+        return with_patch_size(model_settings_from(args), args)
+
+    def settings(
+        self,
+        args: argparse.Namespace,
+        model: ModelSettings,  # noqa: ARG002
+        input_px: int,
+    ) -> SlideSettings:
+        """Return how slides are cut into patches."""
+        return slide_settings_from(args, input_px)
+
+    def example_settings(self) -> list[Any]:
+        """Return every dataclass of settings."""
+        return [SlideSettings()]
+
+    def steps(self, settings: SlideSettings, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
+        """Return how slides are planned, read and summed up."""
+        cache = slide_cache_from(args)
+        return Steps(
+            planner=SlidePlanner(settings, cache),
+            read=ReadSlideBlocks(args.read_threads, cache),
+            summary=SlideSummary(),
+            spread=SpreadBlocks(),
+        )
+
+    def planned_rows(self, plan_path: str) -> int:
+        """Return how many patches a plan has."""
+        return planned_patches(plan_path)
+
+    def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
+        """Return what tells that a slide and its mask are still the same files."""
+        with ThreadPoolExecutor(_LOOKERS) as lookers:
+            return list(lookers.map(request_identity, requests))
+
+    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
+        """Yield the number of patches, and a picture to look at."""
+        planned, embedded, failed = (
+            pc.sum(table[f"patches_{name}"]).as_py() or 0
+            for name in ("planned", "embedded", "failed")
+        )
+        yield self.unit, f"{planned:,} planned = {embedded:,} embedded + {failed:,} failed"
+        shown = table.filter(pc.field("patches_embedded") > 0)["slide_id"]
+        if len(shown):
+            yield "picture", layout.picture(shown[0].as_py())
 
 
-def run(argv: Sequence[str]) -> int:
-    """Runs the job that a command line asks for, and returns the exit status.
-
-    Raises:
-      InputError: what the user got wrong; nothing has run then, and nothing is written.
-    """
-    quiet()
-    args, beam_options = parse_job(parser(), argv)
-    prepare_dataflow(args, beam_options)
-    check_flink(beam_options)
-    requests = slide_requests_from(args)
-    uris = (uri for slide in requests for uri in (slide.uri, slide.mask))
-    check_remote(beam_options, "--manifest", uris)
-    check_gpu_here(beam_options)
-    model = with_patch_size(model_settings_from(args), args)
-    spec = resolve_model(model, beam_options)
-    settings = slide_settings_from(args, spec.input_size)
-    return run_job(
-        JOB,
-        args,
-        beam_options,
-        requests=_as_they_are(requests),
-        settings=dataclasses.asdict(settings),
-        model=model,
-        spec=spec,
-        build=functools.partial(
-            build_pipeline,
-            requests=requests,
-            settings=settings,
-            model=model,
-            cache=slide_cache_from(args),
-            read_threads=args.read_threads,
-            require_gpu=requires_gpu(beam_options),
-        ),
-    )
-
-
-def _as_they_are(requests: Sequence[SlideRequest]) -> list[Asked]:
-    # Sizes of remote slides are a request each: ask for many at a time.
-    with ThreadPoolExecutor(_LOOKERS) as lookers:
-        return list(map(Asked, requests, lookers.map(request_identity, requests)))
-
-
-def parser() -> Parser:
-    """The parser of the job's command line."""
-    return job_parser(
-        "slides",
-        "Embed the patches of whole-slide images.",
-        add_slide_arguments,
-    )
-
-
-if __name__ == "__main__":
-    command(["slides", *sys.argv[1:]])
+JOB = SlideJob()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -25,10 +26,13 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
+if TYPE_CHECKING:
+    from beamscope.pipelines.jobs.job import PathFlag
+
 _RUNNERS = ("dataflowrunner", "testdataflowrunner")
 
-# Flags whose files the workers read or write.
-_SEEN_BY_WORKERS = ("input", "masks", "catalog_file", "model", "output")
+# Flags of every job whose files the workers read or write.
+_SEEN_BY_WORKERS = ("model", "output")
 
 # https://cloud.google.com/compute/docs/gpus: which machines an accelerator goes with.
 _MACHINES = {
@@ -67,7 +71,9 @@ def runs_on_dataflow(options: PipelineOptions) -> bool:
     return runner_name(options) in _RUNNERS
 
 
-def prepare_dataflow(args: argparse.Namespace, options: PipelineOptions) -> None:
+def prepare_dataflow(
+    path_flags: Mapping[str, PathFlag], args: argparse.Namespace, options: PipelineOptions
+) -> None:
     """Checks the options of a job that runs on Dataflow, and completes them; leaves others alone.
 
     Where just one of ``--temp_location`` and ``--staging_location`` is given, it serves as both.
@@ -75,6 +81,7 @@ def prepare_dataflow(args: argparse.Namespace, options: PipelineOptions) -> None
     the code that submits; what is installed otherwise has to be in the image.
 
     Args:
+      path_flags: the job's own flags that name files.
       args: the parsed flags of the job.
       options: Beam's own; changed in place.
 
@@ -85,7 +92,8 @@ def prepare_dataflow(args: argparse.Namespace, options: PipelineOptions) -> None
         return
     _check_cloud(options)
     _check_accelerator(options)
-    for name in _SEEN_BY_WORKERS:
+    own = (name for name, flag in path_flags.items() if flag.by_workers)
+    for name in (*own, *_SEEN_BY_WORKERS):
         value = getattr(args, name, None)
         check_remote(options, f"--{name}", value if isinstance(value, list) else [value])
     _stage_package(options)

@@ -11,37 +11,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import DebugOptions, WorkerOptions
 
 from beamscope.pipelines import main
-from beamscope.pipelines.jobs import slides as embed_slides
-from beamscope.pipelines.jobs import xrays as embed_xrays
+from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.runners.gpu import GpuOptions
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-
-_PARSERS: Mapping[str, Callable[[], Parser]] = {
-    "slides": embed_slides.parser,
-    "xrays": embed_xrays.parser,
-}
 
 # Beam's options that a launch sets as parameters. Others are of the launch's environment
 # (`gcloud dataflow flex-template run --worker-machine-type …`), or of the runner config.
 _BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
 _BEAM_FLAGS = ("require_gpu", "sdk_container_image", "number_of_worker_harness_threads")
 
-# Flags whose value is a path; the rest is said by the flag's type.
-_PATHS = {
-    "model": "GCS_READ_FOLDER",
-    "output": "GCS_WRITE_FOLDER",
-    "manifest": "GCS_READ_FILE",
-    "catalog_file": "GCS_READ_FILE",
-    "masks": "GCS_READ_FOLDER",
-}
+# Flags of every job whose value is a path; a job says it of its own.
+_PATHS = {"model": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER"}
+_PATH_TYPES = {"file": "GCS_READ_FILE", "folder": "GCS_READ_FOLDER", "pattern": "TEXT"}
 
 
 def metadata(job: str) -> dict[str, Any]:
@@ -50,8 +40,9 @@ def metadata(job: str) -> dict[str, Any]:
     Args:
       job: ``slides`` or ``xrays``.
     """
-    parser = _PARSERS[job]()
-    parameters = [_parameter(action) for action in _actions(parser)]
+    parser = job_parser(JOBS.get(job))
+    own = {name: _PATH_TYPES[flag.kind] for name, flag in JOBS.get(job).path_flags.items()}
+    parameters = [_parameter(action, own | _PATHS) for action in _actions(parser)]
     for group in parser._mutually_exclusive_groups:
         names = [action.dest for action in group._group_actions]
         for parameter in parameters:
@@ -79,7 +70,9 @@ def command_line(job: str, arguments: Sequence[str]) -> list[str]:
       InputError: ``bad_option``: a switch is neither true nor false.
     """
     actions = {
-        flag: action for action in _actions(_PARSERS[job]()) for flag in action.option_strings
+        flag: action
+        for action in _actions(job_parser(JOBS.get(job)))
+        for flag in action.option_strings
     }
     found: list[str] = []
     for argument in arguments:
@@ -118,7 +111,7 @@ def run(argv: Sequence[str]) -> int:
         prog="python -m beamscope.pipelines.runners.flex_template",
         description="Print the metadata.",
     )
-    parser.add_argument("job", choices=tuple(_PARSERS))
+    parser.add_argument("job", choices=JOBS.names())
     job: str = parser.parse_args(list(argv)).job
     print(json.dumps(metadata(job), indent=2, ensure_ascii=False))
     return 0
@@ -133,13 +126,13 @@ def _actions(parser: Parser) -> list[argparse.Action]:
     return [*own, *(action for action in beam_parser._actions if action.dest in _BEAM_FLAGS)]
 
 
-def _parameter(action: argparse.Action) -> dict[str, Any]:
+def _parameter(action: argparse.Action, paths: Mapping[str, str]) -> dict[str, Any]:
     parameter: dict[str, Any] = {
         "name": action.dest,
         "label": action.dest.replace("_", " "),
         "helpText": (action.help or action.dest) % {"default": action.default},
         "isOptional": not action.required,
-        "paramType": _type(action),
+        "paramType": _type(action, paths),
     }
     if action.nargs == "+":
         parameter["helpText"] += "; several are separated by blanks"
@@ -148,14 +141,14 @@ def _parameter(action: argparse.Action) -> dict[str, Any]:
     return parameter
 
 
-def _type(action: argparse.Action) -> str:
+def _type(action: argparse.Action, paths: Mapping[str, str]) -> str:
     if action.nargs == 0:
         return "BOOLEAN"
     if action.choices and action.nargs is None:
         return "ENUM"
     if action.type in (int, float):
         return "NUMBER"
-    return _PATHS.get(action.dest, "TEXT")
+    return paths.get(action.dest, "TEXT")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.storage import files
+
+if TYPE_CHECKING:
+    from beamscope.pipelines.jobs.job import Job
 
 # In the order in which one asks for them.
 _STATUSES = ("done", "partial", "empty", "failed")
@@ -26,16 +27,12 @@ class Finished:
     counters: Mapping[str, int]
 
 
-def print_summary(
-    layout: Layout, table_name: str, unit: str, sources: str, finished: Finished | None
-) -> float:
-    """Prints what became of a job, from what lies in its output.
+def print_summary(job: Job, layout: Layout, finished: Finished | None) -> float:
+    """Print what became of a job, from what lies in its output.
 
     Args:
+      job: which.
       layout: of the dataset.
-      table_name: ``slides`` or ``images``.
-      unit: what was embedded: ``patches`` or ``films``.
-      sources: what was planned: ``slides`` or ``sources``.
       finished: of the run; None where everything was complete before.
 
     Returns:
@@ -47,19 +44,21 @@ def print_summary(
     description = read_description(layout.root)
     if description is None:
         raise RuntimeError(f"{layout.description} was not written")
+    table_name = job.table_name
     with files.open_read(layout.table(table_name)) as file:
         table = pq.read_table(file)
     counts = description["counts"]
     statuses: Mapping[str, int] = counts[table_name]
+    own = list(job.told_at_the_end(layout, table))
     lines = [
         (table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
-        *_patches(table, unit),
-        ("seconds", _effort(finished, sources) if finished else "complete before: nothing to do"),
+        *own[:1],
+        ("seconds", _effort(finished, job.items) if finished else "complete before: nothing to do"),
         *_model(description, finished),
         ("problems", _list(counts["problems"], by_name=True) or "none"),
         ("dataset", f"{counts['rows']:,} rows in {len(description['shards'])} shard(s) in "
                     f"{layout.root}"),
-        *_picture(layout, table),
+        *own[1:],
     ]  # fmt: skip
     print()
     for name, text in lines:
@@ -82,22 +81,6 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     cosine = description["model"].get("cosine")
     text = f"{description['options']['precision']}, compiled by {ways}"
     return [("model", text + (f", cosine {cosine:.6f} with float32" if cosine else ""))]
-
-
-def _patches(table: pa.Table, unit: str) -> list[tuple[str, str]]:
-    if "patches_planned" not in table.column_names:
-        return []
-    planned, embedded, failed = (
-        pc.sum(table[f"patches_{name}"]).as_py() or 0 for name in ("planned", "embedded", "failed")
-    )
-    return [(unit, f"{planned:,} planned = {embedded:,} embedded + {failed:,} failed")]
-
-
-def _picture(layout: Layout, table: pa.Table) -> list[tuple[str, str]]:
-    if "slide_id" not in table.column_names:
-        return []
-    embedded = table.filter(pc.field("patches_embedded") > 0)["slide_id"]
-    return [("picture", layout.picture(embedded[0].as_py()))] if len(embedded) else []
 
 
 def _effort(finished: Finished, sources: str) -> str:

@@ -6,18 +6,17 @@ import pytest
 from google.cloud.dataflow_v1beta3 import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
-from beamscope.pipelines.jobs.slides import parser as slides_parser
-from beamscope.pipelines.jobs.xrays import parser as xrays_parser
+from beamscope.pipelines.jobs.registry import JOBS
+from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.runners.flex_template import command_line, launch, metadata, run
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
 
-PARSERS = {"slides": slides_parser, "xrays": xrays_parser}
 BEAM_FLAGS = {"require_gpu", "sdk_container_image", "number_of_worker_harness_threads"}
 
 
-@pytest.mark.parametrize("job", PARSERS)
+@pytest.mark.parametrize("job", JOBS.names())
 def test_the_committed_metadata_is_that_of_the_flags(job, capsys):
     assert run([job]) == 0
     committed = (ROOT / "containers" / f"{job}_metadata.json").read_text()
@@ -27,12 +26,12 @@ def test_the_committed_metadata_is_that_of_the_flags(job, capsys):
     )
 
 
-@pytest.mark.parametrize("job", PARSERS)
+@pytest.mark.parametrize("job", JOBS.names())
 def test_the_api_takes_the_metadata(job):
     template = TemplateMetadata()
     # Fails on a field, or a type of parameter, that the API does not have.
     json_format.ParseDict(metadata(job), TemplateMetadata.pb(template))
-    flags = {flag.removeprefix("--") for flag in PARSERS[job]().flags()} - {"help", "-h"}
+    flags = {flag.removeprefix("--") for flag in job_parser(JOBS.get(job)).flags()} - {"help", "-h"}
     assert {parameter.name for parameter in template.parameters} == flags | BEAM_FLAGS
     for parameter in template.parameters:
         assert parameter.label

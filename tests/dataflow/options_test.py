@@ -5,9 +5,9 @@ import argparse
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
-from beamscope.pipelines.jobs.slides import parser as slides_parser
-from beamscope.pipelines.jobs.slides import run as run_slides
-from beamscope.pipelines.jobs.xrays import parser as xrays_parser
+from beamscope.pipelines.jobs.registry import JOBS
+from beamscope.pipelines.jobs.run_job import run_job
+from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.runners import dataflow as dataflow_options
 from beamscope.pipelines.runners.config import config_names, parse_job
 from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow, runs_on_dataflow
@@ -20,23 +20,23 @@ T4 = "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
 CONFIGS = [name for name in config_names() if name.startswith("dataflow_")]
 
 
-def prepared(*flags, parser=slides_parser):
-    args, options = parse_job(parser(), flags)
-    prepare_dataflow(args, options)
+def prepared(*flags, job="slides"):
+    args, options = parse_job(job_parser(JOBS.get(job)), flags)
+    prepare_dataflow(JOBS.get(job).path_flags, args, options)
     return options
 
 
-def refused(*flags, parser=slides_parser):
+def refused(*flags, job="slides"):
     with pytest.raises(InputError) as raised:
-        prepared(*flags, parser=parser)
+        prepared(*flags, job=job)
     assert "\n" not in raised.value.message
     return raised.value.kind, raised.value.message
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("parser", [slides_parser, xrays_parser])
-def test_every_config_is_complete_with_what_it_asks_for(name, parser):
-    options = prepared(*JOB, *CLOUD, IMAGE, f"--runner_config={name}", parser=parser)
+@pytest.mark.parametrize("job", ["slides", "xrays"])
+def test_every_config_is_complete_with_what_it_asks_for(name, job):
+    options = prepared(*JOB, *CLOUD, IMAGE, f"--runner_config={name}", job=job)
     assert runs_on_dataflow(options)
     assert options.view_as(SetupOptions).save_main_session is False
 
@@ -158,20 +158,20 @@ def test_an_accelerator_config_without_its_gpu(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "parser"),
+    ("flag", "value", "job"),
     [
-        ("--input", "slides/*.svs", slides_parser),
-        ("--model", "/models/m", slides_parser),
-        ("--output", "out", slides_parser),
-        ("--masks", "masks", slides_parser),
-        ("--input", "films.zip", xrays_parser),
-        ("--catalog_file", "train.csv", xrays_parser),
+        ("--input", "slides/*.svs", "slides"),
+        ("--model", "/models/m", "slides"),
+        ("--output", "out", "slides"),
+        ("--masks", "masks", "slides"),
+        ("--input", "films.zip", "xrays"),
+        ("--catalog_file", "train.csv", "xrays"),
     ],
 )
-def test_local_paths_are_refused(flag, value, parser):
+def test_local_paths_are_refused(flag, value, job):
     flags = [one for one in JOB if not one.startswith(f"{flag}=")]
     kind, message = refused(
-        *flags, f"{flag}={value}", *CLOUD, "--runner_config=dataflow_cpu", parser=parser
+        *flags, f"{flag}={value}", *CLOUD, "--runner_config=dataflow_cpu", job=job
     )
     assert kind == "local_path"
     assert message.startswith(f"{flag} {value}: is on this machine")
@@ -183,7 +183,7 @@ def test_a_manifest_may_be_local_but_not_what_it_names(tmp_path):
     flags = (f"--manifest={manifest}", *JOB[1:], *CLOUD, "--runner_config=dataflow_cpu")
     prepared(*flags)
     with pytest.raises(InputError) as raised:
-        run_slides(flags)
+        run_job(JOBS.get("slides"), flags)
     assert raised.value.kind == "local_path"
     assert raised.value.message.startswith("--manifest /slides/b.svs: ")
 

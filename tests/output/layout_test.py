@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamscope.transforms.blocks import BlockKey
-from beamscope.transforms.output.layout import Layout, file_name, is_shard, planned_in_part
+from beamscope.transforms.output.layout import Layout, file_name, is_part, is_shard, part_name
 
-LAYOUT = Layout("out", "f1")
+LAYOUT = Layout("out", "p1", "f1")
 
 # Names that an attacker or an unlucky archive might hold, beside any text at all.
 IDS = st.one_of(
@@ -57,9 +57,11 @@ def test_no_id_is_named_as_what_a_long_one_is_cut_to(item_id: str) -> None:
 @given(item_id=IDS, index=st.integers(0, 10**7), planned=st.integers(0, 10**6))
 def test_part_says_what_was_planned(item_id: str, index: int, planned: int) -> None:
     path = LAYOUT.part(BlockKey(item_id, index), planned)
-    assert planned_in_part(path) == planned
+    assert part_name(path) == (index, planned)
     assert Path(path).parent == Path(LAYOUT.item_parts(item_id))
-    assert Path(path).parent.parent == Path(LAYOUT.parts)
+    assert Path(path).parent.parent == Path(LAYOUT.all_item_parts(item_id))
+    assert Path(path).parent.parent.parent == Path(LAYOUT.parts)
+    assert is_part(path)
 
 
 def test_parts_of_an_item_sort_by_block() -> None:
@@ -70,8 +72,8 @@ def test_parts_of_an_item_sort_by_block() -> None:
 @pytest.mark.parametrize(
     "path", ["a/000003-256.arrow.tmp", "a/.000003-256.arrow", "a/3-256.arrow", "a.arrow", ""]
 )
-def test_planned_in_part_of_other_files(path: str) -> None:
-    assert planned_in_part(path) is None
+def test_part_name_of_other_files(path: str) -> None:
+    assert part_name(path) is None
 
 
 @pytest.mark.parametrize(
@@ -98,8 +100,8 @@ def test_shards_are_recognised(index: int, extension: str) -> None:
 
 @pytest.mark.parametrize("root", ["out", "/data/out", "gs://bucket/out"])
 def test_paths_lie_where_the_contract_says(root: str) -> None:
-    layout = Layout(root, "f1")
-    work = f"{root}/.beamscope/f1"
+    layout = Layout(root, "p1", "f1")
+    work = f"{root}/.beamscope/p1"
     assert layout.description == f"{root}/dataset.json"
     assert layout.problems == f"{root}/problems.parquet"
     assert layout.parsing_spec == f"{root}/parsing_spec.json"
@@ -108,4 +110,11 @@ def test_paths_lie_where_the_contract_says(root: str) -> None:
     assert layout.picture("a/b") == f"{root}/qc/a%2Fb.jpg"
     assert layout.plan("a/b") == f"{work}/plans/a%2Fb.arrow"
     assert layout.plan_picture("a/b") == f"{work}/plans/a%2Fb.jpg"
-    assert layout.part(BlockKey("a/b", 3), 256) == f"{work}/parts/a%2Fb/000003-256.arrow"
+    assert layout.part(BlockKey("a/b", 3), 256) == f"{work}/parts/a%2Fb/f1/000003-256.arrow"
+
+
+def test_a_layout_of_a_plan_alone_has_no_parts() -> None:
+    layout = Layout("out", "p1")
+    assert layout.plan("a") == "out/.beamscope/p1/plans/a.arrow"
+    with pytest.raises(ValueError, match="has no parts"):
+        layout.item_parts("a")

@@ -3,14 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from beamscope.transforms.output.fingerprint import Fingerprint, claim_output
-from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.output.progress import (
     Progress,
     ProgressReader,
-    RunRecord,
-    read_run_record,
 )
 from beamscope.transforms.storage import files
 from tests.output.samples import block_of, layout_in
@@ -63,7 +60,7 @@ def test_a_plan_made_anew_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_progress_of_another_run_does_not_count(tmp_path: Path) -> None:
-    other = Layout(str(tmp_path), "fedcba9876543210")
+    other = Layout(str(tmp_path), "p1", "fedcba9876543210")
     write_part(other, block_of("a", 0, 4))
     plans = _Plans(layout_in(tmp_path))
     assert ProgressReader(plans.layout, 1, plans.count_rows).read() == Progress(1, 0, 0, 0)
@@ -77,16 +74,3 @@ def test_progress_reader_errors(tmp_path: Path) -> None:
     plans.write("a", 1)
     with pytest.raises(OSError, match=r"a\.arrow: no plan"):
         ProgressReader(plans.layout, 1, refuse).read()
-
-
-def test_run_record_is_what_was_claimed(tmp_path: Path) -> None:
-    assert read_run_record(str(tmp_path)) is None
-    fingerprint = Fingerprint({"mpp": 0.5})
-    claim_output(str(tmp_path), fingerprint, job="slides", items=12)
-    assert read_run_record(str(tmp_path)) == RunRecord("slides", fingerprint.digest, 12)
-
-
-def test_read_run_record_errors(tmp_path: Path) -> None:
-    files.write_bytes(run_record(str(tmp_path)), b'{"job": "slides"}')
-    with pytest.raises(KeyError, match="fingerprint"):
-        read_run_record(str(tmp_path))

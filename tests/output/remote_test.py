@@ -9,18 +9,25 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 
-from beamscope.transforms.output.fingerprint import Fingerprint, claim_output
-from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.fingerprints import Fingerprint
+from beamscope.transforms.output.claim import claim_output
 from beamscope.transforms.output.parts import list_parts, read_part_refs, write_part
-from beamscope.transforms.output.progress import Progress, ProgressReader, read_run_record
+from beamscope.transforms.output.progress import Progress, ProgressReader
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
+from beamscope.transforms.output.run_record import RunRecord, read_run_record
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
 from tests.output.samples import block_of, item_on_disk, spec_in
 
-RUN = Fingerprint({"mpp": 0.5})
+
+def _record(mpp: float) -> RunRecord:
+    plan = Fingerprint({"mpp": mpp})
+    return RunRecord("slides", 2, "slides", plan, Fingerprint({"plan": plan.digest}))
+
+
+RUN, OTHER = _record(0.5), _record(0.25)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +43,8 @@ def _names(root: str) -> list[str]:
 def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
     root = f"{bucket}/runs [1]"
     files.write_bytes(f"{root}/notes.txt", b"theirs")
-    claim_output(root, RUN, job="slides", items=2)
-    layout = Layout(root, RUN.digest)
+    claim_output(root, RUN)
+    layout = RUN.layout(root)
     for path in (layout.description, layout.shard(0, 1, "parquet"), layout.picture("a")):
         files.write_bytes(path, b"ours")
     ref = write_part(layout, block_of("a", 0, 4))
@@ -45,20 +52,17 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
     progress = ProgressReader(layout, 2, lambda path: 0)
     assert progress.read() == Progress(2, 0, 0, 4)
 
-    claim_output(root, RUN, job="slides", items=2)
+    claim_output(root, RUN)
     assert list_parts(layout) == {ref.path: 4}
     with pytest.raises(InputError, match=r"mpp was 0\.5 and is now 0\.25"):
-        claim_output(root, Fingerprint({"mpp": 0.25}), job="slides", items=2)
-    other = Fingerprint({"mpp": 0.25})
-    claim_output(root, other, job="slides", items=3, overwrite=True)
+        claim_output(root, OTHER)
+    claim_output(root, OTHER, overwrite=True)
     assert _names(root) == [".beamscope/run.json", "notes.txt"]
-    record = read_run_record(root)
-    assert record is not None
-    assert (record.fingerprint, record.items) == (other.digest, 3)
+    assert read_run_record(root) == OTHER
 
 
 def test_references_to_many_parts_come_in_order(bucket: str) -> None:
-    layout = Layout(f"{bucket}/many", RUN.digest)
+    layout = RUN.layout(f"{bucket}/many")
     refs = [write_part(layout, block_of("slide", i, 4, i % 3)) for i in range(40)][::-1]
     assert read_part_refs([ref.path for ref in refs]) == refs
 

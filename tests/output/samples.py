@@ -37,7 +37,7 @@ TABLE = pa.schema(
 
 
 def layout_in(directory: Path | str) -> Layout:
-    return Layout(str(directory), "0123456789abcdef")
+    return Layout(str(directory), "p1", "0123456789abcdef")
 
 
 def rows_of(item_id: str, first: int, n: int) -> pa.RecordBatch:

@@ -17,7 +17,7 @@ REQUEST = SlideRequest("s", "s.svs")
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path), "f")
+    return Layout(str(tmp_path), "p1", "f")
 
 
 def planned(layout, patches=5, **changes):

@@ -28,7 +28,7 @@ SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "f")
+    return Layout(str(tmp_path / "out"), "p1", "f")
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ Free of TensorFlow, so that a command line can be parsed without waiting for its
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
+from beamscope.transforms.fingerprints import in_embedding, in_none, settings_of
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -57,15 +58,15 @@ class ModelSettings:
         `precision`.
     """
 
-    uri: str
-    signature: str | None = None
-    output_key: str | None = None
-    input_size: int | None = None
-    input_dtype: str | None = None
-    input_range: str | None = None
-    batch_size: int = 16
-    compile: Compile = "auto"
-    precision: Precision = "auto"
+    uri: str = in_none()
+    signature: str | None = in_none(default=None)
+    output_key: str | None = in_none(default=None)
+    input_size: int | None = in_none(default=None)
+    input_dtype: str | None = in_none(default=None)
+    input_range: str | None = in_none(default=None)
+    batch_size: int = in_none(default=16)
+    compile: Compile = in_none(default="auto")
+    precision: Precision = in_none(default="auto")
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -129,21 +130,34 @@ class ModelSpec:
         batch of structured images, where the machine that starts a job could measure it.
     """
 
-    name: str
-    digest: str
-    called: str
-    input_name: str
-    input_size: int
-    size_source: str
-    input_dtype: str
-    input_range: str
-    range_source: str
-    output_key: str | None
-    output_shape: tuple[int, ...]
-    pooling: Literal["none", "mean"]
-    features: int
-    cosine: float | None = None
+    name: str = in_none()
+    digest: str = in_embedding(name="model_digest")
+    called: str = in_embedding(name="model_called")
+    input_name: str = in_none()
+    input_size: int = in_embedding(name="model_input_size")
+    size_source: str = in_none()
+    input_dtype: str = in_embedding(name="model_input_dtype")
+    input_range: str = in_embedding(name="model_input_range")
+    range_source: str = in_none()
+    output_key: str | None = in_embedding(name="model_output_key")
+    output_shape: tuple[int, ...] = in_none()
+    pooling: Literal["none", "mean"] = in_embedding()
+    features: int = in_none()
+    cosine: float | None = in_none(default=None)
 
     def to_json(self) -> dict[str, object]:
         """The attributes as values that `json.dumps` takes."""
         return dataclasses.asdict(self) | {"output_shape": list(self.output_shape)}
+
+
+def embedding_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
+    """Return the settings of a model that change the numbers of an embedding.
+
+    What the user left to the model counts as it was found out (`ModelSpec`); how it is compiled, as
+    it is asked for, since machines differ in what they have and agree in what comes out.
+    """
+    return {
+        **settings_of("embedding", spec),
+        "compile": settings.compiled_by,
+        "precision": settings.computed_in,
+    }

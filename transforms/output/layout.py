@@ -4,9 +4,12 @@ OUTPUT/
   embeddings-00000-of-00002.parquet …     the dataset
   slides.parquet  problems.parquet  qc/  dataset.json
   .beamscope/                             what a restart needs
-    run.json                              whose output this is: fingerprint and settings
-    <fingerprint>/plans/<item>.arrow      one for each slide that was planned
-    <fingerprint>/parts/<item>/000003-256.arrow   one for each finished block
+    run.json                              whose output this is: job and settings
+    <plan>/plans/<item>.arrow .jpg        one for each slide that was planned
+    <plan>/parts/<item>/<embedding>/000003-256.arrow   one for each finished block
+
+<plan> is the fingerprint of what changes a plan, <embedding> that of what changes an embedding: so
+several models share the plans of one output.
 """
 
 from __future__ import annotations
@@ -32,11 +35,14 @@ class Layout:
 
     Attributes:
       root: the output directory, local or gs://.
-      fingerprint: of the run, a hex string; parts and plans lie under it.
+      plan_fingerprint: of the settings that change a plan, a hex string; plans lie under it.
+      fingerprint: of the settings that change an embedding, a hex string; parts lie under it. Empty
+        where nothing is embedded.
     """
 
     root: str
-    fingerprint: str
+    plan_fingerprint: str
+    fingerprint: str = ""
 
     @property
     def description(self) -> str:
@@ -56,12 +62,12 @@ class Layout:
     @property
     def plans(self) -> str:
         """The directory of plans."""
-        return files.join(self.root, WORK_DIRECTORY, self.fingerprint, "plans")
+        return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "plans")
 
     @property
     def parts(self) -> str:
-        """The directory of finished blocks."""
-        return files.join(self.root, WORK_DIRECTORY, self.fingerprint, "parts")
+        """The directory of the finished blocks of this plan, whatever embedded them."""
+        return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "parts")
 
     def table(self, name: str) -> str:
         """The table of what was asked for: ``slides`` or ``images``."""
@@ -83,9 +89,19 @@ class Layout:
         """The picture of a plan, before any failed patch is marked on it."""
         return files.join(self.plans, f"{file_name(item_id)}.jpg")
 
-    def item_parts(self, item_id: str) -> str:
-        """The directory of the finished blocks of one slide or archive."""
+    def all_item_parts(self, item_id: str) -> str:
+        """The directory of the finished blocks of one slide or archive, whatever embedded them."""
         return files.join(self.parts, file_name(item_id))
+
+    def item_parts(self, item_id: str) -> str:
+        """The directory of the finished blocks of one slide or archive.
+
+        Raises:
+          ValueError: nothing is embedded under this layout.
+        """
+        if not self.fingerprint:
+            raise ValueError("a layout without an embedding's fingerprint has no parts")
+        return files.join(self.all_item_parts(item_id), self.fingerprint)
 
     def part(self, key: BlockKey, planned: int) -> str:
         """The file of one finished block.
@@ -117,10 +133,16 @@ def file_name(item_id: str) -> str:
     return quoted
 
 
-def planned_in_part(path: str) -> int | None:
-    """How many rows a part was planned to have, from its name; None for any other file."""
+def part_name(path: str) -> tuple[int, int] | None:
+    """Which block a part is, and how many rows it was planned to have; None for any other file."""
     match = _PART_NAME.fullmatch(path.rsplit("/", 1)[-1])
-    return int(match[2]) if match else None
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def is_part(path: str) -> bool:
+    """Whether a file is a finished block."""
+    folders = path.split("/")
+    return part_name(path) is not None and len(folders) > 3 and folders[-4] == "parts"
 
 
 def is_shard(path: str) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, PartRef
-from beamscope.transforms.output.layout import Layout, planned_in_part
+from beamscope.transforms.output.layout import Layout, part_name
 from beamscope.transforms.output.schema import embedding_schema, to_record_batch
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
@@ -87,10 +87,44 @@ def parts_in_order(
     return ordered
 
 
+def finished_parts(
+    layout: Layout, item_id: str, block_sizes: Sequence[int] | None
+) -> list[PartRef]:
+    """The parts of an item that lie there and are blocks of its plan.
+
+    Args:
+      layout: of the dataset.
+      item_id: of the item.
+      block_sizes: planned rows of each block; None where they are not known before all is read, so
+        that every part counts.
+    """
+    paths = []
+    for file in files.list_files(layout.item_parts(item_id), recursive=False):
+        name = part_name(file.path)
+        if name is None:
+            continue
+        index, planned = name
+        known = block_sizes is None or index < len(block_sizes)
+        if known and (block_sizes is None or block_sizes[index] == planned):
+            paths.append(file.path)
+    return read_part_refs(paths)
+
+
+def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> None:
+    """Deletes the parts of an item, whatever embedded them, but for the blocks that are kept."""
+    folder = layout.all_item_parts(item_id)
+    if not keep:
+        files.delete_tree(folder)
+        return
+    names = ((file.path, part_name(file.path)) for file in files.list_files(folder))
+    files.delete([path for path, name in names if name is None or name[0] not in keep])
+
+
 def list_parts(layout: Layout) -> dict[str, int]:
-    """Every part that lies there, with the number of rows that it was planned to have."""
-    found = ((file.path, planned_in_part(file.path)) for file in files.list_files(layout.parts))
-    return {path: planned for path, planned in found if planned is not None}
+    """Every part of this embedding, with the number of rows that it was planned to have."""
+    found = ((file.path, part_name(file.path)) for file in files.list_files(layout.parts))
+    folder = f"/{layout.fingerprint}/"
+    return {path: name[1] for path, name in found if name is not None and folder in path}
 
 
 def _read_header(path: str) -> dict[str, Any]:

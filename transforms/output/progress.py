@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import list_parts
 from beamscope.transforms.storage import files
 
@@ -61,7 +60,7 @@ class ProgressReader:
         planned = {_item_of(file.path): self._rows_of.get(file) for file in plans}
         done: collections.Counter[str] = collections.Counter()
         for path, rows in list_parts(self.layout).items():
-            done[path.rsplit("/", 2)[1]] += rows
+            done[path.rsplit("/", 3)[1]] += rows
         return Progress(
             self.items,
             sum(rows is not None for rows in planned.values()),
@@ -73,21 +72,3 @@ class ProgressReader:
 
 def _item_of(plan: str) -> str:
     return plan.rsplit("/", 1)[-1].removesuffix(".arrow")
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """What ``run.json`` says of the run that an output belongs to."""
-
-    job: str
-    fingerprint: str
-    items: int
-
-
-def read_run_record(root: str) -> RunRecord | None:
-    """The record of the run in a directory; None where there is none."""
-    path = run_record(root)
-    if not files.exists(path):
-        return None
-    content = json.loads(files.read_bytes(path))
-    return RunRecord(content["job"], content["fingerprint"], content["items"])

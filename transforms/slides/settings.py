@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from beamscope.transforms.fingerprints import in_plan
+
 TISSUE_MODES = ("otsu", "none", "mask")
 # auto: native where that gives what OpenSlide gives, else OpenSlide.
 READERS = ("auto", "openslide", "native")
@@ -13,7 +15,7 @@ DOWNSCALES = ("area", "decoder")
 
 @dataclasses.dataclass(frozen=True)
 class SlideSettings:
-    """How slides are cut into patches. All of it is part of a run's fingerprint.
+    """How slides are cut into patches. All of it changes a plan.
 
     Attributes:
       mpp: resolution of the patches, µm/px.
@@ -29,14 +31,14 @@ class SlideSettings:
       downscale: how patches are made smaller than what is read, one of `DOWNSCALES`.
     """
 
-    mpp: float = 0.5
-    patch_px: int = 224
-    stride_px: int = 224
-    tissue: str = "otsu"
-    min_tissue: float = 0.25
-    assume_mpp: float | None = None
-    allow_implausible_mpp: bool = False
-    allow_upsampling: bool = False
-    block_size: int = 256
-    reader: str = "auto"
-    downscale: str = "area"
+    mpp: float = in_plan(default=0.5)
+    patch_px: int = in_plan(default=224)
+    stride_px: int = in_plan(default=224)
+    tissue: str = in_plan(default="otsu")
+    min_tissue: float = in_plan(default=0.25)
+    assume_mpp: float | None = in_plan(default=None)
+    allow_implausible_mpp: bool = in_plan(default=False)
+    allow_upsampling: bool = in_plan(default=False)
+    block_size: int = in_plan(default=256)
+    reader: str = in_plan(default="auto")
+    downscale: str = in_plan(default="area")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
+from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs import Catalog, CatalogKind, shared_catalog
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 
@@ -22,6 +25,11 @@ class CatalogFile:
     uri: str
     key_column: str = ""
 
+    def fingerprint_value(self) -> list[str]:
+        """Return what of a catalogue changes a row: its layout, its key, and its content."""
+        content = files.read_bytes(self.uri)
+        return [self.kind, self.key_column, hashlib.sha256(content).hexdigest()[:16]]
+
     def load(self) -> Catalog:
         """The catalogue, shared by the threads of the process."""
         return shared_catalog(self.kind, self.uri, self.key_column)
@@ -29,7 +37,7 @@ class CatalogFile:
 
 @dataclasses.dataclass(frozen=True)
 class XraySettings:
-    """How films become images. All of it is part of a run's fingerprint.
+    """How films become images. All of it changes a plan.
 
     Attributes:
       films: how each is decoded and preprocessed, and which views are kept.
@@ -38,8 +46,8 @@ class XraySettings:
     """
 
     films: FilmSettings
-    catalog: CatalogFile | None = None
-    block_size: int = 256
+    catalog: CatalogFile | None = in_plan(default=None)
+    block_size: int = in_plan(default=256)
 
     def load_catalog(self) -> Catalog | None:
         """The catalogue, where there is one."""

@@ -18,7 +18,7 @@ from beamscope.transforms.slides.requests import SlideRequest
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "0123456789abcdef")
+    return Layout(str(tmp_path / "out"), "p1", "0123456789abcdef")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def slide(tmp_path_factory):
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "f")
+    return Layout(str(tmp_path / "out"), "p1", "f")
 
 
 def plan(requests, layout, settings=SETTINGS, check=lambda planned: None):
@@ -50,7 +50,7 @@ def test_every_slide_comes_out_and_every_patch_is_in_a_block(slide, layout):
     requests = [SlideRequest("good", slide), SlideRequest("gone", "/nowhere.svs")]
 
     def check(planned):
-        assert_that(planned.slides, equal_to(["good", "gone"]), "slides")
+        assert_that(planned.items, equal_to(["good", "gone"]), "slides")
         assert_that(planned.parts, equal_to([]), "parts")
         sizes = planned.blocks | beam.Map(lambda block: (block.key, len(block)))
 

@@ -14,7 +14,7 @@ from tests.beam_testing import pipeline
 
 
 def test_slides_meet_their_parts(tmp_path):
-    layout = Layout(str(tmp_path), "f")
+    layout = Layout(str(tmp_path), "p1", "f")
     refs = []
     for slide_id, patches in (("a", 5), ("b", 0), ("c", 3)):
         plan = SlidePlan(
@@ -38,7 +38,7 @@ def test_slides_meet_their_parts(tmp_path):
     job = pipeline()
     slides = job | "Slides" >> beam.Create(["c", "a", "b"])
     parts = job | "Parts" >> beam.Create(refs[::-1])
-    outcomes = {"slides": slides, "parts": parts} | SumUpSlides(layout)
+    outcomes = {"items": slides, "parts": parts} | SumUpSlides(layout)
     found = outcomes | beam.Map(
         lambda o: (o.item_id, o.table["status"][0].as_py(), o.rows, len(o.parts))
     )

@@ -198,7 +198,7 @@ def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_pa
     settings = dataclasses.replace(SETTINGS, patch_px=64, stride_px=64)
     plan = planned(uri, settings=settings)
     block = next(plan.blocks())
-    layout, request = Layout(str(tmp_path / "out"), "f"), SlideRequest("s", uri)
+    layout, request = Layout(str(tmp_path / "out"), "p1", "f"), SlideRequest("s", uri)
     write_plan(layout, request, plan)
     assert find_plan(layout, request).generation == plan.generation
     assert not _read(block, 2, None).problems

@@ -26,7 +26,7 @@ BROKEN = Problem("x.zip", "x.zip", "plan", "truncated_archive", "cut off")
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "0123456789abcdef")
+    return Layout(str(tmp_path / "out"), "p1", "0123456789abcdef")
 
 
 @pytest.fixture

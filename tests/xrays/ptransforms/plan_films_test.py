@@ -21,7 +21,7 @@ SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "f")
+    return Layout(str(tmp_path / "out"), "p1", "f")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_every_source_comes_out_and_every_film_is_in_a_block(archive, stream, la
     gone = as_source(tmp_path / "gone.tar")
 
     def check(planned):
-        assert_that(planned.sources, equal_to(["x.zip", "x.tgz", "gone.tar"]), "sources")
+        assert_that(planned.items, equal_to(["x.zip", "x.tgz", "gone.tar"]), "sources")
         assert_that(planned.parts, equal_to([]), "parts")
         expected = [("x.zip", 0, 4), ("x.zip", 1, 4), ("x.zip", 2, 2), ("x.tgz", "stream", [])]
         assert_that(planned.blocks | beam.Map(key_of), equal_to(expected), "blocks")

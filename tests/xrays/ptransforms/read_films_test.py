@@ -25,7 +25,7 @@ FILMS = {**jpegs(9), "p9/bad.jpg": b"no film"}
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "f")
+    return Layout(str(tmp_path / "out"), "p1", "f")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(str(tmp_path / "out"), "f")
+    return Layout(str(tmp_path / "out"), "p1", "f")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def sum_up(layout, parts, check):
     job = pipeline()
     sources = job | "Sources" >> beam.Create(["gone.zip", "a.zip", "b.zip"])
     done = job | "Parts" >> beam.Create(parts)
-    check({"sources": sources, "parts": done} | SumUpFilms(SETTINGS, layout))
+    check({"items": sources, "parts": done} | SumUpFilms(SETTINGS, layout))
     job.run().wait_until_finish()
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.sources import Source, archive_kind
@@ -37,9 +38,9 @@ class Limits:
       max_pixels: rows times columns of a film.
     """
 
-    max_member_bytes: int = 256 << 20
-    max_compression_ratio: float = 200.0
-    max_pixels: int = 100_000_000
+    max_member_bytes: int = in_plan(default=256 << 20)
+    max_compression_ratio: float = in_plan(default=200.0)
+    max_pixels: int = in_plan(default=100_000_000)
 
     def check_size(self, name: str, size: int) -> None:
         """Raise ``member_too_big`` for more bytes than a member may have."""

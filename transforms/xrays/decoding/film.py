@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.xrays.archives.members import Limits
 
 Origin = Literal["jpeg", "png", "dicom"]
@@ -27,8 +28,8 @@ class DecodeSettings:
       limits: what one film may ask for.
     """
 
-    window: Window = "auto"
-    keep_tags: tuple[str, ...] = ()
+    window: Window = in_plan(default="auto")
+    keep_tags: tuple[str, ...] = in_plan(default=())
     limits: Limits = dataclasses.field(default_factory=Limits)
 
 

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.fingerprints import in_plan
+
 Grey = npt.NDArray[np.uint8]
 PreprocessKind = Literal["remedis", "resize", "pad"]
 
@@ -41,9 +43,9 @@ class Preprocess:
         public collections have equalised already; or ``always``, or ``never``.
     """
 
-    size: int
-    kind: PreprocessKind = "remedis"
-    equalize: Literal["auto", "always", "never"] = "auto"
+    size: int = in_plan()
+    kind: PreprocessKind = in_plan(default="remedis", name="preprocess")
+    equalize: Literal["auto", "always", "never"] = in_plan(default="auto")
 
     def __post_init__(self) -> None:
         if self.size < 1:

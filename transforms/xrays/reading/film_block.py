@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from beamscope.transforms.fingerprints import in_none, in_plan
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.archives.members import film_problem
 from beamscope.transforms.xrays.catalogs import Catalog, CatalogRow, wants_view
@@ -54,8 +55,8 @@ class FilmSettings:
 
     preprocess: Preprocess
     decode: DecodeSettings = dataclasses.field(default_factory=DecodeSettings)
-    views: frozenset[str] = frozenset()
-    threads: int = 1
+    views: frozenset[str] = in_plan(default=frozenset())
+    threads: int = in_none(default=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,23 @@
+"""The commands that are no jobs. A new one is a module with a function `run` and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from beamscope.transforms.registry import Registry
+
+Command = Callable[[Sequence[str]], int]
+
+# Places, not functions: a list of commands must not wait for TensorFlow.
+COMMANDS: Registry[Command] = Registry("command", "beamscope.commands")
+_HERE = "beamscope.pipelines.commands"
+COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
+COMMANDS.register(
+    "check-model", f"{_HERE}.check_model:run", "show how a SavedModel is called, and try it"
+)
+COMMANDS.register(
+    "make-model",
+    f"{_HERE}.make_model:run",
+    "build a BiT ResNet as a SavedModel",
+)
+COMMANDS.register("make-slide", f"{_HERE}.make_slide:run", "write a sample slide")

@@ -1,0 +1,55 @@
+"""The wiring that every embedding job shares.
+
+plan ─ drop what is done ─ spread ─ read ─ RunInference ─ write part ─ sum up ─ assemble
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler
+
+from beamscope.pipelines.jobs.job import Steps
+from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
+from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
+from beamscope.transforms.output.ptransforms.plan_items import PlanItems
+from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
+from beamscope.transforms.output.ptransforms.write_parts import WriteParts
+
+
+def build_pipeline(
+    pipeline: beam.Pipeline,
+    requests: Sequence[Any],
+    steps: Steps,
+    handler: ModelHandler,
+    dataset: DatasetSpec,
+) -> None:
+    """Wire a job; every step but the wiring is a transform that can be used without it.
+
+    Args:
+      pipeline: to which the transforms are added.
+      requests: what is to be embedded.
+      steps: of the job.
+      handler: of the model.
+      dataset: what is written, and where.
+    """
+    planned = (
+        pipeline
+        | "Requests" >> beam.Create(list(requests))
+        | "Plan" >> PlanItems(steps.planner, dataset.layout)
+    )
+    new_parts = (
+        planned.blocks
+        | "Spread" >> steps.spread
+        | "Read" >> steps.read
+        | "Embed" >> EmbedBlocks(handler)
+        | "Write" >> WriteParts(dataset.layout)
+    )
+    parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
+    outcomes = {"items": planned.items, "parts": parts} | "SumUp" >> SumUpItems(
+        steps.summary, dataset.layout
+    )
+    outcomes | "Assemble" >> AssembleDataset(dataset)

@@ -1,0 +1,28 @@
+"""The command line of a job: its own flags, then those of every job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.model import add_model_arguments
+from beamscope.pipelines.options.output import add_output_arguments
+from beamscope.pipelines.runners.config import add_runner_arguments
+
+if TYPE_CHECKING:
+    from beamscope.pipelines.jobs.job import Job
+
+
+def job_parser(job: Job) -> Parser:
+    """Return the parser of a job."""
+    parser = Parser(
+        prog=f"beamscope {job.name}",
+        description=f"{job.description} Stop it at any time: the same command goes on.",
+        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
+        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
+    )
+    job.add_arguments(parser)
+    add_model_arguments(parser.add_argument_group("model"))
+    add_output_arguments(parser)
+    add_runner_arguments(parser)
+    return parser

@@ -1,0 +1,42 @@
+"""What a runner needs of a job, checked before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow
+from beamscope.pipelines.runners.flink import check_flink
+from beamscope.pipelines.runners.gpu import check_gpu_here
+
+if TYPE_CHECKING:
+    from beamscope.pipelines.jobs.job import Job
+
+
+def check_runner(job: Job, args: argparse.Namespace, options: PipelineOptions) -> None:
+    """Check the options of the runner, and complete Dataflow's.
+
+    Args:
+      job: whose flags name files.
+      args: the parsed flags of the job.
+      options: Beam's own; changed in place.
+
+    Raises:
+      InputError: an option is missing or wrong, or the cluster does not answer.
+    """
+    prepare_dataflow(job.path_flags, args, options)
+    check_flink(options)
+
+
+def check_runner_sees(job: Job, options: PipelineOptions, requests: Sequence[Any]) -> None:
+    """Check that the workers can reach what is asked for, and have the GPU that is required.
+
+    Raises:
+      InputError: ``local_path`` or ``no_gpu``.
+    """
+    for flag, uri in job.named_uris(requests):
+        check_remote(options, flag, [uri])
+    check_gpu_here(options)

@@ -1,0 +1,133 @@
+"""Fingerprints: which settings change a plan, which change an embedding, and their digests.
+
+Every field of a settings dataclass says which fingerprint it enters: `in_plan`, `in_embedding` or
+`in_none`. Two runs whose plan fingerprints agree share their plans; two runs whose embedding
+fingerprints agree share their embeddings. The embedding's fingerprint includes the plan's digest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+Scope = Literal["plan", "embedding", "none"]
+
+_SCOPE = "fingerprint"
+_NAME = "fingerprint_name"
+
+
+def in_plan(*, name: str | None = None, **more: Any) -> Any:
+    """Return a dataclass field that changes what is planned or what the model sees.
+
+    Args:
+      name: under which the setting is recorded; None for the field's own.
+      more: as of `dataclasses.field`, such as ``default``.
+    """
+    return _field("plan", name, more)
+
+
+def in_embedding(*, name: str | None = None, **more: Any) -> Any:
+    """Return a dataclass field that changes the numbers of an embedding; arguments as `in_plan`."""
+    return _field("embedding", name, more)
+
+
+def in_none(**more: Any) -> Any:
+    """Return a dataclass field that changes no number, such as a number of threads."""
+    return _field("none", None, more)
+
+
+def _field(scope: Scope, name: str | None, more: dict[str, Any]) -> Any:
+    return dataclasses.field(metadata={_SCOPE: scope, _NAME: name}, **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeclaredField:
+    """A field of a settings dataclass, or of one nested in it.
+
+    Attributes:
+      path: its place, such as ``films.decode.window``.
+      name: under which it is recorded.
+      scope: the fingerprint that it enters; None where it does not say.
+      value: of the settings that were walked.
+    """
+
+    path: str
+    name: str
+    scope: Scope | None
+    value: Any
+
+
+def declared_fields(settings: Any, prefix: str = "") -> Iterator[DeclaredField]:
+    """Walk the fields of a settings dataclass, those of nested dataclasses in their place.
+
+    A nested dataclass that has a method ``fingerprint_value`` counts as one field, of that value.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        path = f"{prefix}{field.name}"
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        if nested and not hasattr(value, "fingerprint_value"):
+            yield from declared_fields(value, f"{path}.")
+            continue
+        name = field.metadata.get(_NAME) or field.name
+        yield DeclaredField(path, name, field.metadata.get(_SCOPE), value)
+
+
+def settings_of(scope: Scope, *settings: Any) -> dict[str, Any]:
+    """Return the settings of one fingerprint as flat names and JSON values.
+
+    Raises:
+      ValueError: a field does not say which fingerprint it enters, or two have the same name.
+    """
+    found: dict[str, Any] = {}
+    for field in (field for one in settings for field in declared_fields(one)):
+        if field.scope is None:
+            raise ValueError(f"{field.path}: say which fingerprint it enters")
+        if field.scope != scope:
+            continue
+        if field.name in found:
+            raise ValueError(f"{field.path}: {field.name!r} is another setting's name already")
+        found[field.name] = _json_value(field.value)
+    return found
+
+
+def _json_value(value: Any) -> Any:
+    if hasattr(value, "fingerprint_value"):
+        return value.fingerprint_value()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """Settings that change a number, and their digest.
+
+    Attributes:
+      settings: flat names and JSON values, such as ``{"mpp": 0.5, "tissue": "otsu"}``.
+    """
+
+    settings: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the settings as canonical JSON."""
+        return hashlib.sha256(_canonical(dict(self.settings)).encode()).hexdigest()[:16]
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Return one text for each setting that differs: ``mpp was 0.5 and is now 0.25``."""
+        return [
+            f"{name} was {other.get(name)!r} and is now {self.settings.get(name)!r}"
+            for name in sorted(self.settings.keys() | other.keys())
+            # As JSON, like the digest: 1 and 1.0 differ, a list and a tuple do not.
+            if _canonical(self.settings.get(name)) != _canonical(other.get(name))
+        ]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

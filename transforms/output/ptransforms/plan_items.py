@@ -1,0 +1,72 @@
+"""PTransform: plan items, and drop the blocks that an earlier start has finished."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from beamscope.transforms.metrics import count, timed
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import delete_parts, finished_parts
+from beamscope.transforms.output.planner import ItemPlanner
+
+BLOCKS = "blocks"
+PARTS = "parts"
+ITEMS = "items"
+
+
+@dataclasses.dataclass
+class PlanItems(beam.PTransform):
+    """Plan items into blocks.
+
+    Takes a ``PCollection`` of requests; gives a tuple of three, by name: ``blocks`` (those that are
+    to be embedded), ``parts`` (`PartRef`s of those that are already) and ``items`` (the id of every
+    item, whatever became of it).
+
+    Attributes:
+      planner: of the job.
+      layout: of the dataset; plans are written there.
+    """
+
+    planner: ItemPlanner[Any, Any]
+    layout: Layout
+
+    def expand(self, requests: beam.PCollection[Any]) -> beam.pvalue.DoOutputsTuple:
+        """Plan each item once, wherever a worker is free."""
+        return (
+            requests
+            | "SpreadItems" >> beam.Reshuffle()
+            | "PlanItem"
+            >> beam.ParDo(_PlanItemFn(self.planner, self.layout)).with_outputs(
+                PARTS, ITEMS, main=BLOCKS
+            )
+        )
+
+
+@dataclasses.dataclass
+class _PlanItemFn(beam.DoFn):
+    planner: ItemPlanner[Any, Any]
+    layout: Layout
+
+    def process(self, request: Any) -> Iterator[Any]:
+        planner, layout = self.planner, self.layout
+        item_id = planner.item_id(request)
+        plan = planner.find(layout, request)
+        if plan is not None:
+            count(f"{planner.items}_planned_before")
+        else:
+            with timed(f"plan_{planner.items}"):
+                plan = planner.make(layout, request)
+            # What was embedded under another plan must not be taken for blocks of this one.
+            delete_parts(layout, item_id, keep=planner.kept_blocks(layout, request, plan))
+            planner.write(layout, request, plan)
+            count(f"{planner.items}_planned")
+        parts = finished_parts(layout, item_id, planner.block_sizes(plan))
+        count("blocks_embedded_before", len(parts))
+        for part in parts:
+            yield beam.pvalue.TaggedOutput(PARTS, part)
+        yield from planner.blocks(plan, frozenset(part.key.index for part in parts))
+        yield beam.pvalue.TaggedOutput(ITEMS, item_id)

@@ -1,0 +1,53 @@
+"""PTransform: bring items and their parts together again, and sum them up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.outcome import ItemOutcome
+from beamscope.transforms.output.planner import ItemSummary
+
+
+@dataclasses.dataclass
+class SumUpItems(beam.PTransform):
+    """Sum items up: a dict of ``items`` (ids) and ``parts`` (`PartRef`s) to `ItemOutcome`s.
+
+    Attributes:
+      summary: of the job.
+      layout: of the dataset; plans are read from there, and pictures written.
+    """
+
+    summary: ItemSummary
+    layout: Layout
+
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection[ItemOutcome]:
+        """Group the tiny references by item; no row of the dataset moves."""
+        keyed = {
+            "items": inputs["items"] | "KeyItems" >> beam.Map(lambda item: (item, None)),
+            "parts": inputs["parts"] | "KeyParts" >> beam.Map(lambda p: (p.key.item_id, p)),
+        }
+        return (
+            keyed
+            | "GroupByItem" >> beam.CoGroupByKey()
+            | "CheckParts" >> beam.FlatMap(_pieces, self.summary, self.layout)
+            | "SpreadPieces" >> beam.Reshuffle()
+            | "SumUp" >> beam.Map(_outcome, self.summary, self.layout)
+        )
+
+
+def _pieces(
+    grouped: tuple[str, dict[str, Iterable[PartRef]]], summary: ItemSummary, layout: Layout
+) -> Iterator[Any]:
+    item_id, found = grouped
+    yield from summary.pieces(layout, item_id, list(found["parts"]))
+
+
+def _outcome(piece: Any, summary: ItemSummary, layout: Layout) -> ItemOutcome:
+    outcome: ItemOutcome = summary.outcome(layout, piece)
+    return outcome

@@ -1,0 +1,109 @@
+"""The record of a run, ``.beamscope/run.json``: whose output it is, with which settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from beamscope.transforms.fingerprints import Fingerprint
+from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+# Version 0.1 wrote no such number: plans and parts lay under one fingerprint then.
+_FORMAT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """Whose output a directory is.
+
+    Attributes:
+      job: name of the job: ``slides`` or ``xrays``.
+      items: how many slides or sources were asked for, against which progress is told.
+      table: name of the table of what was asked for: ``slides`` or ``images``.
+      plan: the settings that change a plan.
+      embedding: the settings that change an embedding, the plan's digest among them; None where
+        only a plan was asked for.
+    """
+
+    job: str
+    items: int
+    table: str
+    plan: Fingerprint
+    embedding: Fingerprint | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that changes a number, without the plan's digest."""
+        embedding = dict(self.embedding.settings) if self.embedding else {}
+        embedding.pop("plan", None)
+        return {**self.plan.settings, **embedding}
+
+    def layout(self, root: str) -> Layout:
+        """Return where the run's work lies in an output directory."""
+        return Layout(root, self.plan.digest, self.embedding.digest if self.embedding else "")
+
+
+def write_run_record(root: str, record: RunRecord) -> None:
+    """Write the record of an output.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    content = {
+        "format": _FORMAT,
+        "job": record.job,
+        "items": record.items,
+        "table": record.table,
+        "plan": _as_json(record.plan),
+        "embedding": record.embedding and _as_json(record.embedding),
+    }
+    files.write_bytes(run_record(root), json.dumps(content, indent=2).encode())
+
+
+def read_run_record(root: str) -> RunRecord | None:
+    """Return the record of an output; None where there is none.
+
+    Raises:
+      InputError: ``old_output`` for one that version 0.1 wrote; ``foreign_output`` for one that is
+        damaged.
+    """
+    path = run_record(root)
+    if not files.exists(path):
+        return None
+    try:
+        content = json.loads(files.read_bytes(path))
+        if "format" in content:
+            return _from_json(content)
+        old = "job" in content
+    except (ValueError, KeyError, TypeError):
+        old = False
+    if not old:
+        raise InputError(
+            Kind.FOREIGN_OUTPUT,
+            f"{root}: .beamscope/run.json is damaged. Delete that file to go on with the same "
+            "settings, or start anew with --overwrite",
+        )
+    raise InputError(
+        Kind.OLD_OUTPUT,
+        f"{root}: was begun by beamscope 0.1, which kept its work in other places. A complete "
+        "dataset there can be read as ever. To embed, choose another output, or start anew with "
+        "--overwrite",
+    )
+
+
+def _from_json(content: dict[str, Any]) -> RunRecord:
+    return RunRecord(
+        content["job"],
+        content["items"],
+        content["table"],
+        Fingerprint(content["plan"]["settings"]),
+        content["embedding"] and Fingerprint(content["embedding"]["settings"]),
+    )
+
+
+def _as_json(fingerprint: Fingerprint) -> dict[str, Any]:
+    return {"fingerprint": fingerprint.digest, "settings": dict(fingerprint.settings)}

@@ -1,0 +1,59 @@
+"""Slides as items of a job: how they are planned, found again, and cut into blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.slides.planning.plan import SlideBlock, SlidePlan
+from beamscope.transforms.slides.planning.plan_file import find_plan, write_plan
+from beamscope.transforms.slides.planning.planner import plan_slide
+from beamscope.transforms.slides.requests import SlideRequest
+from beamscope.transforms.slides.settings import SlideSettings
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.cache import FileCache
+
+
+@dataclasses.dataclass(frozen=True)
+class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
+    """Plan slides.
+
+    Attributes:
+      settings: how slides are cut into patches.
+      cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
+    """
+
+    settings: SlideSettings
+    cache: FileCache | None = None
+
+    items = "slides"
+
+    def item_id(self, request: SlideRequest) -> str:
+        """Return the id of a slide."""
+        return request.slide_id
+
+    def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
+        """Return the plan of an earlier start, where neither slide nor mask has changed."""
+        return find_plan(layout, request)
+
+    def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
+        """Plan a slide, and show what is planned on its picture."""
+        plan = plan_slide(request, self.settings, self.cache)
+        if plan.picture is not None:
+            # At once, not at the end: a wrong resolution is seen before it has cost a day.
+            files.write_bytes(layout.picture(request.slide_id), plan.picture.jpeg)
+        return plan
+
+    def write(self, layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
+        """Write a plan and its picture."""
+        write_plan(layout, request, plan)
+
+    def block_sizes(self, plan: SlidePlan) -> Sequence[int]:
+        """Return how many patches each block has."""
+        return plan.block_sizes()
+
+    def blocks(self, plan: SlidePlan, done: frozenset[int]) -> Iterator[SlideBlock]:
+        """Yield the blocks that are not finished."""
+        return (block for block in plan.blocks() if block.key.index not in done)

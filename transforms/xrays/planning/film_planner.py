@@ -1,0 +1,60 @@
+"""Sources of films as items of a job: how they are planned, found again, and cut into blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.xrays.planning.plan import (
+    FilmsToRead,
+    SourcePlan,
+    StreamToRead,
+    plan_source,
+)
+from beamscope.transforms.xrays.planning.plan_file import find_plan, write_plan
+from beamscope.transforms.xrays.settings import XraySettings
+from beamscope.transforms.xrays.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmPlanner(ItemPlanner[Source, SourcePlan]):
+    """Plan sources of films.
+
+    Attributes:
+      settings: how films become images.
+    """
+
+    settings: XraySettings
+
+    items = "sources"
+
+    def item_id(self, request: Source) -> str:
+        """Return the id of a source."""
+        return request.id
+
+    def find(self, layout: Layout, request: Source) -> SourcePlan | None:
+        """Return the plan of an earlier start, where the source has not changed."""
+        return find_plan(layout, request)
+
+    def make(self, layout: Layout, request: Source) -> SourcePlan:  # noqa: ARG002
+        """Plan a source from its listing."""
+        return plan_source(request, self.settings)
+
+    def write(self, layout: Layout, request: Source, plan: SourcePlan) -> None:  # noqa: ARG002
+        """Write a plan."""
+        write_plan(layout, plan)
+
+    def block_sizes(self, plan: SourcePlan) -> Sequence[int] | None:
+        """Return how many films each block has; None for a tar.gz that has not been read."""
+        return plan.block_sizes if plan.known else None
+
+    def blocks(
+        self, plan: SourcePlan, done: frozenset[int]
+    ) -> Iterator[FilmsToRead | StreamToRead]:
+        """Yield the blocks that are not finished; of a tar.gz with any of those, all of it."""
+        if plan.source.kind != "tgz":
+            yield from (block for block in plan.blocks() if block.key.index not in done)
+        elif not plan.known or len(done) < len(plan.block_sizes):
+            yield StreamToRead(plan.source, done)
