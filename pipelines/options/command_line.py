@@ -1,4 +1,4 @@
-"""Parsing command lines so that what is wrong is said in one line, before anything runs."""
+"""Command lines, parsed so that a mistake is one line before anything runs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,37 @@ from beamscope.transforms.problems import InputError
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises InputError, and takes no abbreviated flags."""
+    """An `ArgumentParser` that raises InputError, and takes no abbreviated flags.
+
+    The private names of argparse are used here alone.
+    """
 
     def __init__(self, **more: object) -> None:
         super().__init__(allow_abbrev=False, **more)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        """Raises InputError (``bad_option``) in place of printing the usage and exiting."""
+        """Raise InputError (``bad_option``) instead of printing the usage and exiting."""
         raise InputError(Kind.BAD_OPTION, message)
 
+    def actions(self) -> list[argparse.Action]:
+        """Return every flag with what is known of it."""
+        return list(self._actions)
+
     def flags(self) -> set[str]:
-        """Every flag, with its dashes."""
+        """Return every flag, with its dashes."""
         return {flag for action in self._actions for flag in action.option_strings}
+
+    def required_choices(self) -> list[list[str]]:
+        """Return the names of flags of which exactly one has to be given, a list a choice."""
+        return [
+            [action.dest for action in group._group_actions]
+            for group in self._mutually_exclusive_groups
+            if group.required
+        ]
 
 
 def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:
-    """Refuses the first flag that nobody knows, and names the nearest that somebody does.
+    """Refuse the first flag that nobody knows, and name the nearest one that somebody does.
 
     Raises:
       InputError: ``unknown_flag``.
@@ -41,3 +56,20 @@ def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(Kind.UNKNOWN_FLAG, f"{f'{name} {value}'.rstrip()}: unknown flag{hint}")
+
+
+def check_range(flag: str, value: float, low: float, high: float) -> None:
+    """Refuse a number that is out of its range.
+
+    Raises:
+      InputError: ``bad_option``, such as ``--stride must be between 1 and 65536, got 0``.
+    """
+    if not low <= value <= high:
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"{flag} must be between {_number(low)} and {_number(high)}, got {_number(value)}",
+        )
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from beamscope.pipelines.options.command_line import check_range
 from beamscope.transforms.output.schema import EMBEDDING_DTYPES
 from beamscope.transforms.output.shards import FORMATS, ROWS_PER_SHARD, ShardFormat
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+
+_DEFAULTS = ShardFormat()
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         nargs="+",
         choices=FORMATS,
-        default=["parquet"],
+        default=list(_DEFAULTS.formats),
         help="of the shards; several write each row in each (default: parquet)",
     )
     group.add_argument(
@@ -32,20 +33,21 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dtype",
         choices=EMBEDDING_DTYPES,
-        default="float32",
-        help="of the embeddings as written (default: float32)",
+        default=_DEFAULTS.dtype,
+        help="of the embeddings as written (default: %(default)s)",
     )
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="delete what an earlier run left in the output, and start anew",
+        help="delete what an earlier run embedded in the output, and start anew; plans that were "
+        "made with the same settings serve again",
     )
     group.add_argument(
         "--max_failed",
         type=float,
         default=0.1,
         metavar="FRACTION",
-        help="exit with status 3 when more than this fraction failed, 0 to 1 (default: 0.1)",
+        help="exit with status 3 when more than this fraction failed, 0 to 1 (default: %(default)g)",
     )
 
 
@@ -55,8 +57,7 @@ def shard_format_from(args: argparse.Namespace) -> ShardFormat:
     Raises:
       InputError: a value makes no sense.
     """
-    if args.num_shards is not None and not 1 <= args.num_shards <= 99_999:
-        raise InputError(Kind.BAD_OPTION, f"--num_shards {args.num_shards}: is not from 1 to 99999")
-    if not 0 <= args.max_failed <= 1:
-        raise InputError(Kind.BAD_OPTION, f"--max_failed {args.max_failed:g}: is not from 0 to 1")
+    if args.num_shards is not None:
+        check_range("--num_shards", args.num_shards, 1, 99_999)
+    check_range("--max_failed", args.max_failed, 0, 1)
     return ShardFormat(tuple(dict.fromkeys(args.format)), args.num_shards, args.dtype)

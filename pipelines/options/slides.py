@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from beamscope.pipelines.options.command_line import check_range
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -19,6 +20,9 @@ from beamscope.transforms.slides.requests import (
 from beamscope.transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
+
+# Of the dataclass, so that the command line and Python agree.
+_DEFAULTS = SlideSettings()
 
 
 def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +41,10 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("resolution and patches")
     group.add_argument(
-        "--mpp", type=float, default=0.5, help="resolution of the patches in µm/px (default: 0.5)"
+        "--mpp",
+        type=float,
+        default=_DEFAULTS.mpp,
+        help="resolution of the patches in µm/px (default: %(default)s)",
     )
     group.add_argument(
         "--patch_size",
@@ -81,16 +88,16 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tissue",
         choices=TISSUE_MODES,
-        default="otsu",
+        default=_DEFAULTS.tissue,
         help="how it is found: otsu, on the saturation of a thumbnail (brightness on dark slides); "
-        "none, every patch that was scanned; mask, given masks (default: otsu)",
+        "none, every patch that was scanned; mask, given masks (default: %(default)s)",
     )
     group.add_argument(
         "--min_tissue",
         type=float,
-        default=0.25,
+        default=_DEFAULTS.min_tissue,
         metavar="FRACTION",
-        help="of a patch that must be tissue, 0 to 1 (default: 0.25)",
+        help="of a patch that must be tissue, 0 to 1 (default: %(default)s)",
     )
     group.add_argument(
         "--masks",
@@ -103,39 +110,39 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--reader",
         choices=READERS,
-        default="auto",
+        default=_DEFAULTS.reader,
         help="native: tiles of JPEG-tiled TIFF slides (SVS, generic, Philips) decoded directly; "
-        "auto: native where that gives what OpenSlide gives, else openslide (default: auto)",
+        "auto: native where that gives what OpenSlide gives, else openslide (default: %(default)s)",
     )
     group.add_argument(
         "--downscale",
         choices=DOWNSCALES,
-        default="area",
+        default=_DEFAULTS.downscale,
         help="how what is read becomes a smaller patch; area: averaging; decoder: the JPEG decoder "
-        "halves, quarters or eighths where that fits, about 1.4 times as fast, half a grey level "
-        "off in the mean, more on sharp slides (default: area)",
+        "halves, quarters or eighths where that fits: about 1.4 times as fast, mean error 0.5 grey "
+        "levels, larger on sharp slides (default: %(default)s)",
     )
     group.add_argument(
         "--block_size",
         type=int,
-        default=256,
+        default=_DEFAULTS.block_size,
         metavar="N",
-        help="patches that are read, embedded and made durable together (default: 256)",
+        help="patches that are read, embedded and written together (default: %(default)s)",
     )
     group.add_argument(
         "--read_threads",
         type=int,
         default=4,
         metavar="N",
-        help="threads of a process that read patches (default: 4)",
+        help="threads of a process that read patches (default: %(default)s)",
     )
     group.add_argument(
         "--cache_gb",
         type=float,
-        default=50.0,
+        default=50,
         metavar="GB",
         help="room on each machine for local copies of remote slides that only OpenSlide reads, "
-        "in 10^9 bytes (default: 50)",
+        "in 10^9 bytes (default: %(default)g)",
     )
     group.add_argument(
         "--cache_dir",
@@ -179,8 +186,7 @@ def slide_cache_from(args: argparse.Namespace) -> FileCache:
     Raises:
       InputError: a value makes no sense.
     """
-    if not 0 < args.cache_gb <= 1e6:
-        raise InputError(Kind.BAD_OPTION, f"--cache_gb {args.cache_gb:g}: is not from 0 to 1000000")
+    check_range("--cache_gb", args.cache_gb, 0.001, 1e6)
     directory = Path(args.cache_dir) if args.cache_dir else own_folder("slides")
     return FileCache(directory, int(args.cache_gb * 1e9), own=not args.cache_dir)
 
@@ -195,10 +201,8 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
     Raises:
       InputError: a value makes no sense.
     """
-    if args.overlap is not None and not 0 <= args.overlap < input_px:
-        raise InputError(
-            Kind.BAD_OPTION, f"--overlap {args.overlap}: is not from 0 to {input_px - 1}"
-        )
+    if args.overlap is not None:
+        check_range("--overlap", args.overlap, 0, input_px - 1)
     stride_px = args.stride if args.stride is not None else input_px - (args.overlap or 0)
     for flag, value, low, high in (
         ("--mpp", args.mpp, MIN_PLAUSIBLE_MPP, MAX_PLAUSIBLE_MPP),
@@ -207,8 +211,7 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         ("--block_size", args.block_size, 1, 65_536),
         ("--read_threads", args.read_threads, 1, 1024),
     ):
-        if not low <= value <= high:
-            raise InputError(Kind.BAD_OPTION, f"{flag} {value:g}: is not from {low:g} to {high:g}")
+        check_range(flag, value, low, high)
     assumed = args.assume_mpp
     if assumed is not None and not (
         args.allow_implausible_mpp or MIN_PLAUSIBLE_MPP <= assumed <= MAX_PLAUSIBLE_MPP

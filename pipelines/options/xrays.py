@@ -6,6 +6,7 @@ import argparse
 import glob
 from pathlib import Path
 
+from beamscope.pipelines.options.command_line import check_range
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
@@ -19,7 +20,11 @@ from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 from beamscope.transforms.xrays.sources import Source, find_sources
 
+# Of the dataclasses, so that the command line and Python agree.
 _LIMITS = Limits()
+_DECODE = DecodeSettings()
+_PREPROCESS = Preprocess(size=224)
+_SETTINGS = XraySettings(FilmSettings(_PREPROCESS))
 _CATALOGS = ("mimic", "chexpert", "nih", "csv")
 
 
@@ -66,14 +71,14 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--equalize",
         choices=("auto", "always", "never"),
-        default="auto",
+        default=_PREPROCESS.equalize,
         help="histogram equalisation; auto: of films from DICOM, as the public collections have "
         "done it with their JPEGs (default: auto)",
     )
     group.add_argument(
         "--window",
         choices=("auto", "dicom", "minmax"),
-        default="auto",
+        default=_DECODE.window,
         help="how more than 8 bits become 8; dicom: the file's VOI LUT or window; minmax: its "
         "least to its greatest value; auto: dicom, unless that shows next to nothing "
         "(default: auto)",
@@ -87,16 +92,16 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--block_size",
         type=int,
-        default=256,
+        default=_SETTINGS.block_size,
         metavar="N",
-        help="films that are read, embedded and made durable together (default: 256)",
+        help="films that are read, embedded and written together (default: %(default)s)",
     )
     group.add_argument(
         "--read_threads",
         type=int,
         default=4,
         metavar="N",
-        help="threads that decode the films of a block (default: 4)",
+        help="threads that decode the films of a block (default: %(default)s)",
     )
 
     group = parser.add_argument_group("limits of one film")
@@ -169,8 +174,7 @@ def xray_settings_from(
         ("--max_compression_ratio", args.max_compression_ratio, 1, 1e9),
         ("--max_pixels", args.max_pixels, 1, 1 << 40),
     ):
-        if not low <= value <= high:
-            raise InputError(Kind.BAD_OPTION, f"{flag} {value:g}: is not from {low:g} to {high:g}")
+        check_range(flag, value, low, high)
     limits = Limits(args.max_member_mb << 20, args.max_compression_ratio, args.max_pixels)
     keep_tags = tuple(_names(args.keep_tags))
     try:

@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 import beamscope.pipelines.runners.flink
 import beamscope.pipelines.runners.gpu  # noqa: F401
 from beamscope.pipelines.options.command_line import Parser, check_flags
+from beamscope.pipelines.runners.beam_internals import add_options, all_options
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
@@ -85,8 +86,7 @@ def parse_job(
 def _beam_parser() -> Parser:
     """A parser of every option that Beam knows."""
     parser = Parser(add_help=False)
-    for options in {str(cls): cls for cls in PipelineOptions.__subclasses__()}.values():
-        options._add_argparse_args(parser)
+    add_options(parser, all_options())
     return parser
 
 

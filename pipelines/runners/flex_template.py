@@ -20,6 +20,7 @@ from beamscope.pipelines import main
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.job import job_parser
+from beamscope.pipelines.runners.beam_internals import add_options
 from beamscope.pipelines.runners.gpu import GpuOptions
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -43,10 +44,9 @@ def metadata(job: str) -> dict[str, Any]:
     parser = job_parser(JOBS.get(job))
     own = {name: _PATH_TYPES[flag.kind] for name, flag in JOBS.get(job).path_flags.items()}
     parameters = [_parameter(action, own | _PATHS) for action in _actions(parser)]
-    for group in parser._mutually_exclusive_groups:
-        names = [action.dest for action in group._group_actions]
+    for names in parser.required_choices():
         for parameter in parameters:
-            if group.required and parameter["name"] in names:
+            if parameter["name"] in names:
                 parameter["helpText"] += f"; {' or '.join(names)} is required"
     return {
         "name": f"beamscope {job}",
@@ -120,10 +120,9 @@ def run(argv: Sequence[str]) -> int:
 def _actions(parser: Parser) -> list[argparse.Action]:
     """The flags that are parameters of a job's template, its own first."""
     beam_parser = Parser(add_help=False)
-    for options in _BEAM_OPTIONS:
-        options._add_argparse_args(beam_parser)
-    own = [action for action in parser._actions if action.dest != "help"]
-    return [*own, *(action for action in beam_parser._actions if action.dest in _BEAM_FLAGS)]
+    add_options(beam_parser, _BEAM_OPTIONS)
+    own = [action for action in parser.actions() if action.dest != "help"]
+    return [*own, *(action for action in beam_parser.actions() if action.dest in _BEAM_FLAGS)]
 
 
 def _parameter(action: argparse.Action, paths: Mapping[str, str]) -> dict[str, Any]:
