@@ -47,7 +47,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.1,
         metavar="FRACTION",
-        help="exit with status 3 when more than this fraction failed, 0 to 1 (default: %(default)g)",
+        help="exit with status 3 when more than this fraction, 0 to 1, failed "
+        "(default: %(default)g)",
     )
 
 
