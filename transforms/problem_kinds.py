@@ -50,6 +50,10 @@ class Kind(enum.StrEnum):
     NO_GPU = "no_gpu", "start", "a GPU is required, and TensorFlow sees none"
     NO_RUN = "no_run", "start", "the directory is not the output of a job"
     OTHER_SETTINGS = "other_settings", "start", "the output was begun with other settings"
+    DROPPED_ITEMS = (
+        "dropped_items", "start", "the output holds items that are not asked for now",
+        "--add or --only_these",
+    )  # fmt: skip
     FOREIGN_OUTPUT = "foreign_output", "start", "the output holds a dataset of unknown origin"
     OLD_OUTPUT = "old_output", "start", "an earlier version of beamscope has begun the output"
     UNWRITABLE_OUTPUT = "unwritable_output", "start", "the output cannot be written to"

@@ -12,6 +12,7 @@ Command = Callable[[Sequence[str]], int]
 COMMANDS: Registry[Command] = Registry("command", "beamscope.commands")
 _HERE = "beamscope.pipelines.commands"
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
+COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(
     "check-model", f"{_HERE}.check_model:run", "show how a SavedModel is called, and try it"
 )

@@ -61,6 +61,7 @@ class Job(abc.ABC):
       description: one sentence for ``--help``.
       items: what is planned, in the plural, such as ``slides`` or ``sources``.
       unit: what is embedded, in the plural: ``patches`` or ``films``.
+      request_type: the dataclass of what is asked for; it has an ``id``.
       table_name: of the table of what was asked for: ``slides`` or ``images``.
       table: its schema; its last column is ``shard``.
       rows: the columns of the embeddings, but for the embedding.
@@ -73,6 +74,7 @@ class Job(abc.ABC):
     description: ClassVar[str]
     items: ClassVar[str]
     unit: ClassVar[str]
+    request_type: ClassVar[type]
     table_name: ClassVar[str]
     table: ClassVar[pa.Schema]
     rows: ClassVar[pa.Schema]
@@ -121,6 +123,11 @@ class Job(abc.ABC):
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Return for each request JSON values that change when its files do."""
 
+    def same_item(self, before: Any, now: Any) -> bool:
+        """Return whether two requests of one id are of the same item, maybe moved or changed."""
+        del before, now
+        return True
+
     def named_uris(self, requests: Sequence[Any]) -> Iterable[tuple[str, str | None]]:
         """Yield (flag, uri) of the files that requests name and no flag does."""
         del requests
@@ -138,6 +145,15 @@ class Job(abc.ABC):
         """Return what else is counted in the finished table; None where nothing is."""
         del settings
         return None
+
+    def faults(self, description: Mapping[str, Any]) -> Iterable[str]:
+        """Return why a finished dataset is no plain success, a sentence each.
+
+        Args:
+          description: the content of ``dataset.json``.
+        """
+        del description
+        return ()
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterable[tuple[str, str]]:
         """Return the job's own lines of the summary, (label, text) each."""

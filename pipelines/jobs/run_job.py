@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from beamscope.pipelines.jobs.execute import execute
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.jobs.pipeline import build_pipeline
+from beamscope.pipelines.jobs.requests import merged_requests
 from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
@@ -27,7 +27,7 @@ from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.dataflow_submit import submit
 from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.terminal.quiet import quiet
-from beamscope.pipelines.terminal.summary import print_summary
+from beamscope.pipelines.terminal.summary import read_summary
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.inference.handler import SavedModelHandler
 from beamscope.transforms.inference.model_settings import (
@@ -40,10 +40,11 @@ from beamscope.transforms.output.claim import claim_output
 from beamscope.transforms.output.dataset import DatasetSpec, read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
 from beamscope.transforms.output.shards import ShardFormat
 
-OK, TOO_MANY_FAILED = 0, 3
+OK, NOT_ALL_THERE = 0, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
     order = _understand(job, argv)
     record = _record(order)
     claim_output(order.args.output, record, overwrite=order.args.overwrite)
+    write_requests(order.args.output, order.requests)
     layout = record.layout(order.args.output)
     request = _request_digest(order)
     finished = None
@@ -102,15 +104,9 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
             return OK
         progress = ProgressReader(layout, len(order.requests), job.planned_rows)
         finished = execute(job, build, order.options, progress)
-    failed = print_summary(job, layout, finished)
-    if failed > order.args.max_failed:
-        print(
-            f"beamscope {job.name}: {failed:.0%} of the {job.table_name} failed, more than "
-            f"--max_failed {order.args.max_failed:g}",
-            file=sys.stderr,
-        )
-        return TOO_MANY_FAILED
-    return OK
+    summary = read_summary(job, layout, finished, max_failed=order.args.max_failed)
+    print(f"\n{summary.text()}")
+    return NOT_ALL_THERE if summary.faults else OK
 
 
 def _understand(job: Job, argv: Sequence[str]) -> Order:
@@ -123,6 +119,10 @@ def _understand(job: Job, argv: Sequence[str]) -> Order:
     model = job.model_settings(args)
     spec = resolve_model(model, options)
     settings = job.settings(args, model, spec.input_size)
+    if not args.overwrite:
+        requests = merged_requests(
+            job, args.output, requests, add=args.add, only_these=args.only_these
+        )
     return Order(job, args, options, requests, settings, model, spec, shard_format)
 
 

@@ -43,6 +43,7 @@ class SlideJob(Job):
     description = "Embed the patches of whole-slide images."
     items = "slides"
     unit = "patches"
+    request_type = SlideRequest
     table_name = "slides"
     table = TABLE_SCHEMA
     rows = ROW_SCHEMA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from beamscope.pipelines.options.xrays import (
     xray_sources_from,
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.film_summary import FilmSummary
@@ -36,6 +37,7 @@ class XrayJob(Job):
     description = "Embed chest radiographs straight out of the archives that collections come in."
     items = "sources"
     unit = "films"
+    request_type = Source
     table_name = "images"
     table = TABLE_SCHEMA
     rows = FILM_SCHEMA
@@ -75,6 +77,10 @@ class XrayJob(Job):
         """Return how many films a plan has; None for a tar.gz that has not been read."""
         return planned_films(plan_path)
 
+    def same_item(self, before: Source, now: Source) -> bool:
+        """Return whether it is the same place: ids are only the ends of places."""
+        return before.uri == now.uri
+
     def identities(self, requests: Sequence[Source]) -> list[Any]:
         """Return what tells that a source still holds the same files."""
         return [source_identity(source) for source in requests]
@@ -84,6 +90,26 @@ class XrayJob(Job):
         if settings.catalog is None:
             return None
         return functools.partial(catalog_counts, settings=settings)
+
+    def faults(self, description: Mapping[str, Any]) -> Iterator[str]:
+        """Yield that the catalogue is of other films, where not one film is in it."""
+        counts = description["counts"]
+        if counts.get("not_in_catalog") and not counts.get("in_catalog"):
+            yield (
+                f"not one of {counts['not_in_catalog']:,} films is in the catalogue: is it that "
+                "of these films, and is --catalog_key the column that names them?"
+            )
+
+    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
+        """Yield how the films met the catalogue, where there is one."""
+        del table
+        counts = (read_description(layout.root) or {"counts": {}})["counts"]
+        if "in_catalog" in counts:
+            yield (
+                "catalogue",
+                f"{counts['in_catalog']:,} films are in it, {counts['not_in_catalog']:,} are not; "
+                f"{counts['catalog_rows_without_film']:,} of its rows have no film",
+            )
 
 
 JOB = XrayJob()

@@ -36,6 +36,18 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULTS.dtype,
         help="of the embeddings as written (default: %(default)s)",
     )
+    rest = group.add_mutually_exclusive_group()
+    rest.add_argument(
+        "--add",
+        action="store_true",
+        help="add what is asked for to what the output holds already",
+    )
+    rest.add_argument(
+        "--only_these",
+        action="store_true",
+        help="drop from the output what is not asked for now; what was embedded of it stays in "
+        ".beamscope",
+    )
     group.add_argument(
         "--overwrite",
         action="store_true",

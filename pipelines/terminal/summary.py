@@ -1,15 +1,18 @@
-"""The short table at the end of a job."""
+"""The summary at the end of a job: what became of what was asked for, in words."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.storage import files
 
 if TYPE_CHECKING:
@@ -17,26 +20,53 @@ if TYPE_CHECKING:
 
 # In the order in which one asks for them.
 _STATUSES = ("done", "partial", "empty", "failed")
+_PROBLEMS_SHOWN = 5
+_REASONS_SHOWN = 3
+_LEFT_OUT = "left_out_"
+_LABEL_WIDTH = 9
 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What a run of a pipeline gave: how long it took and what it counted."""
+    """What a run of a pipeline gave.
+
+    Attributes:
+      seconds: how long it took.
+      counters: what it counted, by name.
+    """
 
     seconds: float
     counters: Mapping[str, int]
 
 
-def print_summary(job: Job, layout: Layout, finished: Finished | None) -> float:
-    """Print what became of a job, from what lies in its output.
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What is told at the end of a job.
+
+    Attributes:
+      faults: why the job is no plain success, a sentence each; empty where it is one.
+      lines: label and text each, in their order; the label may be empty.
+    """
+
+    faults: tuple[str, ...]
+    lines: tuple[tuple[str, str], ...]
+
+    def text(self) -> str:
+        """Return the summary as it is printed."""
+        shown = [*(("FAILED", fault) for fault in self.faults), *self.lines]
+        return "\n".join(f"  {label:<{_LABEL_WIDTH}} {text}".rstrip() for label, text in shown)
+
+
+def read_summary(
+    job: Job, layout: Layout, finished: Finished | None, *, max_failed: float
+) -> Summary:
+    """Return what became of a job, from what lies in its output.
 
     Args:
       job: which.
       layout: of the dataset.
       finished: of the run; None where everything was complete before.
-
-    Returns:
-      the fraction of the slides or films that failed.
+      max_failed: the fraction of the items that may fail.
 
     Raises:
       RuntimeError: the run ended without writing the description.
@@ -44,26 +74,90 @@ def print_summary(job: Job, layout: Layout, finished: Finished | None) -> float:
     description = read_description(layout.root)
     if description is None:
         raise RuntimeError(f"{layout.description} was not written")
-    table_name = job.table_name
-    with files.open_read(layout.table(table_name)) as file:
+    with files.open_read(layout.table(job.table_name)) as file:
         table = pq.read_table(file)
     counts = description["counts"]
-    statuses: Mapping[str, int] = counts[table_name]
+    statuses: Mapping[str, int] = counts[job.table_name]
     own = list(job.told_at_the_end(layout, table))
+    shards = len(description["shards"])
     lines = [
-        (table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
+        (job.table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
         *own[:1],
         ("seconds", _effort(finished, job.items) if finished else "complete before: nothing to do"),
         *_model(description, finished),
-        ("problems", _list(counts["problems"], by_name=True) or "none"),
-        ("dataset", f"{counts['rows']:,} rows in {len(description['shards'])} shard(s) in "
-                    f"{layout.root}"),
+        *_empty(table),
+        *_left_out(counts),
+        *_problems(layout, counts["problems"]),
+        (
+            "dataset",
+            f"{counts['rows']:,} rows in {shards} {'shard' if shards == 1 else 'shards'} "
+            f"in {layout.root}",
+        ),
         *own[1:],
-    ]  # fmt: skip
-    print()
-    for name, text in lines:
-        print(f"  {name:<9} {text}")
-    return statuses.get("failed", 0) / max(1, table.num_rows)
+    ]
+    failed = statuses.get("failed", 0) / max(1, table.num_rows)
+    faults = [*job.faults(description)]
+    if failed > max_failed:
+        faults.insert(
+            0, f"{failed:.0%} of the {job.table_name} failed, more than --max_failed {max_failed:g}"
+        )
+    elif not counts["rows"]:
+        faults.insert(0, f"there is no embedding: of the {job.table_name}, {_list(statuses)}")
+    return Summary(tuple(faults), tuple(lines))
+
+
+def _empty(table: pa.Table) -> list[tuple[str, str]]:
+    """How many items hold nothing to embed, by reason."""
+    if "reason" not in table.column_names:
+        return []
+    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    # A reason may go on with numbers of its own after a colon.
+    reasons = collections.Counter(
+        (reason or "no reason given").partition(":")[0] for status, reason in rows
+        if status == "empty"
+    )  # fmt: skip
+    if not reasons:
+        return []
+    common = reasons.most_common(_REASONS_SHOWN)
+    shown = "; ".join(f"{count:,} {reason}" for reason, count in common)
+    more = len(reasons) - _REASONS_SHOWN
+    return [("empty", shown + (f"; {more} more reasons" if more > 0 else ""))]
+
+
+def _left_out(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was found and is not asked for, by reason."""
+    found = {
+        name.removeprefix(_LEFT_OUT).replace("_", " "): count
+        for name, count in counts.items()
+        if name.startswith(_LEFT_OUT) and count
+    }
+    return [("left out", _list(found, by_name=True))] if found else []
+
+
+def _problems(layout: Layout, kinds: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The first problems, and how many more there are of which kind."""
+    total = sum(kinds.values())
+    if not total:
+        return [("problems", "none")]
+    shown = _first_problems(layout)
+    lines = [("problems", f"{total:,}")]
+    lines += [("", f"{problem['item_id']}: {problem['message']}") for problem in shown]
+    left = collections.Counter(kinds)
+    left.subtract(problem["kind"] for problem in shown)
+    more = {kind: count for kind, count in sorted(left.items()) if count > 0}
+    if more:
+        lines.append(("", f"and {_list(more)} more: beamscope problems {layout.root}"))
+    remedies = {kind.remedy for kind in Kind if kind in kinds} - {""}
+    lines += [("", f"what helps: {remedy}") for remedy in sorted(remedies)]
+    return lines
+
+
+def _first_problems(layout: Layout) -> list[dict[str, Any]]:
+    with files.open_read(layout.problems) as file:
+        for batch in pq.ParquetFile(file).iter_batches(_PROBLEMS_SHOWN):
+            rows: list[dict[str, Any]] = batch.to_pylist()
+            return rows
+    return []
 
 
 def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tuple[str, str]]:
@@ -71,27 +165,32 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     prefix = "blocks_by_"
     counters = finished.counters if finished else {}
     blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
-    if not blocks:
-        return []
-    # Several only where workers differ, or one could not compile.
-    ways = " and ".join(
-        f"{way} ({count:,} blocks)" if len(blocks) > 1 else way
-        for way, count in sorted(blocks.items())
-    )
-    cosine = description["model"].get("cosine")
-    text = f"{description['options']['precision']}, compiled by {ways}"
-    return [("model", text + (f", cosine {cosine:.6f} with float32" if cosine else ""))]
+    model = description["model"]
+    lines = []
+    if blocks:
+        # Several only where workers differ, or one could not compile.
+        compilers = " and ".join(
+            f"{compiler} ({count:,} blocks)" if len(blocks) > 1 else compiler
+            for compiler, count in sorted(blocks.items())
+        )
+        cosine = model.get("cosine")
+        text = f"{description['options']['precision']}, compiled by {compilers}"
+        lines.append(("model", text + (f", cosine {cosine:.6f} with float32" if cosine else "")))
+    if model.get("range_source") == "assumed":
+        text = f"input range {model['input_range']} is assumed: nothing says it; see --input_range"
+        lines.append(("", text))
+    return lines
 
 
-def _effort(finished: Finished, sources: str) -> str:
+def _effort(finished: Finished, items: str) -> str:
     count = finished.counters.get
     return (
-        f"{finished.seconds:.1f}; {sources} planned: {count(f'{sources}_planned', 0)} now, "
-        f"{count(f'{sources}_planned_before', 0)} before; blocks embedded: "
+        f"{finished.seconds:.1f}; {items} planned: {count(f'{items}_planned', 0)} now, "
+        f"{count(f'{items}_planned_before', 0)} before; blocks embedded: "
         f"{count('blocks_embedded', 0)} now, {count('blocks_embedded_before', 0)} before"
     )
 
 
 def _list(counts: Mapping[str, int], by_name: bool = False) -> str:
-    items = sorted(counts.items()) if by_name else counts.items()
+    items: Sequence[tuple[str, int]] = sorted(counts.items()) if by_name else list(counts.items())
     return ", ".join(f"{count:,} {name}" for name, count in items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_shard, run_record
+from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import RunRecord, read_run_record, write_run_record
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
@@ -75,8 +76,8 @@ def delete_output(root: str) -> None:
     files.delete_temporaries(root)
     files.delete_tree(files.join(root, "qc"))
     _delete_work(root)
-    # Last: until then the directory is known as an output.
-    files.delete([record])
+    # The record goes last: until then the directory is known as an output.
+    files.delete([requests_path(root), record])
 
 
 def _shards(root: str) -> list[str]:

@@ -85,6 +85,7 @@ def finish_dataset(
     write_table(spec.layout.table(spec.table_name), table)
     write_table(spec.layout.problems, problems_table(problems, spec.problems))
 
+    _delete_stale_pictures(spec.layout, items)
     names = _shard_names(spec, shards)
     _delete_stale_shards(spec.layout, {name for shard in names for name in shard["files"]})
     schema = embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)
@@ -190,6 +191,13 @@ def _delete_stale_shards(layout: Layout, current: set[str]) -> None:
     files.delete([
         path for path in lying if is_shard(path) and path.rsplit("/", 1)[-1] not in current
     ])  # fmt: skip
+
+
+def _delete_stale_pictures(layout: Layout, items: Iterable[FinishedItem]) -> None:
+    """Delete the pictures of items that the dataset no longer holds."""
+    current = {layout.picture(item.item_id) for item in items}
+    lying = [file.path for file in files.list_files(layout.pictures, recursive=False)]
+    files.delete([path for path in lying if path.endswith(".jpg") and path not in current])
 
 
 def _write_json(path: str, content: Mapping[str, Any]) -> None:

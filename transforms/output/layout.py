@@ -77,9 +77,14 @@ class Layout:
         """A shard; `extension` is ``parquet``, ``tfrecord`` or ``tfrecord.gz``."""
         return files.join(self.root, f"embeddings-{index:05d}-of-{count:05d}.{extension}")
 
+    @property
+    def pictures(self) -> str:
+        """The directory of pictures of items."""
+        return files.join(self.root, "qc")
+
     def picture(self, item_id: str) -> str:
         """The picture that shows which patches of a slide were taken."""
-        return files.join(self.root, "qc", f"{file_name(item_id)}.jpg")
+        return files.join(self.pictures, f"{file_name(item_id)}.jpg")
 
     def plan(self, item_id: str) -> str:
         """The plan of one slide or archive."""

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from beamscope.transforms.output.layout import Layout
 
-_Request = TypeVar("_Request")
+
+class Request(Protocol):
+    """An item that a user asks for; a dataclass of JSON values.
+
+    Attributes:
+      id: unique in the dataset.
+    """
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+
+_Request = TypeVar("_Request", bound=Request)
 _Plan = TypeVar("_Plan")
 
 
@@ -23,10 +35,6 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
     """
 
     items: str
-
-    @abc.abstractmethod
-    def item_id(self, request: _Request) -> str:
-        """Return the id of an item, unique in the dataset."""
 
     @abc.abstractmethod
     def find(self, layout: Layout, request: _Request) -> _Plan | None:

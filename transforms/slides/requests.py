@@ -43,6 +43,11 @@ class SlideRequest:
     mpp: float | None = None
     mask: str | None = None
 
+    @property
+    def id(self) -> str:
+        """Identity of the slide in the dataset."""
+        return self.slide_id
+
 
 def find_slides(patterns: Sequence[str]) -> list[SlideRequest]:
     """The slides that globs, directories and files name, sorted by id.

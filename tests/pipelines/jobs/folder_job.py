@@ -83,9 +83,6 @@ class FolderPlanner(ItemPlanner[FolderRequest, FolderPlan]):
 
     items = "folders"
 
-    def item_id(self, request: FolderRequest) -> str:
-        return request.id
-
     def find(self, layout: Layout, request: FolderRequest) -> FolderPlan | None:
         path = layout.plan(request.id)
         if not files.exists(path):
@@ -164,6 +161,7 @@ class FolderJob(Job):
     items = "folders"
     unit = "pictures"
     table_name = "folders"
+    request_type = FolderRequest
     table = TABLE
     rows = ROWS
     path_flags: ClassVar[dict[str, PathFlag]] = {"input": PathFlag("folder")}

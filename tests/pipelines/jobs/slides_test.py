@@ -111,7 +111,7 @@ def test_the_dataset_says_everything(slides, mean_model, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "2 done, 1 failed" in printed.out
     assert "1 not_a_slide" in printed.out
-    assert "33% of the slides failed, more than --max_failed 0.1" in printed.err
+    assert "33% of the slides failed, more than --max_failed 0.1" in printed.out
 
 
 def test_rows_are_what_openslide_and_the_model_say(slides, mean_model, tmp_path):

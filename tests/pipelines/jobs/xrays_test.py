@@ -139,7 +139,7 @@ def test_the_dataset_says_everything(model, tmp_path, capsys):
     assert metadata[b"beamscope.fingerprint"].decode() == description["fingerprint"]
     printed = capsys.readouterr()
     assert "1 done, 1 failed" in printed.out
-    assert "50% of the images failed, more than --max_failed 0.1" in printed.err
+    assert "50% of the images failed, more than --max_failed 0.1" in printed.out
 
 
 @pytest.mark.parametrize("preprocess", ["resize", "pad", "remedis"])

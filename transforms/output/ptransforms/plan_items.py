@@ -53,7 +53,7 @@ class _PlanItemFn(beam.DoFn):
 
     def process(self, request: Any) -> Iterator[Any]:
         planner, layout = self.planner, self.layout
-        item_id = planner.item_id(request)
+        item_id = request.id
         plan = planner.find(layout, request)
         if plan is not None:
             count(f"{planner.items}_planned_before")

@@ -30,10 +30,6 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
 
     items = "slides"
 
-    def item_id(self, request: SlideRequest) -> str:
-        """Return the id of a slide."""
-        return request.slide_id
-
     def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
         """Return the plan of an earlier start, where neither slide nor mask has changed."""
         return find_plan(layout, request)

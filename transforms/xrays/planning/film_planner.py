@@ -30,10 +30,6 @@ class FilmPlanner(ItemPlanner[Source, SourcePlan]):
 
     items = "sources"
 
-    def item_id(self, request: Source) -> str:
-        """Return the id of a source."""
-        return request.id
-
     def find(self, layout: Layout, request: Source) -> SourcePlan | None:
         """Return the plan of an earlier start, where the source has not changed."""
         return find_plan(layout, request)

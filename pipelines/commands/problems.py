@@ -1,0 +1,63 @@
+"""`beamscope problems`: show what went wrong in an output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from beamscope.pipelines.options.command_line import Parser
+from beamscope.transforms.output.dataset import read_description
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the table of problems of an output.
+
+    Raises:
+      InputError: ``no_run`` where there is no finished dataset.
+    """
+    parser = Parser(
+        prog="beamscope problems",
+        description="Show what went wrong: a line for each slide, patch, archive or film, with its "
+        "place, kind and message.",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="output directory of the job")
+    parser.add_argument("--kind", help="show only problems of this kind, such as missing_mpp")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line, for programs"
+    )
+    args = parser.parse_args(list(argv))
+    if read_description(args.output) is None:
+        raise InputError(
+            Kind.NO_RUN,
+            f"{args.output}: holds no finished dataset; its problems are told when the job is done "
+            f"(beamscope status {args.output})",
+        )
+    for problem in _problems(args.output, args.kind):
+        print(json.dumps(problem) if args.json else line(problem))
+    return 0
+
+
+def line(problem: dict[str, Any]) -> str:
+    """Return a problem as a line for a person.
+
+    Args:
+      problem: a row of ``problems.parquet``.
+    """
+    place = problem["item_id"]
+    if problem.get("x_level0") is not None:
+        place += f" at ({problem['x_level0']}, {problem['y_level0']})"
+    return f"{place}: {problem['kind']}: {problem['message']}"
+
+
+def _problems(root: str, kind: str | None) -> Iterator[dict[str, Any]]:
+    with files.open_read(files.join(root, "problems.parquet")) as file:
+        for batch in pq.ParquetFile(file).iter_batches():
+            for problem in batch.to_pylist():
+                if kind in (None, problem["kind"]):
+                    yield problem
