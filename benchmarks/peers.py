@@ -54,7 +54,7 @@ def rate_of_parts(output: Path) -> float:
     """Patches a second from the first part on disk to the last."""
     parts = sorted(
         (path.stat().st_mtime, int(path.stem.split("-")[1]))
-        for path in output.glob(".beamscope/*/parts/*/*.arrow")
+        for path in output.glob(".beamscope/*/parts/*/*/*.arrow")
     )
     return sum(rows for _, rows in parts[1:]) / (parts[-1][0] - parts[0][0])
 

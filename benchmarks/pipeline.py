@@ -157,7 +157,7 @@ def first_block(output: Path, slide: Path, model: str) -> dict[str, float]:
     return {
         "a checked command line and model": first(".beamscope/run.json"),
         "the slide's plan": first(".beamscope/*/plans/*.arrow"),
-        "the first block's embeddings": first(".beamscope/*/parts/*/*.arrow"),
+        "the first block's embeddings": first(".beamscope/*/parts/*/*/*.arrow"),
     }
 
 

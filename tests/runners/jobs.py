@@ -116,7 +116,7 @@ def wait_for_parts(output: Path, process: subprocess.Popen[str], count: int) -> 
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the job ended before it could be disturbed"
-        parts = set(output.glob(".beamscope/*/parts/*/*.arrow"))
+        parts = set(output.glob(".beamscope/*/parts/*/*/*.arrow"))
         if len(parts) >= count:
             return parts
         time.sleep(0.1)
