@@ -63,6 +63,7 @@ class Kind(enum.StrEnum):
     MISSING_PACKAGE = "missing_package", "start", "an optional package is not installed"
     # Inputs that are refused as a whole.
     NO_MATCH = "no_match", "start", "a pattern matches nothing"
+    NO_FILM = "no_film", "start", "an input holds no film, and no archive that can be read"
     MISSING_INPUT = "missing_input", "start", "the path does not exist"
     BAD_NAME = "bad_name", "start", "a file name is not printable Unicode", "rename the file"
     DUPLICATE_ID = "duplicate_id", "start", "two slides have the same id", "use a manifest"
@@ -123,8 +124,16 @@ class Kind(enum.StrEnum):
         "fetch the archive again",
     )  # fmt: skip
     CORRUPT_ARCHIVE = (
-        "corrupt_archive", "read", "a tar.gz is damaged; what comes before is embedded",
+        "corrupt_archive", "plan read", "it is damaged; what can be read is embedded",
         "fetch the archive again",
+    )  # fmt: skip
+    TRAILING_DATA = (
+        "trailing_data", "plan read",
+        "bytes follow its end that are no archive; what comes before is embedded",
+        "fetch the archive again",
+    )  # fmt: skip
+    SPLIT_ARCHIVE = (
+        "split_archive", "plan", "one volume of a split zip", "join its volumes to one file",
     )  # fmt: skip
     NESTED_ARCHIVE = (
         "nested_archive", "plan read", "an archive in an archive: never opened", "unpack it",
@@ -148,7 +157,7 @@ class Kind(enum.StrEnum):
         "compression_ratio", "plan read",
         "more than --max_compression_ratio; of a tar.gz as a whole", "--max_compression_ratio",
     )  # fmt: skip
-    CORRUPT_MEMBER = "corrupt_member", "read", "not the bytes that the archive promised"
+    CORRUPT_MEMBER = "corrupt_member", "plan read", "not the bytes that the archive promised"
     NOT_A_FILM = "not_a_film", "read", "neither JPEG, PNG nor DICOM, whatever its name"
     CORRUPT_IMAGE = "corrupt_image", "read", "damaged, or mended by its decoder"
     CORRUPT_DICOM = "corrupt_dicom", "read", "a DICOM file that cannot be parsed"

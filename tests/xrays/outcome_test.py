@@ -5,7 +5,7 @@ import pytest
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problems import Problem
-from beamscope.transforms.xrays.catalogs import CHEXPERT_LABELS
+from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.outcome import (
     TABLE_SCHEMA,

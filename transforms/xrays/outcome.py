@@ -13,10 +13,10 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part, read_part_problems
 from beamscope.transforms.problems import Problem
-from beamscope.transforms.xrays.catalogs import Catalog
+from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.planning.plan_file import read_outline
 from beamscope.transforms.xrays.settings import XraySettings
-from beamscope.transforms.xrays.sources import join
+from beamscope.transforms.xrays.sources import film_path
 
 TABLE_SCHEMA = pa.schema(
     [
@@ -105,7 +105,7 @@ def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
     matched = films.filter(films["in_catalog"])
     # By the path, since a film that failed while it was planned has no id of the catalogue's.
     places = zip(matched["source"].to_pylist(), matched["member"].to_pylist(), strict=True)
-    found = (catalog.find(join(source, member)) for source, member in places)
+    found = (catalog.find(film_path(source, member)) for source, member in places)
     image_ids = [row.image_id for row in found if row]
     return {
         "in_catalog": matched.num_rows,
@@ -117,7 +117,7 @@ def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
 def _failed(problem: Problem, catalog: Catalog | None) -> dict[str, Any]:
     known = None
     if catalog is not None and problem.member is not None:
-        known = catalog.find(join(problem.uri, problem.member))
+        known = catalog.find(film_path(problem.uri, problem.member))
     return {
         "image_id": problem.item_id,
         "source": problem.uri,

@@ -7,7 +7,9 @@ import hashlib
 
 from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.catalogs import Catalog, CatalogKind, shared_catalog
+from beamscope.transforms.xrays.catalogs.catalog import Catalog
+from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns
+from beamscope.transforms.xrays.catalogs.load import shared_catalog
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 
 
@@ -19,11 +21,13 @@ class CatalogFile:
       kind: whose layout it has.
       uri: of the file.
       key_column: the column that names the film, for ``csv``.
+      named: other columns that the user names, for ``csv``.
     """
 
     kind: CatalogKind
     uri: str
     key_column: str = ""
+    named: NamedColumns = dataclasses.field(default_factory=NamedColumns)
 
     def fingerprint_value(self) -> list[str]:
         """Return what of a catalogue changes a row: its layout, its key, and its content."""
@@ -31,8 +35,8 @@ class CatalogFile:
         return [self.kind, self.key_column, hashlib.sha256(content).hexdigest()[:16]]
 
     def load(self) -> Catalog:
-        """The catalogue, shared by the threads of the process."""
-        return shared_catalog(self.kind, self.uri, self.key_column)
+        """Load the catalogue; the threads of a process share one."""
+        return shared_catalog(self.kind, self.uri, self.key_column, self.named)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,5 +54,5 @@ class XraySettings:
     block_size: int = in_plan(default=256)
 
     def load_catalog(self) -> Catalog | None:
-        """The catalogue, where there is one."""
+        """Load the catalogue; None without one."""
         return self.catalog.load() if self.catalog is not None else None

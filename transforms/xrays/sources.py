@@ -152,6 +152,16 @@ def join(directory: str, name: str) -> str:
     return posixpath.join(directory, name)
 
 
+def film_path(uri: str, member: str) -> str:
+    """The whole path of a film, by the end of which a catalogue may name it.
+
+    Args:
+      uri: of the source; a relative one is taken from the current directory.
+      member: of the source, as the archive gives its name.
+    """
+    return f"{uri if is_remote(uri) else os.path.abspath(uri)}/{member}"  # noqa: PTH100 (no links)
+
+
 def _refuse_folder(error: OSError) -> None:
     raise InputError(Kind.UNREADABLE_FILE, one_line(error))
 

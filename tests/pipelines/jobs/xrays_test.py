@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from beamscope.pipelines.main import main
 from beamscope.transforms.formats.tfrecord import load_parsing_spec
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.catalogs import CHEXPERT_LABELS
+from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess

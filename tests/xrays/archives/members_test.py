@@ -9,38 +9,10 @@ from beamscope.transforms.xrays.archives.members import (
     Member,
     make_listing,
     readable_name,
-    role_of,
 )
 from beamscope.transforms.xrays.sources import Source
 
 SOURCE = Source("films.zip", "/data/films.zip", "zip")
-
-
-@pytest.mark.parametrize(
-    ("name", "role"),
-    [
-        ("p1/view1.jpg", "film"),
-        ("p1/VIEW1.JPEG", "film"),
-        ("x.png", "film"),
-        ("x.dcm", "film"),
-        ("p1/IM000001", "film"),
-        ("1.2.840.113619.2.5", "film"),
-        ("../../etc/x.jpg", "film"),
-        ("README", "not_an_image"),
-        ("DICOMDIR", "not_an_image"),
-        ("labels.csv", "not_an_image"),
-        ("report.txt", "not_an_image"),
-        ("__MACOSX/p1/._view1.jpg", "clutter"),
-        ("p1/._view1.jpg", "clutter"),
-        ("p1/.DS_Store", "clutter"),
-        ("Thumbs.db", "clutter"),
-        ("inner.zip", "archive"),
-        ("inner.tar.gz", "archive"),
-        ("inner.7z", "archive"),
-    ],
-)
-def test_role_of(name, role):
-    assert role_of(name) == role
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from beamscope.transforms.blocks import BlockKey, ImageBlock
 from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.archives.read_source import list_members
-from beamscope.transforms.xrays.catalogs import load_catalog
+from beamscope.transforms.xrays.catalogs.load import load_catalog
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess

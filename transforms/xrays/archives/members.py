@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
-from beamscope.transforms.xrays.sources import Source, archive_kind
+from beamscope.transforms.xrays.names import role_of
+from beamscope.transforms.xrays.sources import Source
 
-_FILMS = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
-_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
-# What operating systems and their archivers leave beside the files of a person.
-_CLUTTER = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
-# Files without an extension that accompany films; every other such file may be a DICOM.
-_COMPANIONS = frozenset(
-    {"dicomdir", "readme", "license", "licence", "notice", "version", "changelog"}
-    | {"md5sums", "sha1sums", "sha256sums", "manifest", "makefile"}
-)
 # Below this many bytes a member cannot hurt, however well it is compressed.
 _RATIO_FLOOR = 1 << 20
-
-Role = Literal["film", "archive", "clutter", "not_an_image"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,22 +103,6 @@ class Listing:
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
-def role_of(name: str) -> Role:
-    """What a member is by its name; one without an extension may be a DICOM film."""
-    parts = name.lower().split("/")
-    base = parts[-1]
-    if base in _CLUTTER or base.startswith("._") or "__macosx" in parts[:-1]:
-        return "clutter"
-    suffix = posixpath.splitext(base)[1]
-    if suffix in _FILMS:
-        return "film"
-    if suffix in _ARCHIVES or archive_kind(base):
-        return "archive"
-    # Names such as 1.2.840.113619.2.5 are UIDs: their last part is no extension.
-    bare = not suffix or suffix[1:].isdigit()
-    return "film" if bare and base not in _COMPANIONS else "not_an_image"
-
-
 def readable_name(raw: bytes | str) -> str:
     r"""A member's name as text that can be written: what is no UTF-8 becomes ``\xNN``."""
     if isinstance(raw, str):
@@ -139,38 +111,47 @@ def readable_name(raw: bytes | str) -> str:
 
 
 class Sieve:
-    """Sorts the entries of one source, in their order, into films and what is none.
+    """Sort the entries of one source, in their order, into films and others.
 
     Attributes:
-      skipped: how many were no films, by role.
+      skipped: how many were no films, by role; and ``duplicate``, members that have the name of a
+        film for the third time and more.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self.skipped: Counter[str] = Counter()
         self._of_files = source.kind in ("directory", "files")
         self._limits = limits
-        self._seen: set[str] = set()
+        # How many members of each name there were.
+        self._seen: Counter[str] = Counter()
 
     def is_film(self, entry: Entry) -> bool:
-        """Whether an entry is a film that can be read; counts it where it is none.
+        """Whether an entry is a film that can be read; count it where it is none.
 
         Raises:
           InputError: for a film that cannot be read by what the archive declares, the second of
-            two members of one name (a name is a film's identity), and an archive in an archive.
+            several members of one name (a name is a film's identity), and an archive in an archive.
         """
         member = entry.member
         role = role_of(member.name)
         # Among files an archive that can be read is a source of its own.
         if role == "archive" and not self._of_files:
             raise InputError(
-                Kind.NESTED_ARCHIVE, f"{member.name!r} is an archive inside an archive"
+                Kind.NESTED_ARCHIVE,
+                f"{member.name!r} is an archive or a compressed file inside an archive",
             )
         if role != "film":
             self.skipped[role] += 1
             return False
-        if member.name in self._seen:
-            raise InputError(Kind.DUPLICATE_MEMBER, f"{member.name!r} is there more than once")
-        self._seen.add(member.name)
+        self._seen[member.name] += 1
+        if self._seen[member.name] > 2:
+            self.skipped["duplicate"] += 1
+            return False
+        if self._seen[member.name] > 1:
+            raise InputError(
+                Kind.DUPLICATE_MEMBER,
+                f"{member.name!r} is there more than once; the first of them is read",
+            )
         if entry.refused:
             raise entry.refused
         self._limits.check_size(member.name, member.size)
@@ -181,7 +162,7 @@ class Sieve:
 def make_listing(
     source: Source, entries: Iterable[Entry], limits: Limits, broken: InputError | None = None
 ) -> Listing:
-    """Sift entries into films, problems and what is neither; `broken` is the source's own."""
+    """Sort entries into films, problems and others; `broken` is a problem of the source itself."""
     sieve = Sieve(source, limits)
     members: list[Member] = []
     problems: list[Problem] = []

@@ -14,13 +14,13 @@ import pyarrow as pa
 from beamscope.transforms.fingerprints import in_none, in_plan
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.archives.members import film_problem
-from beamscope.transforms.xrays.catalogs import Catalog, CatalogRow, wants_view
+from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.sources import Source, join
+from beamscope.transforms.xrays.sources import Source, film_path
 
-# The columns of a film's row; those of the catalogue are null, or empty, where it says nothing.
+# The columns of a film's row; those of the catalogue are null where it says nothing.
 FILM_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -104,7 +104,7 @@ class BlockBuilder:
         if isinstance(data, InputError):
             self._problems.append(film_problem(self._source, name, "read", data))
             return
-        known = catalog.find(join(self._source.uri, name)) if catalog else None
+        known = catalog.find(film_path(self._source.uri, name)) if catalog else None
         view = known.view_position if known else None
         task = pool.submit(_make_ready, data, view, self._settings)
         self._pending.append((name, known, task))
@@ -174,7 +174,7 @@ def _row(
         "patient_id": known.patient_id if known else None,
         "study_id": known.study_id if known else None,
         "in_catalog": known is not None,
-        "labels": list(known.labels.items()) if known else [],
-        "catalog": list(known.fields.items()) if known else [],
+        "labels": list(known.labels.items()) or None if known else None,
+        "catalog": list(known.fields.items()) or None if known else None,
         "dicom_tags": list(film.kept.items()),
     }

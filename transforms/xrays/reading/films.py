@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
+from beamscope.transforms.xrays.archives.broken import BrokenArchiveError
 from beamscope.transforms.xrays.archives.members import (
     Listing,
     Member,
@@ -18,10 +19,9 @@ from beamscope.transforms.xrays.archives.members import (
     film_problem,
 )
 from beamscope.transforms.xrays.archives.read_source import SourceReader, stream_members
-from beamscope.transforms.xrays.archives.tars import BrokenArchiveError
-from beamscope.transforms.xrays.catalogs import Catalog, CatalogRow, wants_view
+from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
 from beamscope.transforms.xrays.reading.film_block import BlockBuilder, FilmBlock, FilmSettings
-from beamscope.transforms.xrays.sources import Source, join
+from beamscope.transforms.xrays.sources import Source, film_path
 
 
 def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> Listing:
@@ -36,7 +36,7 @@ def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> L
     skipped = collections.Counter(listing.skipped)
     once = _Once()
     for member in listing.members:
-        row = catalog.find(join(source.uri, member.name))
+        row = catalog.find(film_path(source.uri, member.name))
         if row and row.view_position and not wants_view(row.view_position, views):
             skipped["other_view"] += 1
             continue
@@ -167,7 +167,7 @@ class FilmStream:
             yield entry.member.name, read
 
     def _check_once(self, name: str) -> None:
-        row = self._catalog.find(join(self._source.uri, name)) if self._catalog else None
+        row = self._catalog.find(film_path(self._source.uri, name)) if self._catalog else None
         if row and row.view_position and not wants_view(row.view_position, self._settings.views):
             return
         self._once.check(row, name)

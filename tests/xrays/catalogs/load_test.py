@@ -5,12 +5,9 @@ import pandas as pd
 import pytest
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.catalogs import (
-    CHEXPERT_LABELS,
-    load_catalog,
-    shared_catalog,
-    wants_view,
-)
+from beamscope.transforms.xrays.catalogs.catalog import wants_view
+from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS, NamedColumns
+from beamscope.transforms.xrays.catalogs.load import load_catalog, shared_catalog
 from tests.shared_data import shared
 
 MIMIC = """dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows
@@ -147,7 +144,12 @@ def test_a_catalogue_of_nothing(write):
         ("chexpert", "Path,Sex\n", "missing_column", "'AP/PA'"),
         ("csv", "file,a\nx,1\ny,2\nx,3\n", "duplicate_key", "'x' is on line 2 and on 4"),
         ("csv", "file,a\nx,1\n,2\n", "empty_key", "line 3"),
-        ("csv", "file,a\nx,1\ny,2,Zaphod\n", "unreadable_catalog", "Expected 2 columns, got 3"),
+        (
+            "csv",
+            "file,a\nx,1\ny,2,Zaphod\n",
+            "unreadable_catalog",
+            "line 3 has 3 columns, the header 2",
+        ),
         ("chexpert", CHEXPERT.replace("-1.0", "maybe", 1), "unreadable_catalog", "'Cardiomegaly'"),
         (
             "chexpert",
@@ -201,3 +203,108 @@ def test_threads_share_one_catalogue(write):
 )
 def test_wants_view(view, views, wanted):
     assert wants_view(view, frozenset(views)) is wanted
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/data/nih/images/1.png", "./images/1.png", "images//1.png", "images\\1.png",
+        "C:\\nih\\1.png", "gs://bucket/images/1.png", "file:///data/nih/images/1.png",
+        "../images/1.png", "images/1.PNG", " images/1.png ", "images/1",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/data/nih/images/1.png", "/data/nih/./images//1.png", "/data/nih/images\\1.png",
+        "file:///data/nih/images/1.png", "/data/nih/images/1.PNG",
+    ],
+)  # fmt: skip
+def test_keys_and_paths_are_joined_however_they_are_written(write, key, path):
+    catalog = load_catalog("csv", write(f"file,patient_id\n{key},7\nother.png,8\n"), "file")
+    if key.startswith(("gs:", "C:")):
+        path = f"gs://bucket/images/{path[-5:]}" if key.startswith("gs") else f"/nih/{path[-5:]}"
+    row = catalog.find(path)
+    # The key stays as it is written, since it is the film's identity.
+    assert (row.patient_id, row.image_id) == ("7", key.strip())
+    assert catalog.count_without([row.image_id]) == 1
+
+
+def test_one_film_written_in_two_ways_is_there_twice_errors(write):
+    with pytest.raises(InputError, match="on line 2 and on 4") as caught:
+        load_catalog("csv", write("file\na/1.png\na/2.png\n./a\\1.PNG\n"), "file")
+    assert caught.value.kind == "duplicate_key"
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [("1.2.3.4", "1.2.3.4.5"), ("scan", "scan.v2"), ("1.2.3.4.5.6", "1.2.3.4.5"), ("1", "1.2")],
+)
+def test_the_last_number_of_a_uid_is_no_ending(write, key, path):
+    assert load_catalog("csv", write(f"sop\n{key}\n"), "sop").find(f"/films/{path}") is None
+    assert load_catalog("csv", write(f"sop\n{key}\n"), "sop").find(f"/films/{key}.dcm")
+
+
+def test_the_case_of_a_uid_that_begins_another():
+    catalog = load_catalog("csv", str(shared("cases/xrays/uid_prefix_wrong_row/uid2.csv")), "sop")
+    assert catalog.find("uid2/1.2.3.4.5") is None
+    assert catalog.find("uid2/1.2.3.4").patient_id == "A"
+
+
+def test_the_case_of_carriage_returns_alone():
+    catalog = load_catalog("csv", str(shared("cases/xrays/csv_cr_only/cr.csv")), "file")
+    assert len(catalog) == 2
+    assert catalog.find("a.tar/images/00000001_000.png").fields == {"a": "x"}
+
+
+def test_blank_labels_are_none(write):
+    nih = NIH.replace("No Finding", "") + "00000003_000.png, ,, ,60,\n"
+    catalog = load_catalog("nih", write(nih), "")
+    assert catalog.find("00000002_000.png").labels == {}
+    row = catalog.find("00000003_000.png")
+    assert (row.labels, row.patient_id, row.study_id, row.view_position) == ({}, None, None, None)
+    blank = load_catalog("nih", write(NIH.replace("Cardiomegaly|Emphysema", "|Emphysema| ")))
+    assert blank.find("00000001_001.png").labels == {"Emphysema": 1}
+
+
+NAMED = """file,View,Patient ID,exam,Edema,Nodule,Findings,age
+1.png,pa,007,e1,1,yes,Edema|Mass,60
+2.png,LL,8,,-1,No,,61
+3.png,,,,,,Mass,
+"""
+
+
+def test_columns_are_known_by_the_names_that_they_have(write):
+    named = NamedColumns("View", "Patient ID", "exam", ("Edema", "Nodule", "Findings"))
+    catalog = load_catalog("csv", write(NAMED), "file", named)
+    first, second, third = (catalog.find(f"{i}.png") for i in (1, 2, 3))
+    assert (first.view_position, first.patient_id, first.study_id) == ("PA", "007", "e1")
+    assert first.labels == {"Edema": 1, "Nodule": 1, "Mass": 1}
+    assert first.fields == {"age": "60"}
+    assert (second.view_position, second.study_id) == ("LL", None)
+    assert second.labels == {"Edema": -1, "Nodule": 0}
+    assert (third.view_position, third.patient_id, third.labels) == (None, None, {"Mass": 1})
+    assert catalog.count_views() == {"PA": 1, "LL": 1, "UNKNOWN": 1}
+    assert catalog.count_without([], frozenset({"LL", "UNKNOWN"})) == 2
+    assert catalog.first_key() == "1.png"
+    assert shared_catalog("csv", write(NAMED), "file", named) is not shared_catalog(
+        "csv", write(NAMED), "file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "kind", "message"),
+    [
+        (NAMED, NamedColumns(view="view"), "missing_column", "'view'; it has 'file', 'View'"),
+        (NAMED, NamedColumns(labels=("Mass",)), "missing_column", "'Mass'"),
+        (NAMED.replace(",", ";"), NamedColumns(), "missing_column", "separated by commas"),
+        (NAMED.replace("Mass,60", "Mass,60\n4.png,,,,,,1,"), NamedColumns(labels=("Findings",)),
+         "unreadable_catalog", "numbers as well as findings"),
+        ("file,Edema\n1,nan\n", NamedColumns(), "unreadable_catalog", "no number"),
+        ("file,Edema\n1,inf\n", NamedColumns(), "unreadable_catalog", "no number"),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_used_errors(write, text, named, kind, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_catalog("csv", write(text), "file", named)
+    assert caught.value.kind == kind

@@ -1,0 +1,37 @@
+"""Folders and files that systems leave beside a person's own: trash, thumbnails, checkpoints."""
+
+from __future__ import annotations
+
+import re
+
+# Lower case. Each is what one system makes by itself: nobody keeps slides or films there.
+_FOLDERS = frozenset(
+    {
+        "__macosx", ".trashes", ".appledouble", ".spotlight-v100", ".fseventsd",  # macOS
+        "$recycle.bin", "recycler", "system volume information",  # Windows
+        ".trash", ".thumbnails", "lost+found",  # Linux
+        "@eadir", "#recycle", "#snapshot",  # Synology
+        "@recycle", ".@__thumb", "@recently-snapshot",  # QNAP
+        ".ipynb_checkpoints",  # Jupyter
+    }
+)  # fmt: skip
+# A Linux desktop makes one trash folder for each user id.
+_NUMBERED_TRASH = re.compile(r"\.trash-\d+")
+_FILES = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})
+
+
+def is_clutter(name: str) -> bool:
+    r"""Whether a file is clutter by its own name or by a folder that it lies in.
+
+    Args:
+      name: relative to what the user named, with ``/`` or ``\`` between its parts.
+    """
+    *folders, base = re.split(r"[/\\]", name.lower())
+    # macOS keeps what other file systems cannot hold in files that begin with "._".
+    return base in _FILES or base.startswith("._") or any(map(is_clutter_folder, folders))
+
+
+def is_clutter_folder(name: str) -> bool:
+    """Whether a folder of that name, without a path, is a system's own."""
+    lowered = name.lower()
+    return lowered in _FOLDERS or _NUMBERED_TRASH.fullmatch(lowered) is not None

@@ -1,0 +1,1 @@
+"""Catalogues: tables that say of each film its view, patient, study and findings."""

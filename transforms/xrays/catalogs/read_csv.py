@@ -1,0 +1,145 @@
+"""A catalogue's CSV as a table of text, every cell as it is written.
+
+Python's `csv` reads it, and not Arrow, which cuts rows at line ends within quotes where its blocks
+end, and knows no line numbers.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import io
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+
+# The largest public catalogue, MIMIC-CXR's, has 60 MB.
+_LARGEST = 1 << 31
+_LARGEST_CELL = 1 << 24
+_ROWS_AT_ONCE = 1 << 14
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS
+# `csv` has one limit for a process.
+_LIMIT_LOCK = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CsvTable:
+    """A CSV in memory.
+
+    Attributes:
+      columns: text, without nulls; a cell that is blank is ''. Columns without a name are left out.
+      lines: for each row the line of the file, counted from 1, on which it begins.
+    """
+
+    columns: pa.Table
+    lines: npt.NDArray[np.int64]
+
+
+def read_csv(data: bytes) -> CsvTable:
+    """Read a CSV with a header: plain or gzipped, UTF-8 or, with a mark, UTF-16, any line ends.
+
+    Rows that repeat the header, as in files joined by ``cat``, and rows without any text are left
+    out.
+
+    Raises:
+      InputError: ``unreadable_catalog``; its message has no text of a cell, which may be about a
+        person.
+    """
+    data = _inflated(data)
+    text = io.TextIOWrapper(io.BytesIO(data), _encoding(data[:512]), newline="")
+    try:
+        with _LIMIT_LOCK:
+            before = csv.field_size_limit(_LARGEST_CELL)
+            try:
+                return _read(text)
+            finally:
+                csv.field_size_limit(before)
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"it is not {error.encoding.upper()}; save it as UTF-8") from None
+
+
+def _read(text: io.TextIOWrapper) -> CsvTable:
+    rows = _rows(text)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise _unreadable(f"it has two columns {twice[0]!r}")
+    chunks: list[list[pa.Array]] = []
+    lines: list[int] = []
+    batch: list[list[str]] = []
+
+    def finish_batch() -> None:
+        # Without a batch at all, columns have nothing to be made from.
+        columns = list(zip(*batch, strict=True)) or [()] * len(header)
+        chunks.append([pa.array(column, pa.string()) for column in columns])
+        batch.clear()
+
+    for line, row in rows:
+        if len(row) != len(header):
+            raise _unreadable(f"line {line} has {len(row)} columns, the header {len(header)}")
+        if not any(row) or [cell.strip() for cell in row] == header:
+            continue
+        batch.append(row)
+        lines.append(line)
+        if len(batch) == _ROWS_AT_ONCE:
+            finish_batch()
+    finish_batch()
+    columns = [pa.chunked_array(parts, pa.string()) for parts in zip(*chunks, strict=True)]
+    named = {name: column for name, column in zip(header, columns, strict=True) if name}
+    return CsvTable(pa.table(named), np.asarray(lines, np.int64))
+
+
+def _rows(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
+    """Rows that have cells, each with the line on which it begins."""
+    # Strict, since a quote that nobody closed is otherwise taken for the end of the table.
+    reader = csv.reader(text, strict=True)
+    line = 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise _unreadable(f"in the row from line {line} on: {error} (a quote?)") from None
+        if row is None:
+            return
+        if row:
+            yield line, row
+        line = reader.line_num + 1
+
+
+def _inflated(data: bytes) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    found = bytearray()
+    while data:
+        engine = zlib.decompressobj(_GZIP_FORMAT)
+        try:
+            found += engine.decompress(data, _LARGEST - len(found))
+        except zlib.error:
+            raise _unreadable("its compressed data is damaged") from None
+        if not engine.eof:
+            what = "is too large" if len(found) >= _LARGEST else "ends too early"
+            raise _unreadable(f"its compressed data {what}")
+        data = engine.unused_data.lstrip(b"\0")
+    return bytes(found)
+
+
+def _encoding(start: bytes) -> str:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if start.startswith(b"PK\x03\x04"):
+        raise _unreadable("it is a zip archive or an Excel workbook; save it as CSV")
+    if b"\0" in start:
+        raise _unreadable("it is no text, or UTF-16 without a mark; save it as UTF-8")
+    return "utf-8-sig"
+
+
+def _unreadable(reason: str) -> InputError:
+    return InputError(Kind.UNREADABLE_CATALOG, reason)
