@@ -1,7 +1,7 @@
 """A catalogue's CSV as a table of text, every cell as it is written.
 
-Python's `csv` reads it, and not Arrow, which cuts rows at line ends within quotes where its blocks
-end, and knows no line numbers.
+Arrow reads a plain file, three times as fast. Python's `csv` reads what has quotes or is odd in
+another way: Arrow cuts rows at line ends within quotes where its blocks end, and knows no lines.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -26,6 +28,7 @@ from beamscope.transforms.problems import InputError
 _LARGEST = 1 << 31
 _LARGEST_CELL = 1 << 24
 _ROWS_AT_ONCE = 1 << 14
+_UTF8 = "utf-8-sig"
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
 # `csv` has one limit for a process.
 _LIMIT_LOCK = threading.Lock()
@@ -55,7 +58,11 @@ def read_csv(data: bytes) -> CsvTable:
         person.
     """
     data = _inflated(data)
-    text = io.TextIOWrapper(io.BytesIO(data), _encoding(data[:512]), newline="")
+    encoding = _encoding(data[:512])
+    plain = _read_plain(data) if encoding == _UTF8 else None
+    if plain is not None:
+        return plain
+    text = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")
     try:
         with _LIMIT_LOCK:
             before = csv.field_size_limit(_LARGEST_CELL)
@@ -67,9 +74,36 @@ def read_csv(data: bytes) -> CsvTable:
         raise _unreadable(f"it is not {error.encoding.upper()}; save it as UTF-8") from None
 
 
+def _read_plain(data: bytes) -> CsvTable | None:
+    """The table of a file in which each line is a row; None for any other file."""
+    if b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
+        return None
+    names = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].split(b",")
+    header = [name.decode("utf-8", "replace").strip() for name in names]
+    if not all(header) or len(set(header)) < len(header):
+        return None
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(data),
+            arrow_csv.ReadOptions(column_names=header, skip_rows=1),
+            arrow_csv.ParseOptions(ignore_empty_lines=False),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    # A header again, or nothing at all.
+    suspicious = pc.is_in(pc.utf8_trim_whitespace(table[0]), pa.array([header[0], ""]))
+    if pc.any(suspicious).as_py():
+        return None
+    return CsvTable(table, np.arange(2, table.num_rows + 2))
+
+
 def _read(text: io.TextIOWrapper) -> CsvTable:
     rows = _rows(text)
-    header = [name.strip() for name in next(rows, (1, []))[1]]
+    first, *others = next(rows, (1, [""]))[1]
+    header = [name.strip() for name in (first, *others)]
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise _unreadable(f"it has two columns {twice[0]!r}")
     chunks: list[list[pa.Array]] = []
@@ -85,7 +119,9 @@ def _read(text: io.TextIOWrapper) -> CsvTable:
     for line, row in rows:
         if len(row) != len(header):
             raise _unreadable(f"line {line} has {len(row)} columns, the header {len(header)}")
-        if not any(row) or [cell.strip() for cell in row] == header:
+        if row[0] == first and [cell.strip() for cell in row] == header:
+            continue
+        if not any(row):
             continue
         batch.append(row)
         lines.append(line)
@@ -138,7 +174,7 @@ def _encoding(start: bytes) -> str:
         raise _unreadable("it is a zip archive or an Excel workbook; save it as CSV")
     if b"\0" in start:
         raise _unreadable("it is no text, or UTF-16 without a mark; save it as UTF-8")
-    return "utf-8-sig"
+    return _UTF8
 
 
 def _unreadable(reason: str) -> InputError:
