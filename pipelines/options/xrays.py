@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import glob
-from pathlib import Path
+import os
 
 from beamscope.pipelines.options.command_line import check_range
+from beamscope.transforms.clutter import is_clutter_folder
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.catalogs.layouts import (
+    CATALOG_KINDS,
+    NamedColumns,
+    parse_named_columns,
+)
 from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess, PreprocessKind
+from beamscope.transforms.xrays.planning.inputs import check_has_films
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 from beamscope.transforms.xrays.sources import Source, find_sources
@@ -25,7 +32,6 @@ _LIMITS = Limits()
 _DECODE = DecodeSettings()
 _PREPROCESS = Preprocess(size=224)
 _SETTINGS = XraySettings(FilmSettings(_PREPROCESS))
-_CATALOGS = ("mimic", "chexpert", "nih", "csv")
 
 
 def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +55,7 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("catalogue")
     group.add_argument(
         "--catalog",
-        choices=_CATALOGS,
+        choices=CATALOG_KINDS,
         help="whose layout --catalog_file has: MIMIC-CXR-JPG's metadata, CheXpert's train or "
         "valid, ChestX-ray14's Data_Entry, or any CSV",
     )
@@ -57,7 +63,16 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--catalog_key",
         metavar="COLUMN",
-        help="for --catalog csv: the column that names the film, by the end of its path",
+        help="for --catalog csv: the column that names the film, by the end of its path; "
+        "slashes, a drive or gs:// at its start, and the case of .PNG and the like do not matter",
+    )
+    group.add_argument(
+        "--catalog_columns",
+        metavar="ROLE=COLUMN,…",
+        help="for --catalog csv: view=COLUMN, patient=COLUMN, study=COLUMN, and "
+        "labels=COLUMN|COLUMN|...; a label is a number (1 present, 0 absent, -1 uncertain), yes or "
+        "no, or findings with | between them; --views then goes by the view (default: "
+        "view=view_position,patient=patient_id,study=study_id, where the catalogue has them)",
     )
 
     group = parser.add_argument_group("decoding and preprocessing")
@@ -132,13 +147,14 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
     """The sources that the flags name, in an order of their own.
 
     Raises:
-      InputError: ``no_match``; the message names the pattern.
+      InputError: ``no_match``, ``no_film``; the message names the pattern.
     """
     found: list[str] = []
     for pattern in args.input:
         matched = _match(pattern)
         if not matched:
             raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no film and no archive")
+        check_has_films(f"--input {pattern}", matched)
         found.extend(matched)
     return find_sources(found)
 
@@ -146,8 +162,11 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
 def _match(pattern: str) -> list[str]:
     if files.is_local(pattern):
         # A name with brackets is first of all a name.
-        there = Path(pattern).exists()
-        return [pattern] if there else glob.glob(pattern, recursive=True)  # noqa: PTH207
+        if os.path.exists(pattern):  # noqa: PTH110 (a Path raises where the name is too long)
+            return [pattern]
+        matched = glob.glob(pattern, recursive=True)  # noqa: PTH207
+        # Trash and the like is taken only by its own name.
+        return [path for path in matched if not is_clutter_folder(os.path.basename(path))]  # noqa: PTH119
     if pattern.endswith("/"):
         # Beam takes it for a glob that matches what lies in the directory, and nothing deeper.
         return [pattern] if files.list_files(pattern) else []
@@ -205,9 +224,17 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
         raise InputError(
             Kind.BAD_OPTION, "--catalog_key: goes with --catalog csv, and only with it"
         )
+    named = NamedColumns()
+    if args.catalog_columns is not None:
+        if args.catalog != "csv":
+            raise InputError(Kind.BAD_OPTION, "--catalog_columns goes only with --catalog csv")
+        try:
+            named = parse_named_columns(args.catalog_columns)
+        except InputError as error:
+            raise InputError(error.kind, f"--catalog_columns: {error.message}") from error
     if args.catalog is None:
         return None
-    catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "")
+    catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "", named)
     try:
         catalog.load()
     except InputError as error:

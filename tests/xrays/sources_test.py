@@ -3,7 +3,13 @@ import random
 import pytest
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.sources import archive_kind, find_sources, open_file
+from beamscope.transforms.xrays.sources import (
+    archive_kind,
+    film_path,
+    find_sources,
+    list_directory,
+    open_file,
+)
 
 
 @pytest.fixture
@@ -102,3 +108,42 @@ def test_open_file_errors(tmp_path):
     with pytest.raises(InputError, match="No such file") as caught:
         open_file(str(tmp_path / "none.zip"))
     assert caught.value.kind == "unreadable_file"
+
+
+def test_archives_in_trash_are_no_sources(tree):
+    for folder in (".Trash-1000/files", "@eaDir", "__MACOSX"):
+        (tree / "a" / folder).mkdir(parents=True)
+        (tree / "a" / folder / "old.zip").write_bytes(b"x")
+    assert [s.id for s in find_sources([str(tree / "a")])] == ["a", "films.zip"]
+
+
+def test_a_link_to_nothing_is_listed_as_the_film_that_it_was_to_be(tree):
+    (tree / "a/lost.jpg").symlink_to(tree / "gone.jpg")
+    (tree / "a/circle.jpg").symlink_to(tree / "a/circle.jpg")
+    (tree / "a/round").symlink_to(tree / "a")
+    assert [name for name, _ in list_directory(str(tree / "a"))] == [
+        "1.jpg", "b/2.png", "circle.jpg", "films.zip", "lost.jpg",
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_too_long_for_any_file_errors():
+    with pytest.raises(InputError, match="does not exist"):
+        find_sources(["x" * 300 + ".jpg"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "member", "path"),
+    [
+        ("/data/x.zip", "a/1.png", "/data/x.zip/a/1.png"),
+        ("/data/x.zip", "/abs/1.png", "/data/x.zip//abs/1.png"),
+        ("gs://b/x.zip", "1.png", "gs://b/x.zip/1.png"),
+    ],
+)
+def test_film_path(uri, member, path):
+    assert film_path(uri, member) == path
+
+
+def test_the_path_of_a_film_below_the_current_directory(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert film_path("", "a/1.jpg") == f"{tree}/a/1.jpg"
+    assert film_path("a", "1.jpg") == f"{tree}/a/1.jpg"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.storage import files
@@ -29,10 +30,17 @@ class CatalogFile:
     key_column: str = ""
     named: NamedColumns = dataclasses.field(default_factory=NamedColumns)
 
-    def fingerprint_value(self) -> list[str]:
-        """Return what of a catalogue changes a row: its layout, its key, and its content."""
+    def fingerprint_value(self) -> list[Any]:
+        """Return the parts of a catalogue that change a row: layout, key, content, columns."""
         content = files.read_bytes(self.uri)
-        return [self.kind, self.key_column, hashlib.sha256(content).hexdigest()[:16]]
+        value: list[Any] = [
+            self.kind,
+            self.key_column,
+            hashlib.sha256(content).hexdigest()[:16],
+        ]
+        if self.named.given:
+            value.append({**dataclasses.asdict(self.named), "labels": list(self.named.labels)})
+        return value
 
     def load(self) -> Catalog:
         """Load the catalogue; the threads of a process share one."""

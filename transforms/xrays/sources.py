@@ -6,10 +6,11 @@ import dataclasses
 import itertools
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+from beamscope.transforms.clutter import is_clutter
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
@@ -45,7 +46,7 @@ class Source:
 
 
 def archive_kind(uri: str) -> SourceKind | None:
-    """The kind of archive that a name says it is; None for anything else."""
+    """Return the kind of archive that a name says; None for anything else."""
     lowered = uri.lower()
     return next((kind for suffix, kind in _ARCHIVES if lowered.endswith(suffix)), None)
 
@@ -53,8 +54,9 @@ def archive_kind(uri: str) -> SourceKind | None:
 def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     """Sort files and directories into sources, in an order that does not depend on theirs.
 
-    Archives are sources of their own, those found inside a directory too. Loose films of one file
-    system are one source, so that a glob over a million files does not make a million blocks.
+    Archives are sources of their own, those found inside a directory too, but not those in trash
+    and the like. Loose films of one file system are one source, so that a glob over a million
+    files does not make a million blocks.
 
     Args:
       uris: paths or uris with every glob already expanded. A remote directory ends with a slash.
@@ -66,7 +68,7 @@ def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     folders: set[str] = set()
     loose: set[str] = set()
     for uri in uris:
-        if not is_remote(uri) and not Path(uri).exists():
+        if not is_remote(uri) and not os.path.exists(uri):  # noqa: PTH110 (it never raises)
             raise InputError(Kind.MISSING_INPUT, f"{uri} does not exist")
         if is_directory(uri):
             folders.add(uri.rstrip("/") or "/")
@@ -78,10 +80,12 @@ def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     for folder in folders:
         if not _is_below(folder, folders):
             kinds[folder] = "directory"
-            inside = (
-                (join(folder, name), archive_kind(name)) for name, _ in list_directory(folder)
+            # A folder inside that may not be opened becomes a problem when films are listed.
+            names = (name for name, _ in list_directory(folder, lambda _error: None))
+            inside = ((join(folder, name), archive_kind(name)) for name in names)
+            kinds.update(
+                {uri: kind for uri, kind in inside if kind and not is_clutter(uri[len(folder) :])}
             )
-            kinds.update({uri: kind for uri, kind in inside if kind})
     groups = _gather(uri for uri in loose if not _is_below(uri, folders))
     places = sorted([*kinds, *groups])
     ids = _short_names(places)
@@ -93,21 +97,35 @@ def find_sources(uris: Iterable[str]) -> tuple[Source, ...]:
     )
 
 
-def list_directory(uri: str) -> list[tuple[str, int]]:
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(Kind.UNREADABLE_FILE, one_line(error))
+
+
+def list_directory(
+    uri: str, refused: Callable[[OSError], None] = _refuse_folder
+) -> list[tuple[str, int]]:
     """Names relative to a directory, and sizes in bytes, of every file below it, by name.
 
-    Links to directories are not followed, so that a loop cannot be entered.
+    Links to directories are not followed, so that a loop cannot be entered. A link to nothing is
+    listed, since it was to be a file.
+
+    Args:
+      uri: of the directory, local or remote.
+      refused: called for each local folder that may not be opened.
+
+    Raises:
+      InputError: ``unreadable_file`` for such a folder, where `refused` is not given.
     """
     if not is_remote(uri):
         paths = (
             Path(folder, name)
-            for folder, _, names in os.walk(uri, onerror=_refuse_folder)
+            for folder, _, names in os.walk(uri, onerror=refused)
             for name in names
         )
         entries = [
-            (path.relative_to(uri).as_posix(), path.stat().st_size)
+            (path.relative_to(uri).as_posix(), path.stat().st_size if path.is_file() else 0)
             for path in paths
-            if path.is_file()
+            if path.is_file() or (path.is_symlink() and not path.exists())
         ]
     else:
         from apache_beam.io.filesystems import FileSystems
@@ -160,10 +178,6 @@ def film_path(uri: str, member: str) -> str:
       member: of the source, as the archive gives its name.
     """
     return f"{uri if is_remote(uri) else os.path.abspath(uri)}/{member}"  # noqa: PTH100 (no links)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise InputError(Kind.UNREADABLE_FILE, one_line(error))
 
 
 def _is_below(uri: str, folders: set[str]) -> bool:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
@@ -11,6 +13,7 @@ from beamscope.transforms.xrays.planning.plan_file import read_plan, write_plan
 from beamscope.transforms.xrays.ptransforms.plan_films import PlanFilms
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
+from beamscope.transforms.xrays.sources import find_sources
 from tests.beam_testing import counters, pipeline
 from tests.xrays.archive_makers import as_source, make_tar, make_zip
 from tests.xrays.film_parts import write_film_parts
@@ -123,3 +126,72 @@ def test_another_archive_by_the_same_name_discards_what_was_embedded(
 
     assert plan([source], layout, check)["sources_planned"] == 1
     assert files.list_files(layout.parts) == []
+
+
+def folder_of(path, films):
+    for name, data in films.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    (source,) = find_sources([str(path)])
+    return source
+
+
+@pytest.mark.parametrize("loose", [False, True], ids=["directory", "loose films"])
+def test_a_film_that_is_added_to_a_folder_is_all_that_is_embedded_again(layout, tmp_path, loose):
+    folder = tmp_path / "folder"
+    films = {name.replace("/", "_"): data for name, data in jpegs(10).items()}
+
+    def source():
+        found = folder_of(folder, {})
+        uris = [str(path) for path in folder.iterdir()]
+        return find_sources(uris)[0] if loose else found
+
+    folder_of(folder, films)
+    plan([source()], layout)
+    before = write_film_parts(source(), layout, SETTINGS)
+    contents = {part.path: Path(part.path).read_bytes() for part in before}
+    (folder / "a_first.jpg").write_bytes(films["p0_film0.jpg"])
+
+    def check(planned):
+        done = planned.parts | "Done" >> beam.Map(lambda part: part.path)
+        assert_that(done, equal_to(list(contents)), "done")
+        left = planned.blocks | beam.Map(
+            lambda block: (block.key.index, [member.name for member in block.members])
+        )
+        assert_that(left, equal_to([(3, ["a_first.jpg"])]), "left")
+
+    counts = plan([source()], layout, check)
+    assert (counts["sources_planned"], counts["blocks_embedded_before"]) == (1, 3)
+    assert {path: Path(path).read_bytes() for path in contents} == contents
+    assert read_plan(layout.plan(source().id)).block_sizes == (4, 4, 2, 1)
+
+
+def test_of_a_folder_in_which_a_film_changed_its_block_alone_is_made_again(layout, tmp_path):
+    folder = tmp_path / "folder"
+    source = folder_of(folder, jpegs(10))
+    plan([source], layout)
+    parts = write_film_parts(source, layout, SETTINGS)
+    (folder / "p2/film5.jpg").write_bytes(b"another film")
+
+    def check(planned):
+        done = planned.parts | "Done" >> beam.Map(lambda part: part.key.index)
+        assert_that(done, equal_to([0, 2]), "done")
+        expected = [("folder", 1, 4)]
+        assert_that(planned.blocks | beam.Map(key_of), equal_to(expected), "left")
+
+    plan([source], layout, check)
+    assert [Path(part.path).exists() for part in parts] == [True, False, True]
+
+
+def test_a_file_that_is_no_film_changes_nothing(layout, tmp_path):
+    folder = tmp_path / "folder"
+    source = folder_of(folder, jpegs(10))
+    plan([source], layout)
+    write_film_parts(source, layout, SETTINGS)
+    (folder / "labels.csv").write_text("file\n")
+
+    def check(planned):
+        assert_that(planned.blocks, equal_to([]))
+
+    assert plan([source], layout, check)["blocks_embedded_before"] == 3
+    assert read_plan(layout.plan("folder")).skipped == {"not_an_image": 1}

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # zlib then expects the header of gzip, and checks its length and checksum (zlib's manual).
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
-# Of a chunk in which there is damage everything is lost: it is kept small.
 _CHUNK = 16 << 10
 _MOST_AT_ONCE = 1 << 20
 
@@ -40,6 +39,7 @@ class GzipStream:
         self._limits = limits
         self._engine = zlib.decompressobj(_GZIP_FORMAT)
         self._stored = self._inflated = 0
+        self._damaged = False
         self._input = b""
         self._ready, self._used = b"", 0
 
@@ -79,15 +79,18 @@ class GzipStream:
                     Kind.TRUNCATED_ARCHIVE,
                     "its compressed data ends too early; what follows is lost",
                 )
-            try:
-                data = self._engine.decompress(self._input, _MOST_AT_ONCE)
-            except zlib.error:
+            if self._damaged:
                 raise BrokenArchiveError(
                     Kind.CORRUPT_ARCHIVE,
                     "its compressed data is damaged, or does not match its checksum; "
                     "what follows is lost",
-                ) from None
-            self._input = self._engine.unused_data or self._engine.unconsumed_tail
+                )
+            before = self._engine.copy()
+            try:
+                data = self._engine.decompress(self._input, _MOST_AT_ONCE)
+                self._input = self._engine.unused_data or self._engine.unconsumed_tail
+            except zlib.error:
+                data, self._damaged = _until_damage(before, self._input), True
             if data:
                 self._check_ratio(len(data))
                 return data
@@ -126,3 +129,14 @@ class GzipStream:
                 f"it inflates by more than {self._limits.max_compression_ratio:g}; "
                 "the members before that are read",
             )
+
+
+def _until_damage(engine: zlib._Decompress, data: bytes) -> bytes:
+    """What comes out before the byte at which zlib notices damage; all at once it gives nothing."""
+    found = bytearray()
+    for place in range(len(data)):
+        try:
+            found += engine.decompress(data[place : place + 1])
+        except zlib.error:
+            break
+    return bytes(found)

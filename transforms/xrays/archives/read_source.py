@@ -1,20 +1,37 @@
-"""One way to list and read every source: its members as a plan, a member as bytes."""
+"""List and read sources of every kind: the members for a plan, a member as bytes."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from beamscope.transforms.closing import Closing
-from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Entry, Limits, Listing, Member, make_listing
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.xrays.archives.members import (
+    Entry,
+    Limits,
+    Listing,
+    Member,
+    film_problem,
+    make_listing,
+)
 from beamscope.transforms.xrays.archives.tars import list_tar, read_tar_member, stream_tar_gz
 from beamscope.transforms.xrays.archives.zips import list_zip, read_zip_member
-from beamscope.transforms.xrays.sources import Source, join, list_directory, open_file
+from beamscope.transforms.xrays.sources import (
+    Source,
+    is_remote,
+    join,
+    list_directory,
+    open_file,
+)
 
 
 def list_members(source: Source, limits: Limits) -> Listing:
-    """The films of a source, without reading them: a central directory, headers, or names.
+    """List the films of a source without reading them: a central directory, headers, or names.
 
     A source that cannot be opened is a listing of nothing with one problem.
 
@@ -25,10 +42,10 @@ def list_members(source: Source, limits: Limits) -> Listing:
         raise ValueError(f"{source.uri} can only be streamed")
     try:
         if source.kind == "files":
-            return make_listing(source, (_file_entry(name, 0) for name in source.names), limits)
+            sizes = ((name, _local_size(join(source.uri, name))) for name in source.names)
+            return make_listing(source, itertools.starmap(_file_entry, sizes), limits)
         if source.kind == "directory":
-            found = list_directory(source.uri)
-            return make_listing(source, (_file_entry(*entry) for entry in found), limits)
+            return _list_directory(source, limits)
         with open_file(source.uri) as file:
             entries, broken = list_zip(file) if source.kind == "zip" else list_tar(file)
         return make_listing(source, entries, limits, broken)
@@ -40,6 +57,26 @@ def stream_members(source: Source, limits: Limits) -> Iterator[tuple[Entry, Call
     """The entries of a tar.gz in their order; see `stream_tar_gz` for what it raises."""
     with open_file(source.uri) as file:
         yield from stream_tar_gz(file, limits)
+
+
+def _list_directory(source: Source, limits: Limits) -> Listing:
+    """The films of a directory; a folder inside that may not be opened is a problem."""
+    closed: list[OSError] = []
+    found = list_directory(source.uri, closed.append)
+    if any(str(error.filename).rstrip("/") == source.uri for error in closed):
+        raise InputError(Kind.UNREADABLE_FILE, one_line(closed[0]))
+    listing = make_listing(source, itertools.starmap(_file_entry, found), limits)
+    problems = (
+        film_problem(
+            source,
+            # As a film's name has it: relative to the directory.
+            os.path.relpath(error.filename, source.uri),
+            "plan",
+            InputError(Kind.UNREADABLE_FILE, one_line(error)),
+        )
+        for error in closed
+    )
+    return dataclasses.replace(listing, problems=(*listing.problems, *problems))
 
 
 class SourceReader(Closing):
@@ -71,6 +108,15 @@ class SourceReader(Closing):
             self._file = open_file(self._source.uri)
         read = read_zip_member if kind == "zip" else read_tar_member
         return read(self._file, member, self._limits)
+
+
+def _local_size(uri: str) -> int:
+    """The size of a local file; 0 of a remote one, where it would be a request for each."""
+    try:
+        return 0 if is_remote(uri) else os.stat(uri).st_size  # noqa: PTH116
+    except OSError:
+        # Reading it will say why.
+        return 0
 
 
 def _file_entry(name: str, size: int) -> Entry:

@@ -13,7 +13,8 @@ from beamscope.transforms.xrays.planning.plan import (
     StreamToRead,
     plan_source,
 )
-from beamscope.transforms.xrays.planning.plan_file import find_plan, write_plan
+from beamscope.transforms.xrays.planning.plan_file import earlier_plan, find_plan, write_plan
+from beamscope.transforms.xrays.planning.replan import replan, same_blocks
 from beamscope.transforms.xrays.settings import XraySettings
 from beamscope.transforms.xrays.sources import Source
 
@@ -34,9 +35,14 @@ class FilmPlanner(ItemPlanner[Source, SourcePlan]):
         """Return the plan of an earlier start, where the source has not changed."""
         return find_plan(layout, request)
 
-    def make(self, layout: Layout, request: Source) -> SourcePlan:  # noqa: ARG002
-        """Plan a source from its listing."""
-        return plan_source(request, self.settings)
+    def make(self, layout: Layout, request: Source) -> SourcePlan:
+        """Plan a source from its listing; of a directory that has changed, keep its blocks."""
+        now = plan_source(request, self.settings)
+        return replan(earlier_plan(layout, request), now, self.settings.block_size)
+
+    def kept_blocks(self, layout: Layout, request: Source, plan: SourcePlan) -> frozenset[int]:
+        """Return the blocks whose films are the same in the plan that is replaced."""
+        return same_blocks(earlier_plan(layout, request), plan)
 
     def write(self, layout: Layout, request: Source, plan: SourcePlan) -> None:  # noqa: ARG002
         """Write a plan."""

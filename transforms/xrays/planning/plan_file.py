@@ -91,6 +91,12 @@ def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
     return _as_plan(header, members)
 
 
+def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
+    """Return the plan that an earlier start left, whether or not it still holds; None if none."""
+    path = layout.plan(source.id)
+    return read_plan(path) if files.exists(path) else None
+
+
 def source_identity(source: Source) -> list[Any]:
     """What tells that a source is still the one that a plan was made from.
 

@@ -1,0 +1,61 @@
+import pytest
+
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.planning.inputs import check_has_films
+from tests.shared_data import shared
+
+
+def make(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a/b/1.jpg",),
+        ("notes.txt", "IM0001"),
+        ("a/films.zip",),
+        ("films.tar.gz", "old.7z"),
+        ("1.dcm.gz", "2.dcm"),
+    ],
+)
+def test_one_film_or_archive_is_enough(tmp_path, names):
+    folder = make(tmp_path, *names)
+    check_has_films("x", [folder])
+    check_has_films("x", [f"{folder}/{name}" for name in names])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "x holds no film: it is empty"),
+        (("a.tar.xz",), "1 archives or compressed files of kinds that are not read"),
+        (("a.tar.bz2",), "1 archives"),
+        (("a.7z", "b.rar", "c.zip.001"), "3 archives"),
+        (("1.dcm.gz", "2.dcm.gz", "labels.csv"), "2 archives .*; 1 files that are no films"),
+        (("notes.txt",), "1 files that are no films by their names"),
+        (("@eaDir/1.jpg", ".Trash-0/films.zip"), "2 files in trash"),
+    ],
+)
+def test_check_has_films_errors(tmp_path, names, message):
+    folder = make(tmp_path, *names)
+    with pytest.raises(InputError, match=message) as caught:
+        check_has_films("x", [folder])
+    assert caught.value.kind == "no_film"
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "gzd"])
+def test_the_case_of_archives_that_are_not_read_errors(name):
+    path = shared("cases/xrays/only_archives_not_read") / name
+    with pytest.raises(InputError, match="not read"):
+        check_has_films(f"--input {name}", [str(path)])
+
+
+def test_a_film_that_is_named_is_taken_wherever_it_lies(tmp_path):
+    make(tmp_path, "@eaDir/1.jpg")
+    check_has_films("x", [str(tmp_path / "@eaDir/1.jpg")])
+    check_has_films("x", [str(tmp_path / "@eaDir")])

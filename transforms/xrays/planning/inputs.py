@@ -1,0 +1,58 @@
+"""Refuse an input of which nothing can be read, before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.names import role_of
+from beamscope.transforms.xrays.sources import (
+    archive_kind,
+    is_directory,
+    is_remote,
+    list_directory,
+)
+
+_SENTENCES = {
+    "archive": "archives or compressed files of kinds that are not read (.zip, .tar, .tar.gz and "
+    ".tgz are; a film must not be compressed): unpack them",
+    "not_an_image": "files that are no films by their names",
+    "clutter": "files in trash, thumbnail or checkpoint folders",
+}
+
+
+def check_has_films(named: str, uris: Iterable[str]) -> None:
+    """Raise where none of the files and directories that a pattern matches can hold a film.
+
+    Of a local directory it looks only as far as the first film.
+
+    Args:
+      named: the pattern, as the user gave it, for the message.
+      uris: files and directories; a remote directory ends with a slash.
+
+    Raises:
+      InputError: ``no_film``; the message says what is there instead.
+    """
+    found: Counter[str] = Counter()
+    for name in _names(uris):
+        role = role_of(name)
+        if role == "film" or (archive_kind(name) and role != "clutter"):
+            return
+        found[role] += 1
+    what = "; ".join(f"{count} {_SENTENCES[role]}" for role, count in found.most_common())
+    raise InputError(Kind.NO_FILM, f"{named} holds no film: {what or 'it is empty'}")
+
+
+def _names(uris: Iterable[str]) -> Iterator[str]:
+    """Names of files, relative to the directories that are named."""
+    for uri in uris:
+        if not is_directory(uri):
+            yield uri.rpartition("/")[2]
+        elif is_remote(uri):
+            yield from (name for name, _ in list_directory(uri.rstrip("/")))
+        else:
+            for folder, _, names in os.walk(uri):
+                yield from (os.path.relpath(os.path.join(folder, name), uri) for name in names)  # noqa: PTH118
