@@ -12,6 +12,7 @@ from beamscope.transforms.xrays.outcome import (
     block_outcome,
     catalog_counts,
     check_parts,
+    explain_no_match,
     source_outcome,
 )
 from beamscope.transforms.xrays.planning.plan import SourcePlan, plan_source
@@ -142,9 +143,28 @@ def test_the_catalogue_is_counted_from_both_sides(tmp_path, with_catalog, views,
     assert catalog_counts(images, dataclasses.replace(with_catalog, films=films)) == {
         "in_catalog": 5,
         "not_in_catalog": 1,
+        "catalog_rows": 6,
         "catalog_rows_without_film": without,
     }
     assert catalog_counts(images, SETTINGS) == {}
+    assert explain_no_match(images, with_catalog) is None
+    assert explain_no_match(images, SETTINGS) is None
+
+
+def test_a_catalogue_of_other_films_is_said_with_examples(with_catalog):
+    def images(*members):
+        rows = [
+            {"image_id": "x", "source": "/d/x.zip", "member": member, "status": "done",
+             "in_catalog": False}
+            for member in members
+        ]  # fmt: skip
+        return pa.Table.from_pylist(rows, TABLE_SCHEMA)
+
+    assert explain_no_match(images("p/1", "p/2", None), with_catalog) == (
+        "none of 2 films is in the catalogue: keys are like 'bad', films are like '/d/x.zip/p/1'"
+    )
+    assert explain_no_match(images(None), with_catalog) is None
+    assert explain_no_match(images(), with_catalog) is None
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
 def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
     """How the films of the table of images and the rows of the catalogue met; empty without one.
 
-    ``in_catalog`` and ``not_in_catalog`` are films, failed ones included;
-    ``catalog_rows_without_film`` are rows of the views asked for.
+    ``in_catalog`` and ``not_in_catalog`` are films, failed ones included; ``catalog_rows`` are all
+    rows of the catalogue, and ``catalog_rows_without_film`` those of the views asked for.
     """
     catalog = settings.load_catalog()
     if catalog is None:
@@ -110,8 +110,27 @@ def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
     return {
         "in_catalog": matched.num_rows,
         "not_in_catalog": films.num_rows - matched.num_rows,
+        "catalog_rows": len(catalog),
         "catalog_rows_without_film": catalog.count_without(image_ids, settings.films.views),
     }
+
+
+def explain_no_match(images: pa.Table, settings: XraySettings) -> str | None:
+    """Say that no film at all is in the catalogue, with a film and a key to compare.
+
+    Returns:
+      one sentence; None where a film is in the catalogue, or there is no film or no catalogue.
+    """
+    catalog = settings.load_catalog()
+    films = images.filter(pc.is_valid(images["member"]))
+    if catalog is None or not films.num_rows or pc.any(films["in_catalog"]).as_py():
+        return None
+    path = film_path(films["source"][0].as_py(), films["member"][0].as_py())
+    key = catalog.first_key()
+    compared = f"keys are like {key!r}" if key is not None else "it has no rows"
+    return (
+        f"none of {films.num_rows:,} films is in the catalogue: {compared}, films are like {path!r}"
+    )
 
 
 def _failed(problem: Problem, catalog: Catalog | None) -> dict[str, Any]:
