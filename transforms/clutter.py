@@ -21,7 +21,7 @@ _FILES = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 def is_clutter(name: str) -> bool:
-    r"""Whether a file is clutter by its own name or by a folder that it lies in.
+    r"""Return whether a file is clutter, by its own name or by a folder that it lies in.
 
     Args:
       name: relative to what the user named, with ``/`` or ``\`` between its parts.
@@ -32,6 +32,6 @@ def is_clutter(name: str) -> bool:
 
 
 def is_clutter_folder(name: str) -> bool:
-    """Whether a folder of that name, without a path, is a system's own."""
+    """Return whether a folder of that name, without a path, is a system's own."""
     lowered = name.lower()
     return lowered in _FOLDERS or _NUMBERED_TRASH.fullmatch(lowered) is not None

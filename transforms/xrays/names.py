@@ -1,4 +1,4 @@
-"""What a file is by its name: a film, an archive, clutter, or something else."""
+"""Tell films, archives, clutter and other files by their names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMPANIONS = frozenset(
 
 
 def role_of(name: str) -> Role:
-    r"""What a file is by its name; one without an ending may be a DICOM film.
+    r"""Return the role of a file by its name; one without an ending may be a DICOM film.
 
     Args:
       name: with ``/`` or ``\`` between its parts, relative to what the user named.

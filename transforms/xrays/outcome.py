@@ -1,4 +1,4 @@
-"""What became of a source and of each of its blocks, from its plan and its parts."""
+"""Sum up a source and each of its blocks: rows and problems, from its plan and its parts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ROW_SCHEMA = TABLE_SCHEMA.remove(TABLE_SCHEMA.get_field_index("shard"))
 
 
 def check_parts(layout: Layout, source_id: str, parts: Iterable[PartRef]) -> list[PartRef]:
-    """The parts of a source in their order.
+    """Return the parts of a source in their order.
 
     Raises:
       ValueError: they are not exactly those of its plan.
@@ -61,7 +61,7 @@ def check_parts(layout: Layout, source_id: str, parts: Iterable[PartRef]) -> lis
 
 
 def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> ItemOutcome:
-    """What was wrong with a source before any film of it was read, and what it has besides films.
+    """Sum up a source before any film of it was read: its problems, and files that are no films.
 
     An archive that is broken has a row of its own, without a member.
     """
@@ -73,7 +73,7 @@ def source_outcome(layout: Layout, source_id: str, catalog: Catalog | None) -> I
 
 
 def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
-    """What became of the films of one block."""
+    """Sum up the films of one block, embedded ones and failed ones."""
     names = [name for name in _ROW_SCHEMA.names if name not in ("status", "reason")]
     rows: list[dict[str, Any]] = [
         {**row, "status": "done"}
@@ -93,7 +93,7 @@ def block_outcome(part: PartRef, catalog: Catalog | None) -> ItemOutcome:
 
 
 def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
-    """How the films of the table of images and the rows of the catalogue met; empty without one.
+    """Count which films are in the catalogue, and which of its rows have a film; empty without one.
 
     ``in_catalog`` and ``not_in_catalog`` are films, failed ones included; ``catalog_rows`` are all
     rows of the catalogue, and ``catalog_rows_without_film`` those of the views asked for.

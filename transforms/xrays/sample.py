@@ -68,7 +68,7 @@ def sample_film(seed: int, index: int = 0, size: int | None = None) -> npt.NDArr
 
 
 def sample_jpeg(seed: int, index: int = 0, size: int | None = None) -> bytes:
-    """A film of `sample_film` as JPEG."""
+    """Draw a film as `sample_film` does, and return it as JPEG."""
     film = sample_film(seed, index, size)
     return simplejpeg.encode_jpeg(
         np.ascontiguousarray(film[:, :, None]), _JPEG_QUALITY, "GRAY", "Gray"
@@ -76,7 +76,7 @@ def sample_jpeg(seed: int, index: int = 0, size: int | None = None) -> bytes:
 
 
 def sample_members(n: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of n films, in the order of their names, four of each patient."""
+    """Yield names and bytes of n films, in the order of their names, four of each patient."""
     for index in range(n):
         yield f"films/p{index // 4:06d}/film_{index:07d}.jpg", sample_jpeg(seed, index)
 
@@ -84,7 +84,7 @@ def sample_members(n: int, seed: int) -> Iterator[tuple[str, bytes]]:
 def write_sample_archive(
     path: Path, kind: Literal["zip", "tar", "tgz"], n: int, seed: int = 0
 ) -> None:
-    """Write an archive of n films, one at a time: memory does not grow with it but for names."""
+    """Write an archive of n films, one at a time; only their names stay in memory."""
     if kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
             for name, data in sample_members(n, seed):

@@ -41,7 +41,7 @@ class Source:
     names: tuple[str, ...] = ()
 
     def image_id(self, member: str) -> str:
-        """Identity of a film that no catalogue names: unique in the dataset."""
+        """Return the identity of a film that no catalogue names; it is unique in the dataset."""
         return f"{self.id}/{member}"
 
 
@@ -171,7 +171,7 @@ def join(directory: str, name: str) -> str:
 
 
 def film_path(uri: str, member: str) -> str:
-    """The whole path of a film, by the end of which a catalogue may name it.
+    """Return the whole path of a film, by the end of which a catalogue may name it.
 
     Args:
       uri: of the source; a relative one is taken from the current directory.
@@ -188,7 +188,7 @@ def _is_below(uri: str, folders: set[str]) -> bool:
 
 
 def _gather(uris: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Loose films, relative to the directory that those of one file system have in common."""
+    """Group loose films by file system, each relative to the directory that its group shares."""
     groups: dict[str, tuple[str, ...]] = {}
     for root, members in itertools.groupby(sorted(uris), key=_file_system):
         paths = [uri.removeprefix(root) for uri in members]
@@ -199,7 +199,7 @@ def _gather(uris: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _file_system(uri: str) -> str:
-    """The scheme and bucket of a remote uri, with a slash; for local paths, absolute or not."""
+    """Return scheme, bucket and slash of a remote uri; "/" or "" for a local path."""
     if not is_remote(uri):
         return "/" if uri.startswith("/") else ""
     scheme, _, rest = uri.partition("://")
@@ -207,7 +207,7 @@ def _file_system(uri: str) -> str:
 
 
 def _short_names(places: list[str]) -> dict[str, str]:
-    """As few of the last parts of each place as tell all of them apart."""
+    """Return as few of the last parts of each place as tell all of them apart."""
     parts = [[part for part in place.split("/") if part] or ["."] for place in places]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(some[-depth:]) for some in parts]

@@ -6,4 +6,4 @@ from beamscope.transforms.problems import InputError
 
 
 class BrokenArchiveError(InputError):
-    """The archive itself breaks off or is damaged: its members before that are read."""
+    """An archive that breaks off or is damaged; its members before that place are read."""

@@ -23,7 +23,7 @@ _MOST_AT_ONCE = 1 << 20
 
 
 class GzipStream:
-    """Reads one or more gzip members, one after the other, as one stream (RFC 1952, 2.2).
+    """Gzip members, one or more, that are read as one stream (RFC 1952, 2.2).
 
     Attributes:
       position: how many inflated bytes have been read.
@@ -44,7 +44,7 @@ class GzipStream:
         self._ready, self._used = b"", 0
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end.
+        """Return the next `size` bytes; fewer only at the end.
 
         Raises:
           BrokenArchiveError: ``truncated_archive``, ``corrupt_archive``, ``trailing_data``, or
@@ -63,14 +63,14 @@ class GzipStream:
         return bytes(found)
 
     def skip(self, size: int) -> int:
-        """Read `size` bytes without keeping them; returns how many there were."""
+        """Read `size` bytes without keeping them, and return how many there were."""
         start = self.position
         while (left := start + size - self.position) and self.read(min(left, _MOST_AT_ONCE)):
             pass
         return self.position - start
 
     def _inflate(self) -> bytes:
-        """Some bytes; none at the end."""
+        """Return some bytes; none at the end."""
         while True:
             if self._engine.eof and not self._begin_next_member():
                 return b""
@@ -132,7 +132,7 @@ class GzipStream:
 
 
 def _until_damage(engine: zlib._Decompress, data: bytes) -> bytes:
-    """What comes out before the byte at which zlib notices damage; all at once it gives nothing."""
+    """Return what zlib gives before the byte at which it notices damage."""
     found = bytearray()
     for place in range(len(data)):
         try:

@@ -1,4 +1,4 @@
-"""Say what a file is that is not the archive that its name promises."""
+"""Tell kinds of files by their first bytes, for archives whose name says something else."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TAR_MAGIC, _TAR_MAGIC_OFFSET = b"ustar", 257
 
 
 def is_gzip(start: bytes) -> bool:
-    """Whether a file that begins with these bytes is gzip data."""
+    """Return whether a file that begins with these bytes is gzip data."""
     return start.startswith(_GZIP)
 
 
 def what_it_is(file: BinaryIO) -> str:
-    """A clause for a message, such as "it is xz data: unpack it", from a file's first bytes.
+    """Return a clause for a message, such as "it is xz data: unpack it"; it looks at the file.
 
     Returns:
-      an empty string where they are of no kind that is known here.
+      an empty string where the first bytes are of no kind that is known here.
     """
     file.seek(0)
     start = file.read(_TAR_MAGIC_OFFSET + len(_TAR_MAGIC))

@@ -1,4 +1,4 @@
-"""The members of an archive, and what is refused by name or by what the archive declares."""
+"""The members of an archive, and the limits on what an archive may declare."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What an archive holds under a name, and why it cannot be read if it cannot."""
+    """A member of an archive, and the reason if it cannot be read."""
 
     member: Member
     refused: InputError | None = None
@@ -104,7 +104,7 @@ class Listing:
 
 
 def readable_name(raw: bytes | str) -> str:
-    r"""A member's name as text that can be written: what is no UTF-8 becomes ``\xNN``."""
+    r"""Return a member's name as text that can be written; what is no UTF-8 is ``\xNN``."""
     if isinstance(raw, str):
         raw = raw.encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "backslashreplace")
@@ -126,7 +126,7 @@ class Sieve:
         self._seen: Counter[str] = Counter()
 
     def is_film(self, entry: Entry) -> bool:
-        """Whether an entry is a film that can be read; count it where it is none.
+        """Return whether an entry is a film that can be read; count it where it is none.
 
         Raises:
           InputError: for a film that cannot be read by what the archive declares, the second of
@@ -181,12 +181,12 @@ def _place(entry: Entry) -> tuple[int, str]:
 
 
 def film_problem(source: Source, member: str, stage: str, error: InputError) -> Problem:
-    """What went wrong with one film, named by its source and member."""
+    """Return the problem of one film, named by its source and member."""
     return Problem(
         source.image_id(member), source.uri, stage, error.kind, error.message, member=member
     )
 
 
 def archive_problem(source: Source, error: InputError, stage: str = "plan") -> Problem:
-    """What is wrong with a source itself."""
+    """Return the problem of a source itself."""
     return Problem(source.id, source.uri, stage, error.kind, error.message)

@@ -54,13 +54,13 @@ def list_members(source: Source, limits: Limits) -> Listing:
 
 
 def stream_members(source: Source, limits: Limits) -> Iterator[tuple[Entry, Callable[[], bytes]]]:
-    """The entries of a tar.gz in their order; see `stream_tar_gz` for what it raises."""
+    """Yield the entries of a tar.gz in their order; it raises what `stream_tar_gz` raises."""
     with open_file(source.uri) as file:
         yield from stream_tar_gz(file, limits)
 
 
 def _list_directory(source: Source, limits: Limits) -> Listing:
-    """The films of a directory; a folder inside that may not be opened is a problem."""
+    """List the films of a directory; a folder inside that may not be opened is a problem."""
     closed: list[OSError] = []
     found = list_directory(source.uri, closed.append)
     if any(str(error.filename).rstrip("/") == source.uri for error in closed):
@@ -80,7 +80,7 @@ def _list_directory(source: Source, limits: Limits) -> Listing:
 
 
 class SourceReader(Closing):
-    """Reads members of one source through one open file. Use it from one thread at a time."""
+    """A source whose members are read through one open file, by one thread at a time."""
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
@@ -88,12 +88,12 @@ class SourceReader(Closing):
         self._file: BinaryIO | None = None
 
     def close(self) -> None:
-        """Closes the file of the source, where one is open."""
+        """Close the file of the source, where one is open."""
         if self._file:
             self._file.close()
 
     def read_member(self, member: Member) -> bytes:
-        """The bytes of a member that `list_members` planned.
+        """Return the bytes of a member that `list_members` planned.
 
         Raises:
           InputError: where it cannot be read, or is more than the limits allow.
@@ -111,7 +111,7 @@ class SourceReader(Closing):
 
 
 def _local_size(uri: str) -> int:
-    """The size of a local file; 0 of a remote one, where it would be a request for each."""
+    """Return the size of a local file; 0 for a remote one, where each would be a request."""
     try:
         return 0 if is_remote(uri) else os.stat(uri).st_size  # noqa: PTH116
     except OSError:
@@ -120,5 +120,5 @@ def _local_size(uri: str) -> int:
 
 
 def _file_entry(name: str, size: int) -> Entry:
-    # What a directory declares is not trusted either: a file is measured while it is read.
+    # The size in a listing is not trusted: a file is measured while it is read.
     return Entry(Member(0, name, size, size))

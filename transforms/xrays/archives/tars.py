@@ -33,7 +33,7 @@ _WITHOUT_DATA = (*_LINKS, *_DEVICES, _FOLDER)
 
 
 def list_tar(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
-    """The entries of an uncompressed tar, and where it broke off if it did.
+    """List the entries of an uncompressed tar, and where it broke off if it did.
 
     Of archives that follow each other in one file, as ``cat`` and ``tar --append`` to a tape make
     them, the entries of all.
@@ -51,7 +51,7 @@ def list_tar(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
 
 
 def read_tar_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
-    """The bytes of one member of an uncompressed tar.
+    """Return the bytes of one member of an uncompressed tar.
 
     Raises:
       InputError: ``corrupt_member`` where the file ends before the member does.
@@ -65,7 +65,7 @@ def read_tar_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
 
 
 def stream_tar_gz(file: BinaryIO, limits: Limits) -> Iterator[tuple[Entry, Callable[[], bytes]]]:
-    """The entries of a gzipped tar in their order, each with a function that reads it.
+    """Yield the entries of a gzipped tar in their order, each with a function that reads it.
 
     That function is to be called before the next entry is asked for, or not at all. An archive
     that is not compressed, whatever its name says, is read as it is.
@@ -111,7 +111,7 @@ class _FileStream:
 
 @dataclasses.dataclass
 class _Said:
-    """What extension headers say of the member that follows them.
+    """What the extension headers before a member say of it.
 
     Attributes:
       name: in place of the one in its own header.
@@ -127,7 +127,7 @@ class _Said:
 
 
 def _walk(stream: _FileStream | GzipStream, file: BinaryIO | None) -> Iterator[Entry]:
-    """Entries of all but folders; the data of each is skipped where nobody has read it.
+    """Yield entries of all but folders; the data of each is skipped where nobody has read it.
 
     Args:
       stream: at its beginning.
@@ -209,7 +209,7 @@ def _no_header(start: int) -> BrokenArchiveError:
 
 
 def _extension(stream: _FileStream | GzipStream, size: int, start: int) -> bytes:
-    """The data of a header that says something of the next one."""
+    """Read the data of a header that says something of the next one."""
     if size > _LONGEST_EXTENSION:
         raise BrokenArchiveError(
             Kind.CORRUPT_ARCHIVE,
@@ -254,7 +254,7 @@ def _apply_extension(kind: bytes, data: bytes, said: _Said) -> None:
 
 
 def _pax_fields(data: bytes) -> dict[bytes, bytes] | None:
-    """The records of a pax header; None where they are not what the standard says."""
+    """Return the records of a pax header; None where they are not as in the standard."""
     fields: dict[bytes, bytes] = {}
     place = 0
     while place < len(data) and data[place]:
@@ -310,7 +310,7 @@ def _ends_inside(name: str) -> None:
 
 
 def _read_here(stream: _FileStream | GzipStream, member: Member, limits: Limits) -> bytes:
-    """The bytes of the member that a stream has come to."""
+    """Read the bytes of the member that a stream has come to."""
     limits.check_size(member.name, member.size)
     if stream.position != member.offset:
         raise ValueError(f"{member.name!r} was to be read before the next one was asked for")

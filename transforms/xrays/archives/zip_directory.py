@@ -36,7 +36,7 @@ _NAME_IS_UTF8 = 0x800
 
 
 class DirectoryError(Exception):
-    """The central directory is missing, or is not what the format says; its text is a reason."""
+    """A central directory that is missing or damaged; the text of the error is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Directory:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What a central directory says of one member; no number in it has been checked.
+    """One member as a central directory declares it; no number in it has been checked.
 
     Attributes:
       name: as text.
@@ -107,7 +107,7 @@ def find_directory(file: BinaryIO, end: int) -> Directory:
 
 
 def read_directory(file: BinaryIO, directory: Directory) -> Iterator[Record]:
-    """Every record of a central directory, in its order, folders too.
+    """Yield every record of a central directory, in its order, folders too.
 
     Raises:
       DirectoryError: something in it is no record.
@@ -146,7 +146,7 @@ def read_directory(file: BinaryIO, directory: Directory) -> Iterator[Record]:
 
 
 def decode_name(raw: bytes, flags: int, unicode_extra: bytes = b"") -> str:
-    """A member's name as text.
+    """Return a member's name as text.
 
     It is UTF-8 where a flag or an extra field of Info-ZIP says so. Otherwise it should be code
     page 437; but archivers on Linux and macOS write UTF-8 without saying so, and bytes that are
@@ -165,7 +165,7 @@ def decode_name(raw: bytes, flags: int, unicode_extra: bytes = b"") -> str:
 
 
 def _end64(file: BinaryIO, behind: int) -> tuple[int, tuple[int, int], int, int, int, int] | None:
-    """What the zip64 record says, in the order in which `find_directory` needs it; None if none."""
+    """Read the zip64 record, in the order in which `find_directory` needs it; None without one."""
     locator_at = behind - _LOCATOR_LAYOUT.size
     if locator_at < 0:
         return None
@@ -189,7 +189,7 @@ def _end64(file: BinaryIO, behind: int) -> tuple[int, tuple[int, int], int, int,
 
 
 def _extra_fields(extra: bytes) -> dict[int, bytes]:
-    """Extra fields by their id; what is cut off is left out."""
+    """Return extra fields by their id, as far as they are whole."""
     fields: dict[int, bytes] = {}
     place = 0
     while place + 4 <= len(extra):
@@ -200,7 +200,7 @@ def _extra_fields(extra: bytes) -> dict[int, bytes]:
 
 
 def _wide_numbers(zip64: bytes, *narrow: int) -> list[int]:
-    """Size, stored size and offset: those that do not fit into 32 bits are in an extra field."""
+    """Return size, stored size and offset; those beyond 32 bits are in an extra field."""
     wide = iter(struct.unpack_from(f"<{len(zip64) // 8}Q", zip64))
     return [next(wide, number) if number == _IN_EXTRA_32 else number for number in narrow]
 

@@ -34,7 +34,7 @@ _SLASHES = ("/", "\\")
 
 
 def list_zip(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
-    """The entries of a zip, and a problem of the archive itself if it has one.
+    """List the entries of a zip, and a problem of the archive itself if it has one.
 
     An archive whose central directory is missing or unreadable (a download that broke off) is
     read from its start, for the members that are whole. Of archives that follow each other in one
@@ -77,7 +77,7 @@ def list_zip(file: BinaryIO) -> tuple[list[Entry], InputError | None]:
 
 
 def read_zip_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
-    """The bytes of one member, never more of them than the limits allow.
+    """Return the bytes of one member, never more of them than the limits allow.
 
     Raises:
       InputError: ``corrupt_member`` where the bytes are not those that the archive promised, and
@@ -161,7 +161,7 @@ def _refusal(name: str, flags: int, method: int, mode: int = 0) -> InputError | 
 
 
 def _scan(file: BinaryIO, end: int) -> Iterator[Entry]:
-    """Members found by their own headers, from the first byte to the first that is not whole."""
+    """Yield members by their own headers, from the first byte to the first that is not whole."""
     offset = 0
     while True:
         file.seek(offset)
@@ -195,7 +195,7 @@ def _scan(file: BinaryIO, end: int) -> Iterator[Entry]:
 
 
 def _next_header(file: BinaryIO, offset: int) -> int:
-    """Where the header after a data descriptor, of 12 to 24 bytes, begins."""
+    """Return where the header after a data descriptor, of 12 to 24 bytes, begins."""
     file.seek(offset)
     following = file.read(28)
     places = [following.find(sign) for sign in (LOCAL_HEADER, CENTRAL_HEADER)]
@@ -203,7 +203,7 @@ def _next_header(file: BinaryIO, offset: int) -> int:
 
 
 def _inflate(file: BinaryIO, stored: int, name: str, limits: Limits) -> tuple[bytes, int]:
-    """Inflate at most `stored` bytes of the file; returns also how many it took."""
+    """Inflate at most `stored` bytes of the file; return the data and how many bytes it took."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     content = bytearray()
     taken = 0

@@ -1,4 +1,4 @@
-"""What is known of the films beside their pixels: a catalogue, joined by the film's name.
+"""A catalogue in memory: the rows of films, found by the film's path.
 
 A catalogue is read once into an Arrow table of text, sorted by key, and searched by bisection:
 MIMIC-CXR's 377,000 rows take some 90 MB in a process, however many threads look things up.
@@ -37,7 +37,7 @@ _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class CatalogRow:
-    """What a catalogue says of one film.
+    """One film, as its catalogue describes it.
 
     Attributes:
       image_id: the film's key in the catalogue.
@@ -90,7 +90,7 @@ class Catalog:
         return len(self._keys)
 
     def find(self, path: str) -> CatalogRow | None:
-        """The row of a film, by as much of the end of its path as a key has.
+        """Return the row of a film, by as much of the end of its path as a key has.
 
         Keys and paths are compared as `normal_key` writes them.
 
@@ -104,11 +104,11 @@ class Catalog:
         return None
 
     def first_key(self) -> str | None:
-        """One of its keys as it is written, to be shown where no film has any."""
+        """Return one of its keys as it is written, to be shown where no film has any."""
         return self._written[0].as_py() if len(self) else None
 
     def count_without(self, image_ids: Iterable[str], views: frozenset[str] = frozenset()) -> int:
-        """How many rows, of the views asked for, are of none of these films."""
+        """Count the rows, of the views asked for, that are of none of these films."""
         found = pa.array(image_ids, pa.string())
         without = pc.invert(pc.is_in(self._written, value_set=found))
         if views:
@@ -117,12 +117,12 @@ class Catalog:
         return int(pc.sum(without).as_py() or 0)
 
     def count_views(self) -> dict[str, int]:
-        """How many rows each view has; those that name none are of the view ``UNKNOWN``."""
+        """Count the rows of each view; those that name none are of the view ``UNKNOWN``."""
         counted = pc.value_counts(pc.cast(self._views(), pa.string())).to_pylist()
         return {item["values"]: item["counts"] for item in counted}
 
     def _views(self) -> pa.ChunkedArray:
-        """The view of every row, by the rule that `_row` has for one."""
+        """Return the view of every row, by the rule that `_row` has for one."""
         names = (
             (CHEXPERT_PROJECTION, CHEXPERT_PLANE)
             if self._kind == "chexpert"
@@ -160,7 +160,7 @@ class Catalog:
         return CatalogRow(key, patient, study, view.upper() if view else None, labels, cells)
 
     def _number_columns(self) -> tuple[str, ...]:
-        """The label columns that hold numbers, or yes and no, and nothing else."""
+        """Return the label columns that hold only numbers, or yes and no."""
         known = [name for name in CHEXPERT_LABELS if name in self._table.column_names]
         for name in known:
             if any(math.isnan(value) for value in self._values(name)):
@@ -179,18 +179,21 @@ class Catalog:
         return tuple(known)
 
     def _values(self, name: str) -> list[float]:
-        """The different cells of a column that are not blank, as numbers; NaN for words."""
+        """Return the different cells of a column that are not blank, as numbers; NaN for words."""
         cells = pc.unique(pc.utf8_trim_whitespace(self._table.column(name))).to_pylist()
         return [_number(cell) for cell in cells if cell]
 
 
 def wants_view(view: str | None, views: frozenset[str]) -> bool:
-    """Whether a film is of a view asked for; all are where none is, and no view is ``UNKNOWN``."""
+    """Return whether a film is of a view asked for.
+
+    Every film is where no view is asked for. A film without a view is of the view ``UNKNOWN``.
+    """
     return not views or (view or _UNKNOWN_VIEW) in views
 
 
 def _number(cell: str) -> float:
-    """A cell as a number; NaN for anything else, infinity too."""
+    """Return a cell as a number; NaN for anything else, infinity too."""
     try:
         value = _WORDS[cell.lower()] if cell.lower() in _WORDS else float(cell)
     except ValueError:
@@ -201,7 +204,7 @@ def _number(cell: str) -> float:
 def _chexpert_identity(
     key: str, cells: dict[str, str]
 ) -> tuple[str | None, str | None, str | None]:
-    """Patient and study from the path; the view is the projection (AP, PA) or else the plane."""
+    """Return patient and study from the path, and the projection (AP, PA) or else the plane."""
     view = cells.pop(CHEXPERT_PROJECTION, None) or cells.get(CHEXPERT_PLANE)
     cells.pop(CHEXPERT_PLANE, None)
     parts = key.split("/")

@@ -1,4 +1,4 @@
-"""How a film and a row of a catalogue find each other: by the film's path, written in one way."""
+"""Join films with rows of a catalogue: by the end of the film's path, written in one way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TO_REWRITE = r"[\\:\s]|^[/.]|/$|//|/\.|[^\x00-\x7F]|\.[A-Za-z]*[A-Z][A-Za-z]*$"
 
 
 def normal_key(text: str) -> str:
-    r"""A path or a catalogue's key in the one form in which they are compared.
+    r"""Return a path or a catalogue's key in the one form in which they are compared.
 
     Spaces around it, a scheme, a drive, slashes at its start, ``.`` and empty parts are left out;
     ``\`` becomes ``/``; ``..`` takes the part before it away; the ending of a film is in lower
@@ -38,14 +38,14 @@ def normal_key(text: str) -> str:
 
 
 def normal_keys(keys: pa.StringArray) -> pa.StringArray:
-    """`normal_key` of every key of a column without nulls."""
+    """Apply `normal_key` to every key of a column without nulls."""
     rewrite = pc.match_substring_regex(keys, _TO_REWRITE)
     written = pa.array([normal_key(key) for key in keys.filter(rewrite).to_pylist()], pa.string())
     return pc.replace_with_mask(keys, rewrite, written)
 
 
 def keys_of_path(path: str, most_parts: int) -> Iterator[str]:
-    """The keys that a film may have, the longest first.
+    """Yield the keys that a film may have, the longest first.
 
     Each is an end of its path, with the ending of a film and without. The last number of a UID
     (1.2.840.10008.1) is no ending.

@@ -41,7 +41,7 @@ class NamedColumns:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Every column that is named."""
+        """Return every column that is named."""
         single = (self.view, self.patient, self.study)
         return (*(name for name in single if name), *self.labels)
 
@@ -76,7 +76,7 @@ def parse_named_columns(text: str) -> NamedColumns:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Which columns of a catalogue say what; '' for what it has no column of.
+    """The columns of a catalogue by their meaning; '' where it has no such column.
 
     Attributes:
       required: columns without which it is not that catalogue.
@@ -92,7 +92,7 @@ class Layout:
 
 
 def layout_of(kind: CatalogKind, key_column: str, named: NamedColumns) -> Layout:
-    """The layout of a catalogue; `key_column` and `named` are of ``csv`` alone."""
+    """Return the layout of a catalogue; `key_column` and `named` are of ``csv`` alone."""
     if kind == "mimic":
         columns = ("dicom_id", "subject_id", "study_id", "ViewPosition")
         return Layout(*columns, required=columns)

@@ -1,4 +1,4 @@
-"""Catalogues from files, each read once in a process."""
+"""Load catalogues from files, each once in a process."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _LOADING = threading.Lock()
 def shared_catalog(
     kind: CatalogKind, uri: str, key_column: str = "", named: NamedColumns = _NONE_NAMED
 ) -> Catalog:
-    """`load_catalog`, once in a process: every thread that asks gets the same one."""
+    """Load a catalogue once in a process: every thread that asks gets the same one."""
     key = (kind, uri, key_column, named)
     with _LOADING:
         if key not in _LOADED:

@@ -1,4 +1,4 @@
-"""A catalogue's CSV as a table of text, every cell as it is written.
+"""Read a catalogue's CSV as a table of text, every cell as it is written.
 
 Arrow reads a plain file, three times as fast. Python's `csv` reads what has quotes or is odd in
 another way: Arrow cuts rows at line ends within quotes where its blocks end, and knows no lines.
@@ -75,7 +75,7 @@ def read_csv(data: bytes) -> CsvTable:
 
 
 def _read_plain(data: bytes) -> CsvTable | None:
-    """The table of a file in which each line is a row; None for any other file."""
+    """Read a file in which each line is a row; return None for any other file."""
     if b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
         return None
     names = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].split(b",")
@@ -134,7 +134,7 @@ def _read(text: io.TextIOWrapper) -> CsvTable:
 
 
 def _rows(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
-    """Rows that have cells, each with the line on which it begins."""
+    """Yield rows that have cells, each with the line on which it begins."""
     # Strict, since a quote that nobody closed is otherwise taken for the end of the table.
     reader = csv.reader(text, strict=True)
     line = 1

@@ -1,1 +1,1 @@
-"""Which films of a source are embedded, in which blocks."""
+"""Plans: the films of a source, cut into blocks, before any of them is read."""

@@ -47,7 +47,7 @@ def check_has_films(named: str, uris: Iterable[str]) -> None:
 
 
 def _names(uris: Iterable[str]) -> Iterator[str]:
-    """Names of files, relative to the directories that are named."""
+    """Yield names of files, relative to the directories that are named."""
     for uri in uris:
         if not is_directory(uri):
             yield uri.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The plan of a source of films: which members, in which blocks, and what is wrong already."""
+"""The plan of a source of films: its members, in blocks, and the problems known by then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from beamscope.transforms.xrays.sources import Source
 
 @dataclasses.dataclass(frozen=True)
 class FilmsToRead:
-    """Some films of a source: what a worker needs to read them, a few KB.
+    """Some films of a source, as a worker needs them to read them: a few KB.
 
     Attributes:
       key: identity of the block.
@@ -44,7 +44,7 @@ class StreamToRead:
 
 @dataclasses.dataclass(frozen=True)
 class SourcePlan:
-    """What is to be done for one source.
+    """The films of one source that are to be embedded, and its problems.
 
     Attributes:
       source: the archive, directory or loose films.
@@ -65,7 +65,7 @@ class SourcePlan:
     known: bool = True
 
     def blocks(self) -> Iterator[FilmsToRead]:
-        """The blocks of a source that has a listing, in their order."""
+        """Yield the blocks of a source that has a listing, in their order."""
         lean = dataclasses.replace(self.source, names=())
         start = 0
         for index, size in enumerate(self.block_sizes):
@@ -75,9 +75,9 @@ class SourcePlan:
 
 
 def plan_source(source: Source, settings: XraySettings) -> SourcePlan:
-    """Plans a source from its listing; what is wrong with it is part of the plan.
+    """Plan a source from its listing; its problems are part of the plan.
 
-    A tar.gz has no listing: of that, nothing is known until it has been read.
+    A tar.gz has no listing: nothing is known of it until it has been read.
     """
     if source.kind == "tgz":
         return SourcePlan(source, known=False)
@@ -96,6 +96,6 @@ def plan_source(source: Source, settings: XraySettings) -> SourcePlan:
 
 
 def block_sizes(films: int, block_size: int) -> tuple[int, ...]:
-    """How many films each block has; all but the last are full."""
+    """Return how many films each block has; all but the last are full."""
     full, rest = divmod(films, block_size)
     return (block_size,) * full + ((rest,) if rest else ())

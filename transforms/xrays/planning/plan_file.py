@@ -34,7 +34,7 @@ _MEMBER_SCHEMA = pa.schema(
 
 
 def write_plan(layout: Layout, plan: SourcePlan) -> None:
-    """Writes the plan of a source."""
+    """Write the plan of a source."""
     header = {
         field.name: getattr(plan, field.name)
         for field in dataclasses.fields(plan)
@@ -47,12 +47,12 @@ def write_plan(layout: Layout, plan: SourcePlan) -> None:
 
 
 def read_plan(path: str) -> SourcePlan:
-    """The plan of a file."""
+    """Read the plan of a source."""
     return _as_plan(*read_plan_file(path))
 
 
 def read_outline(path: str) -> SourcePlan:
-    """The plan of a file without its members, from its header alone."""
+    """Read a plan without its members, from the header of its file."""
     return _as_plan(read_plan_header(path), _MEMBER_SCHEMA.empty_table())
 
 
@@ -70,16 +70,16 @@ def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
 
 
 def planned_films(path: str) -> int | None:
-    """How many films the plan of a file has, from its header alone; None for an unread tar.gz."""
+    """Return how many films a plan has, from the header of its file; None for an unread tar.gz."""
     header = read_plan_header(path)
     return sum(header["block_sizes"]) if header["known"] else None
 
 
 def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
-    """The plan that an earlier start left for a source, where it still holds.
+    """Return the plan that an earlier start left for a source, where it still holds.
 
-    It does not when nothing of the source could be used then, for the cause may be gone; nor when
-    the source is another now by its `source_identity`.
+    It does not hold where nothing of the source could be used then, since the cause may be gone;
+    nor where the source is another now by its `source_identity`.
     """
     path = layout.plan(source.id)
     if not files.exists(path):
@@ -98,10 +98,10 @@ def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
 
 
 def source_identity(source: Source) -> list[Any]:
-    """What tells that a source is still the one that a plan was made from.
+    """Return a value that changes when a source is no longer the one that a plan was made from.
 
-    Its place and its size; of a directory and of loose films, the name and size of every file. Of
-    loose films in a bucket the names alone: each size there would be a request.
+    It has the place and the size of an archive; of a directory and of loose films, the name and
+    size of every file; of loose films in a bucket the names alone, as each size would be a request.
     """
     if source.kind in ("directory", "files"):
         found = (

@@ -75,6 +75,6 @@ def _same_place(earlier: SourcePlan, now: SourcePlan) -> bool:
 
 
 def _evenly(members: list[Member], count: int) -> list[tuple[Member, ...]]:
-    """Runs of members, of equal length but for one."""
+    """Cut members into runs whose lengths differ by one at most."""
     ends = [len(members) * part // max(1, count) for part in range(count + 1)]
     return [tuple(members[start:end]) for start, end in itertools.pairwise(ends)]

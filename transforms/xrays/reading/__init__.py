@@ -1,1 +1,1 @@
-"""Films read block by block."""
+"""Reading: the films of a block as pixels, rows and problems."""

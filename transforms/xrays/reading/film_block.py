@@ -61,7 +61,7 @@ class FilmSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FilmBlock:
-    """What became of a run of members: ``rows + problems = planned``, other views left out.
+    """The films of a run of members: ``rows + problems = planned``, other views left out.
 
     Attributes:
       pixels: uint8 RGB ``[n, size, size, 3]``.
@@ -77,12 +77,12 @@ class FilmBlock:
 
     @property
     def planned(self) -> int:
-        """Films that were to be embedded."""
+        """Return how many films were to be embedded."""
         return len(self.pixels) + len(self.problems)
 
 
 class BlockBuilder:
-    """Collects the films of a block in their order, a few of them being decoded at a time."""
+    """A block that is filled film by film, in order, while a few films are being decoded."""
 
     def __init__(self, source: Source, settings: FilmSettings, room: int) -> None:
         size = settings.preprocess.size
@@ -141,7 +141,7 @@ class BlockBuilder:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Ready:
-    """A film ready for the model, and what is to be said of it."""
+    """A film as the model takes it, and as its row describes it."""
 
     film: Film
     pixels: npt.NDArray[np.uint8]

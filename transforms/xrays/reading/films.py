@@ -1,4 +1,4 @@
-"""Films from a source: chosen from its listing, and read block by block."""
+"""Choose films from the listing of a source, and read them block by block."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from beamscope.transforms.xrays.sources import Source, film_path
 
 
 def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> Listing:
-    """Leave out what the catalogue says is another view, and what is one film twice.
+    """Leave out films of other views by the catalogue, and films that are there twice.
 
     A film without a row stays, as its view may be in the file. Of two members that are the same
     film of the catalogue the second is a problem, ``duplicate_image``.
@@ -52,7 +52,7 @@ def select_films(listing: Listing, catalog: Catalog, views: frozenset[str]) -> L
 
 
 class _Once:
-    """Lets each film of the catalogue be taken from one member of a source."""
+    """A check that each film of the catalogue comes from one member of a source."""
 
     def __init__(self) -> None:
         self._holders: dict[str, str] = {}
@@ -91,7 +91,7 @@ def read_films(
 
 
 class FilmStream:
-    """Reads a tar.gz from end to end, block by block.
+    """A tar.gz that is read from end to end, block by block.
 
     Attributes:
       archive_problems: what is wrong with the archive itself; complete once it has been read.
@@ -126,7 +126,7 @@ class FilmStream:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """How many members were no films, by role; complete once the archive has been read."""
+        """Return how many members were no films, by role; complete once the archive was read."""
         return dict(self._sieve.skipped)
 
     def __iter__(self) -> Iterator[tuple[int, FilmBlock]]:
@@ -178,7 +178,7 @@ def _refuse(error: InputError) -> bytes:
 
 
 def _outcome(read: Callable[[], bytes]) -> bytes | InputError:
-    """What reading a member gives; only what ends the whole archive is raised."""
+    """Read a member, and return its bytes or its error; raise only what ends the archive."""
     try:
         return read()
     except BrokenArchiveError:
