@@ -77,3 +77,10 @@ def test_loose_films_have_their_sizes(tmp_path):
     make(tmp_path, "1.jpg", "2.jpg")
     (source,) = find_sources([str(tmp_path / "1.jpg"), str(tmp_path / "2.jpg")])
     assert [member.size for member in list_members(source, Limits()).members] == [4, 4]
+
+
+def test_an_archive_that_is_a_source_of_its_own_is_not_left_out(tmp_path):
+    make(tmp_path / "films", "1.jpg", "a.zip", "b.TGZ", "c.tar.xz", "2.dcm.gz", "@eaDir/d.zip")
+    sources = find_sources([str(tmp_path / "films")])
+    assert [source.id for source in sources] == ["films", "a.zip", "b.TGZ"]
+    assert list_members(sources[0], Limits()).skipped == {"archive": 2, "clutter": 1}

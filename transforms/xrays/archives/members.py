@@ -10,7 +10,7 @@ from beamscope.transforms.fingerprints import in_plan
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.xrays.names import role_of
-from beamscope.transforms.xrays.sources import Source
+from beamscope.transforms.xrays.sources import Source, archive_kind
 
 # Below this many bytes a member cannot hurt, however well it is compressed.
 _RATIO_FLOOR = 1 << 20
@@ -134,7 +134,9 @@ class Sieve:
         """
         member = entry.member
         role = role_of(member.name)
-        # Among files an archive that can be read is a source of its own.
+        # Among files an archive that can be read is a source of its own, and nothing is left out.
+        if role == "archive" and self._of_files and archive_kind(member.name):
+            return False
         if role == "archive" and not self._of_files:
             raise InputError(
                 Kind.NESTED_ARCHIVE,
