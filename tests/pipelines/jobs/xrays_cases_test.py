@@ -89,8 +89,8 @@ def test_the_kinds_of_sources(model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("only_archives_not_read/a.tar.xz", "1 archives or compressed files of kinds"),
-        ("only_archives_not_read/gzd", "2 archives or compressed files of kinds"),
+        ("only_archives_not_read/a.tar.xz", "1 file, 1 of kinds of archives"),
+        ("only_archives_not_read/gzd", "2 files, 2 of kinds of archives"),
     ],
 )
 def test_an_input_that_cannot_be_read_is_one_line_errors(model, tmp_path, capsys, name, message):

@@ -356,7 +356,7 @@ def test_a_catalogue_joins_and_both_sides_are_counted(model, nih, tmp_path, endi
     assert embed(model, output, *command) == 0
     found = {row["image_id"]: row for row in read_rows(output).to_pylist()}
     unknown = found.pop(f"{path.name}/images/nowhere.png")
-    assert (unknown["in_catalog"], unknown["patient_id"], unknown["labels"]) == (False, None, [])
+    assert (unknown["in_catalog"], unknown["patient_id"], unknown["labels"]) == (False, None, None)
     assert sorted(found) == sorted(chosen)
     for name, row in found.items():
         said = rows[name]
@@ -495,7 +495,8 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
             keys = [key.decode() for key in parsed.pop(f"{name}/key")]
             values = parsed.pop(f"{name}/value").tolist()
             values = [value.decode() if isinstance(value, bytes) else value for value in values]
-            assert list(zip(keys, values, strict=True)) == row.pop(name)
+            # A tf.Example does not tell null from an empty map.
+            assert list(zip(keys, values, strict=True)) == (row.pop(name) or [])
         texts = {name: v.decode() for name, v in parsed.items() if isinstance(v, bytes)}
         numbers = {name: v for name, v in parsed.items() if name not in texts}
         assert texts | numbers == {name: "" if v is None else v for name, v in row.items()}
@@ -641,7 +642,7 @@ def test_an_archive_that_is_none_is_one_problem_and_tried_again(model, tmp_path,
     output = tmp_path / "out"
     assert embed(model, output, "--input", tmp_path) == 0
     found = {Path(problem["uri"]).name: problem["kind"] for problem in problems(output)}
-    assert found == {"a.zip": "not_a_zip", "b.tar": "not_a_tar", "c.tar.gz": "corrupt_archive"}
+    assert found == {"a.zip": "not_a_zip", "b.tar": "not_a_tar", "c.tar.gz": "not_a_tar"}
     write_sample_archive(tmp_path / "c.tar.gz", "tgz", 3)
     capsys.readouterr()
     assert embed(model, output, "--input", tmp_path) == 0

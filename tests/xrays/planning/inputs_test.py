@@ -33,12 +33,18 @@ def test_one_film_or_archive_is_enough(tmp_path, names):
     ("names", "message"),
     [
         ((), "x holds no film: it is empty"),
-        (("a.tar.xz",), "1 archives or compressed files of kinds that are not read"),
-        (("a.tar.bz2",), "1 archives"),
-        (("a.7z", "b.rar", "c.zip.001"), "3 archives"),
-        (("1.dcm.gz", "2.dcm.gz", "labels.csv"), "2 archives .*; 1 files that are no films"),
-        (("notes.txt",), "1 files that are no films by their names"),
-        (("@eaDir/1.jpg", ".Trash-0/films.zip"), "2 files in trash"),
+        (
+            ("a.tar.xz",),
+            "x holds no film: 1 file, 1 of kinds of archives or compressed",
+        ),
+        (("a.tar.bz2",), "1 of kinds of archives"),
+        (("a.7z", "b.rar", "c.zip.001"), "3 files, 3 of kinds of archives"),
+        (
+            ("1.dcm.gz", "2.dcm.gz", "labels.csv"),
+            "3 files, 2 of kinds .*; 1 no film by its name",
+        ),
+        (("notes.txt",), "1 no film by its name"),
+        (("@eaDir/1.jpg", ".Trash-0/films.zip"), "2 files, 2 in trash"),
     ],
 )
 def test_check_has_films_errors(tmp_path, names, message):

@@ -17,10 +17,10 @@ from beamscope.transforms.xrays.sources import (
 )
 
 _SENTENCES = {
-    "archive": "archives or compressed files of kinds that are not read (.zip, .tar, .tar.gz and "
-    ".tgz are; a film must not be compressed): unpack them",
-    "not_an_image": "files that are no films by their names",
-    "clutter": "files in trash, thumbnail or checkpoint folders",
+    "archive": "of kinds of archives or compressed files that are not read (.zip, .tar, .tar.gz "
+    "and .tgz are; a film must not be compressed): unpack them",
+    "not_an_image": "no film by its name",
+    "clutter": "in trash, thumbnail or checkpoint folders",
 }
 
 
@@ -42,8 +42,12 @@ def check_has_films(named: str, uris: Iterable[str]) -> None:
         if role == "film" or (archive_kind(name) and role != "clutter"):
             return
         found[role] += 1
+    total = sum(found.values())
     what = "; ".join(f"{count} {_SENTENCES[role]}" for role, count in found.most_common())
-    raise InputError(Kind.NO_FILM, f"{named} holds no film: {what or 'it is empty'}")
+    files = "1 file" if total == 1 else f"{total:,} files"
+    raise InputError(
+        Kind.NO_FILM, f"{named} holds no film: " + (f"{files}, {what}" if what else "it is empty")
+    )
 
 
 def _names(uris: Iterable[str]) -> Iterator[str]:
