@@ -7,6 +7,7 @@ import pytest
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.archives.read_source import SourceReader, list_members
+from beamscope.transforms.xrays.planning.plan_file import source_identity
 from beamscope.transforms.xrays.sources import find_sources
 from tests.shared_data import shared
 
@@ -52,6 +53,8 @@ def test_a_folder_that_may_not_be_opened_is_a_problem_and_others_are_read(tmp_pa
     assert (problem.item_id, problem.member) == ("films/b/locked", "b/locked")
     assert problem.kind == "unreadable_file"
     assert "Permission denied" in problem.message
+    # Neither the identity of the source nor the sources in it end the job for that.
+    assert source_identity(listing.source) == source_identity(listing.source)
 
 
 @pytest.mark.usefixtures("locked")

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from beamscope.transforms.problems import InputError
@@ -65,3 +67,13 @@ def test_a_film_that_is_named_is_taken_wherever_it_lies(tmp_path):
     make(tmp_path, "@eaDir/1.jpg")
     check_has_films("x", [str(tmp_path / "@eaDir/1.jpg")])
     check_has_films("x", [str(tmp_path / "@eaDir")])
+
+
+def test_a_folder_that_may_not_be_opened_is_not_called_empty_errors(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="Permission denied") as caught:
+        check_has_films("x", [make(tmp_path, "1.jpg")])
+    assert caught.value.kind == "unreadable_file"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.xrays.names import role_of
 from beamscope.transforms.xrays.sources import (
     archive_kind,
@@ -34,10 +34,12 @@ def check_has_films(named: str, uris: Iterable[str]) -> None:
       uris: files and directories; a remote directory ends with a slash.
 
     Raises:
-      InputError: ``no_film``; the message says what is there instead.
+      InputError: ``no_film``, the message says what is there instead; ``unreadable_file`` where
+        there may be films in a folder that may not be opened.
     """
     found: Counter[str] = Counter()
-    for name in _names(uris):
+    closed: list[OSError] = []
+    for name in _names(uris, closed):
         role = role_of(name)
         if role == "film" or (archive_kind(name) and role != "clutter"):
             return
@@ -45,18 +47,25 @@ def check_has_films(named: str, uris: Iterable[str]) -> None:
     total = sum(found.values())
     what = "; ".join(f"{count} {_SENTENCES[role]}" for role, count in found.most_common())
     files = "1 file" if total == 1 else f"{total:,} files"
+    if closed:
+        raise InputError(Kind.UNREADABLE_FILE, f"{named}: {one_line(closed[0])}")
     raise InputError(
         Kind.NO_FILM, f"{named} holds no film: " + (f"{files}, {what}" if what else "it is empty")
     )
 
 
-def _names(uris: Iterable[str]) -> Iterator[str]:
-    """Yield names of files, relative to the directories that are named."""
+def _names(uris: Iterable[str], closed: list[OSError]) -> Iterator[str]:
+    """Yield names of files, relative to the directories that are named.
+
+    Args:
+      uris: of the files and directories.
+      closed: gets an error for each local folder that may not be opened.
+    """
     for uri in uris:
         if not is_directory(uri):
             yield uri.rpartition("/")[2]
         elif is_remote(uri):
             yield from (name for name, _ in list_directory(uri.rstrip("/")))
         else:
-            for folder, _, names in os.walk(uri):
+            for folder, _, names in os.walk(uri, onerror=closed.append):
                 yield from (os.path.relpath(os.path.join(folder, name), uri) for name in names)  # noqa: PTH118

@@ -92,9 +92,13 @@ def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
 
 
 def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
-    """Return the plan that an earlier start left, whether or not it still holds; None if none."""
+    """Return the plan that an earlier start left of a directory, or of loose films.
+
+    It may not hold any more. There is None of an archive, which `replan` would not look at.
+    """
     path = layout.plan(source.id)
-    return read_plan(path) if files.exists(path) else None
+    replannable = source.kind in ("directory", "files")
+    return read_plan(path) if replannable and files.exists(path) else None
 
 
 def source_identity(source: Source) -> list[Any]:
@@ -105,7 +109,8 @@ def source_identity(source: Source) -> list[Any]:
     """
     if source.kind in ("directory", "files"):
         found = (
-            list_directory(source.uri)
+            # A folder that may not be opened is a problem of the plan, and no reason to end here.
+            list_directory(source.uri, lambda _error: None)
             if source.kind == "directory"
             else [(name, _size(join(source.uri, name))) for name in source.names]
         )
