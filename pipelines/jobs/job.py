@@ -146,13 +146,14 @@ class Job(abc.ABC):
         del settings
         return None
 
-    def faults(self, description: Mapping[str, Any]) -> Iterable[str]:
+    def faults(self, settings: Any, table: pa.Table) -> Iterable[str]:
         """Return why a finished dataset is no plain success, a sentence each.
 
         Args:
-          description: the content of ``dataset.json``.
+          settings: of the job.
+          table: of what was asked for.
         """
-        del description
+        del settings, table
         return ()
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterable[tuple[str, str]]:

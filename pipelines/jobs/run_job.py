@@ -104,7 +104,7 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
             return OK
         progress = ProgressReader(layout, len(order.requests), job.planned_rows)
         finished = execute(job, build, order.options, progress)
-    summary = read_summary(job, layout, finished, max_failed=order.args.max_failed)
+    summary = read_summary(job, order.settings, layout, finished, max_failed=order.args.max_failed)
     print(f"\n{summary.text()}")
     return NOT_ALL_THERE if summary.faults else OK
 

@@ -21,7 +21,12 @@ from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.film_summary import FilmSummary
-from beamscope.transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA, catalog_counts
+from beamscope.transforms.xrays.outcome import (
+    PROBLEMS_SCHEMA,
+    TABLE_SCHEMA,
+    catalog_counts,
+    explain_no_match,
+)
 from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
 from beamscope.transforms.xrays.planning.plan_file import planned_films, source_identity
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
@@ -91,14 +96,11 @@ class XrayJob(Job):
             return None
         return functools.partial(catalog_counts, settings=settings)
 
-    def faults(self, description: Mapping[str, Any]) -> Iterator[str]:
+    def faults(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
         """Yield that the catalogue is of other films, where not one film is in it."""
-        counts = description["counts"]
-        if counts.get("not_in_catalog") and not counts.get("in_catalog"):
-            yield (
-                f"not one of {counts['not_in_catalog']:,} films is in the catalogue: is it that "
-                "of these films, and is --catalog_key the column that names them?"
-            )
+        reason = explain_no_match(table, settings)
+        if reason is not None:
+            yield reason
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
         """Yield how the films met the catalogue, where there is one."""

@@ -58,12 +58,13 @@ class Summary:
 
 
 def read_summary(
-    job: Job, layout: Layout, finished: Finished | None, *, max_failed: float
+    job: Job, settings: Any, layout: Layout, finished: Finished | None, *, max_failed: float
 ) -> Summary:
     """Return what became of a job, from what lies in its output.
 
     Args:
       job: which.
+      settings: of the job.
       layout: of the dataset.
       finished: of the run; None where everything was complete before.
       max_failed: the fraction of the items that may fail.
@@ -96,7 +97,7 @@ def read_summary(
         *own[1:],
     ]
     failed = statuses.get("failed", 0) / max(1, table.num_rows)
-    faults = [*job.faults(description)]
+    faults = [*job.faults(settings, table)]
     if failed > max_failed:
         faults.insert(
             0, f"{failed:.0%} of the {job.table_name} failed, more than --max_failed {max_failed:g}"

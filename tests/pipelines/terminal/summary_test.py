@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from beamscope.pipelines.jobs.slides import JOB as SLIDES
-from beamscope.pipelines.jobs.xrays import JOB as XRAYS
 from beamscope.pipelines.terminal.summary import Finished, read_summary
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
+from beamscope.transforms.slides.settings import SlideSettings
 
 
 def dataset(directory, slides, *, rows=10, problems=(), counts=(), job=SLIDES, model=()) -> Layout:
@@ -44,7 +44,7 @@ def problem(item_id, kind="unreadable_region", message="no tile"):
 
 
 def told(layout, job=SLIDES, max_failed=0.1, finished=None):
-    summary = read_summary(job, layout, finished, max_failed=max_failed)
+    summary = read_summary(job, SlideSettings(), layout, finished, max_failed=max_failed)
     return summary.text().splitlines(), summary.faults
 
 
@@ -112,15 +112,6 @@ def test_a_range_that_is_assumed_is_told(tmp_path):
     model = {"range_source": "assumed", "input_range": "0..1"}
     lines, _ = told(dataset(tmp_path, [("a", "done", None, 9, 9)], model=model))
     assert any("input range 0..1 is assumed" in line for line in lines)
-
-
-@pytest.mark.parametrize(("inside", "failed"), [(0, True), (1, False)])
-def test_a_catalogue_of_other_films_is_no_success(tmp_path, inside, failed):
-    counts = {"in_catalog": inside, "not_in_catalog": 4, "catalog_rows_without_film": 9}
-    layout = dataset(tmp_path, [("a", "done", None, 4, 4)], counts=counts, job=XRAYS)
-    lines, faults = told(layout, XRAYS)
-    assert any("not one of 4 films is in the catalogue" in fault for fault in faults) is failed
-    assert f"  catalogue {inside} films are in it, 4 are not; 9 of its rows have no film" in lines
 
 
 def test_read_summary_errors(tmp_path):
