@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from beamscope.pipelines.options.command_line import check_range
+from beamscope.transforms.formats.registry import FORMATS
 from beamscope.transforms.output.schema import EMBEDDING_DTYPES
-from beamscope.transforms.output.shards import FORMATS, ROWS_PER_SHARD, ShardFormat
+from beamscope.transforms.output.shards import ROWS_PER_SHARD, ShardFormat
 
 _DEFAULTS = ShardFormat()
 
@@ -20,9 +21,10 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         nargs="+",
-        choices=FORMATS,
+        choices=FORMATS.names(),
         default=list(_DEFAULTS.formats),
-        help="of the shards; several write each row in each (default: parquet)",
+        help="; ".join(f"{form.name}: {form.summary}" for form in FORMATS)
+        + f"; several write each row in each (default: {' '.join(_DEFAULTS.formats)})",
     )
     group.add_argument(
         "--num_shards",

@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ def _batch(index: int, n: int) -> pa.RecordBatch:
 
 
 def test_each_batch_is_a_row_group(tmp_path: Path) -> None:
-    with ParquetShardWriter(tmp_path / "a.parquet", SCHEMA) as writer:
+    with closing(ParquetShardWriter(tmp_path / "a.parquet", SCHEMA)) as writer:
         for index, n in enumerate([7, 1, 4]):
             writer.write(_batch(index, n))
     with pq.ParquetFile(tmp_path / "a.parquet") as file:
@@ -31,7 +32,7 @@ def test_each_batch_is_a_row_group(tmp_path: Path) -> None:
 
 
 def test_embeddings_are_stored_plain(tmp_path: Path) -> None:
-    with ParquetShardWriter(tmp_path / "a.parquet", SCHEMA) as writer:
+    with closing(ParquetShardWriter(tmp_path / "a.parquet", SCHEMA)) as writer:
         writer.write(_batch(0, 7))
     group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
     columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
@@ -44,14 +45,14 @@ def test_embeddings_are_stored_plain(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_batch_is_valid(tmp_path: Path) -> None:
-    with ParquetShardWriter(tmp_path / "a.parquet", SCHEMA):
+    with closing(ParquetShardWriter(tmp_path / "a.parquet", SCHEMA)):
         pass
     assert pq.read_table(tmp_path / "a.parquet").schema.equals(SCHEMA)
     assert pd.read_parquet(tmp_path / "a.parquet").columns.to_list() == SCHEMA.names
 
 
 def test_writer_errors(tmp_path: Path) -> None:
-    with ParquetShardWriter(tmp_path / "a.parquet", SCHEMA) as writer:
+    with closing(ParquetShardWriter(tmp_path / "a.parquet", SCHEMA)) as writer:
         with pytest.raises(ValueError, match="schema"):
             writer.write(_batch(0, 2).select(["slide_id"]))
         writer.write(_batch(0, 2))

@@ -1,5 +1,6 @@
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def _features_of(record: bytes) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_every_row_is_an_example(tmp_path: Path, dtype: str, compress: bool) -> None:
     batch = _batch(7, dtype)
-    with TFRecordShardWriter(tmp_path / "a", batch.schema, compress) as writer:
+    with closing(TFRecordShardWriter(tmp_path / "a", batch.schema, compress=compress)) as writer:
         writer.write(batch.slice(0, 3))
         writer.write(batch.slice(3))
     records = tf.data.TFRecordDataset(str(tmp_path / "a"), "GZIP" if compress else "")
@@ -60,7 +61,7 @@ def test_every_row_is_an_example(tmp_path: Path, dtype: str, compress: bool) -> 
 
 def test_a_file_without_a_batch_is_valid(tmp_path: Path) -> None:
     for compress, kind in ((False, ""), (True, "GZIP")):
-        with TFRecordShardWriter(tmp_path / "a", SCHEMA, compress):
+        with closing(TFRecordShardWriter(tmp_path / "a", SCHEMA, compress=compress)):
             pass
         assert list(tf.data.TFRecordDataset(str(tmp_path / "a"), kind)) == []
 
@@ -122,7 +123,7 @@ def test_parsing_spec_is_plain_json() -> None:
 
 def test_parse_example_with_the_spec(tmp_path: Path) -> None:
     batch = _batch(7)
-    with TFRecordShardWriter(tmp_path / "a", batch.schema) as writer:
+    with closing(TFRecordShardWriter(tmp_path / "a", batch.schema, compress=False)) as writer:
         writer.write(batch)
     spec = load_parsing_spec(json.loads(json.dumps(parsing_spec(batch.schema))))
     records = tf.data.TFRecordDataset(str(tmp_path / "a")).batch(7)

@@ -142,7 +142,7 @@ def _fill(root: Path) -> list[Path]:
     paths = [
         layout.description,
         layout.problems,
-        layout.parsing_spec,
+        layout.sidecar("parsing_spec.json"),
         layout.table("slides"),
         *(layout.shard(0, 2, extension) for extension in ("parquet", "tfrecord", "tfrecord.gz")),
         layout.picture("a"),

@@ -151,7 +151,7 @@ def test_stale_shards_are_removed(tmp_path: Path) -> None:
     assert [files.exists(path) for path in stale] == [False] * 4
 
 
-@pytest.mark.parametrize("step", ["write_table", "_delete_stale_shards", "parsing_spec"])
+@pytest.mark.parametrize("step", ["write_table", "_delete_stale_shards", "_write_sidecars"])
 def test_description_is_written_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

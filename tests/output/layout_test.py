@@ -85,6 +85,7 @@ def test_part_name_of_other_files(path: str) -> None:
         ("embeddings.parquet", False),
         ("my-embeddings-00000-of-00001.parquet", False),
         ("embeddings-00000-of-00001.parquet.bak", False),
+        ("embeddings-00000-of-00001.csv", False),
         ("embeddings-00000-of-00001.parquet\n", False),
     ],
 )
@@ -104,7 +105,7 @@ def test_paths_lie_where_the_contract_says(root: str) -> None:
     work = f"{root}/.beamscope/p1"
     assert layout.description == f"{root}/dataset.json"
     assert layout.problems == f"{root}/problems.parquet"
-    assert layout.parsing_spec == f"{root}/parsing_spec.json"
+    assert layout.sidecar("parsing_spec.json") == f"{root}/parsing_spec.json"
     assert layout.table("slides") == f"{root}/slides.parquet"
     assert layout.shard(3, 16, "parquet") == f"{root}/embeddings-00003-of-00016.parquet"
     assert layout.picture("a/b") == f"{root}/qc/a%2Fb.jpg"

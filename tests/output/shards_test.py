@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamscope.transforms.blocks import EmbeddingBlock
+from beamscope.transforms.formats.parquet import ParquetShardWriter
+from beamscope.transforms.formats.registry import FORMATS
 from beamscope.transforms.output import shards
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import write_part
-from beamscope.transforms.output.shards import FORMATS, ShardFormat, cut_shards, write_shard
+from beamscope.transforms.output.shards import ShardFormat, cut_shards, write_shard
 from tests.output.samples import FEATURES, ROWS, block_of, layout_in
 
 ITEMS = st.dictionaries(st.text(max_size=5), st.integers(0, 1000), max_size=30)
@@ -120,7 +122,7 @@ def test_every_format_has_the_same_rows(
     from beamscope.transforms.formats.tfrecord import load_parsing_spec, parsing_spec
 
     layout = layout_in(tmp_path)
-    _write(layout, blocks, FORMATS, dtype)
+    _write(layout, blocks, FORMATS.names(), dtype)
     table = pq.read_table(layout.shard(0, 1, "parquet"))
     spec = load_parsing_spec(parsing_spec(table.schema))
     for extension, kind in (("tfrecord", ""), ("tfrecord.gz", "GZIP")):
@@ -157,19 +159,19 @@ def test_parts_are_read_when_their_row_group_is_due(
     paths = [write_part(layout, block_of("a", index, 4)).path for index in range(9)]
     read: list[str] = []
     read_at_write: list[int] = []
-    plain_read, plain_write = shards.read_part, shards.ParquetShardWriter.write
+    plain_read, plain_write = shards.read_part, ParquetShardWriter.write
 
     def counted_read(path: str) -> list[pa.RecordBatch]:
         read.append(path)
         return list(plain_read(path))
 
-    def counted_write(writer: shards.ParquetShardWriter, batch: pa.RecordBatch) -> None:
+    def counted_write(writer: ParquetShardWriter, batch: pa.RecordBatch) -> None:
         read_at_write.append(len(read))
         plain_write(writer, batch)
 
     monkeypatch.setattr(shards, "ROWS_PER_GROUP", 8)
     monkeypatch.setattr(shards, "read_part", counted_read)
-    monkeypatch.setattr(shards.ParquetShardWriter, "write", counted_write)
+    monkeypatch.setattr(ParquetShardWriter, "write", counted_write)
     write_shard(layout, 0, 1, paths, ROWS, FEATURES, ShardFormat(), {})
     assert read_at_write == [2, 4, 6, 8, 9]
 
@@ -181,7 +183,7 @@ def test_a_shard_written_again_replaces_itself(tmp_path: Path) -> None:
         assert pq.read_table(layout.shard(0, 1, "parquet")).to_pylist() == _expected(blocks)
 
 
-@pytest.mark.parametrize("formats", [("parquet",), FORMATS])
+@pytest.mark.parametrize("formats", [("parquet",), FORMATS.names()])
 def test_write_shard_errors_leave_no_file(tmp_path: Path, formats: tuple[str, ...]) -> None:
     layout = layout_in(tmp_path)
     good = write_part(layout, block_of("a", 0, 4)).path

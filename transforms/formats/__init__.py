@@ -1,1 +1,1 @@
-"""File formats of the shards, each in a module of its own."""
+"""File formats of the shards. A format is one module here and one line in `registry`."""

@@ -42,13 +42,13 @@ class RecordFile:
             self._opened = opened.pop_all()
 
     def write(self, records: Iterable[bytes]) -> None:
-        """Appends records, in order."""
+        """Append records, in order."""
         for record in records:
             length = _LENGTH.pack(len(record))
             self._append(b"".join((length, _masked_crc(length), record, _masked_crc(record))))
 
     def close(self) -> None:
-        """Ends the file."""
+        """End the file."""
         self._opened.close()
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from beamscope.transforms.formats.base import Format, ShardWriter, Sidecar
+from beamscope.transforms.formats.columns import as_matrix, is_embedding
 from beamscope.transforms.formats.record_file import RecordFile
-from beamscope.transforms.formats.shard_writer import ShardWriter
-from beamscope.transforms.output.schema import EMBEDDING, embedding_matrix
 
 
 class TFRecordShardWriter(ShardWriter):
-    """Writes record batches to one TFRecord file, a tf.Example a row.
+    """Write record batches to one TFRecord file, a tf.Example for each row.
 
-    A float16 embedding is stored as the float32 of the same value, since tf.Example knows no other.
+    A float16 embedding is stored as the float32 of the same value: tf.Example has no float16.
+
+    Args:
+      path: of a local file; replaced.
+      schema: of the batches.
+      compress: the whole file with gzip.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, compress: bool = False) -> None:
-        # A heavy import, for this format alone.
+    def __init__(self, path: Path, schema: pa.Schema, *, compress: bool) -> None:
+        # A slow import, which only this format needs.
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
         del schema
@@ -28,24 +35,24 @@ class TFRecordShardWriter(ShardWriter):
         self._encoder = RecordBatchToExamplesEncoder()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Appends a batch."""
+        """Append a batch."""
         self._file.write(self._encoder.encode(as_feature_lists(batch)))
 
     def close(self) -> None:
-        """Ends the file."""
+        """End the file."""
         self._file.close()
 
 
 def as_feature_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with each column as lists of int64, float32 or bytes, as the encoder wants them.
+    """Return the batch with each column as lists of int64, float32 or bytes, for the encoder.
 
     A null becomes a null list, which leaves the feature out of the tf.Example. A map becomes two
     features, ``NAME/key`` and ``NAME/value``.
     """
     features: dict[str, pa.Array] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name == EMBEDDING:
-            features[name] = _vectors(embedding_matrix(batch))
+        if is_embedding(column.type):
+            features[name] = _vectors(as_matrix(column))
         elif pa.types.is_map(column.type):
             features[f"{name}/key"] = _lists(column.offsets, column.keys)
             features[f"{name}/value"] = _lists(column.offsets, column.items)
@@ -77,10 +84,10 @@ def _single_values(column: pa.Array) -> pa.Array:
 
 
 def _feature_type(kind: pa.DataType) -> pa.DataType:
-    """The one of tf.Example's three types that holds an Arrow type.
+    """Return the type of tf.Example, of its three, that holds an Arrow type.
 
     Raises:
-      TypeError: none does.
+      TypeError: none of them does.
     """
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return pa.int64()
@@ -96,15 +103,15 @@ _SPEC_DEFAULTS: dict[str, Any] = {"int64": -1, "float32": float("nan"), "string"
 
 
 def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """How each feature is parsed, in plain JSON types.
+    """Return how each feature is parsed, in plain JSON types.
 
-    An entry has the arguments of ``tf.io.FixedLenFeature``; for a column that may be null a default
-    among them: -1, NaN (written as null) or the empty string. An entry without a shape, of a key
-    or value of a map, is that of a ``tf.io.RaggedFeature``.
+    An entry has the arguments of ``tf.io.FixedLenFeature``. A column that may be null has a
+    default: -1, NaN (written as null) or the empty string. The keys and the values of a map have
+    entries without a shape; those are the arguments of a ``tf.io.RaggedFeature``.
     """
     spec: dict[str, dict[str, Any]] = {}
     for field in schema:
-        if field.name == EMBEDDING:
+        if is_embedding(field.type):
             spec[field.name] = {"shape": [field.type.list_size], "dtype": "float32"}
             continue
         if pa.types.is_map(field.type):
@@ -120,7 +127,7 @@ def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
 
 
 def load_parsing_spec(spec: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Turns what `parsing_spec` wrote into the argument of ``tf.io.parse_example``."""
+    """Return the argument of ``tf.io.parse_example``, from what `parsing_spec` wrote."""
     import tensorflow as tf
 
     features: dict[str, Any] = {}
@@ -134,3 +141,31 @@ def load_parsing_spec(spec: dict[str, dict[str, Any]]) -> dict[str, Any]:
             arguments["default_value"] = float("nan") if default is None else default
         features[name] = tf.io.FixedLenFeature(**arguments)
     return features
+
+
+def _sidecar_content(schema: pa.Schema) -> bytes:
+    return (json.dumps(parsing_spec(schema), indent=2) + "\n").encode()
+
+
+_CHANGES = (
+    "integers and booleans become int64, other numbers float32, strings bytes; a map becomes two "
+    "features, NAME/key and NAME/value"
+)
+_SIDECAR = Sidecar("parsing_spec.json", _sidecar_content)
+
+TFRECORD = Format(
+    name="tfrecord",
+    extension="tfrecord",
+    summary="TFRecord files of tf.Examples",
+    changes=_CHANGES,
+    writer=functools.partial(TFRecordShardWriter, compress=False),
+    sidecar=_SIDECAR,
+)
+TFRECORD_GZ = Format(
+    name="tfrecord.gz",
+    extension="tfrecord.gz",
+    summary="TFRecord files, each compressed with gzip",
+    changes=_CHANGES,
+    writer=functools.partial(TFRecordShardWriter, compress=True),
+    sidecar=_SIDECAR,
+)

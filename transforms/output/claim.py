@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beamscope.transforms.formats.registry import sidecar_names
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_shard, run_record
 from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import RunRecord, read_run_record, write_run_record
@@ -70,7 +71,7 @@ def delete_output(root: str) -> None:
         return
     # The description goes first: what is left of a dataset must never look complete.
     tables = [f"{name}.parquet" for name in ("problems", *_tables(root))]
-    names = ("dataset.json", *tables, "parsing_spec.json")
+    names = ("dataset.json", *tables, *sidecar_names())
     files.delete([files.join(root, name) for name in names])
     files.delete(shards)
     files.delete_temporaries(root)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from beamscope.transforms.formats.parquet import write_table
-from beamscope.transforms.formats.tfrecord import parsing_spec
+from beamscope.transforms.formats.registry import FORMATS, sidecar_names
 from beamscope.transforms.output.layout import Layout, is_shard
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
@@ -89,10 +89,7 @@ def finish_dataset(
     names = _shard_names(spec, shards)
     _delete_stale_shards(spec.layout, {name for shard in names for name in shard["files"]})
     schema = embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)
-    if any(name.startswith("tfrecord") for name in spec.shard_format.formats):
-        _write_json(spec.layout.parsing_spec, parsing_spec(schema))
-    else:
-        files.delete([spec.layout.parsing_spec])
+    _write_sidecars(spec, schema)
     description = {
         "complete": True,
         **spec.description,
@@ -177,13 +174,22 @@ def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str
     return [
         {
             "files": [
-                spec.layout.shard(shard.index, len(shards), extension).rsplit("/", 1)[-1]
-                for extension in spec.shard_format.formats
+                spec.layout.shard(shard.index, len(shards), form.extension).rsplit("/", 1)[-1]
+                for form in map(FORMATS.get, spec.shard_format.formats)
             ],
             "rows": shard.rows,
         }
         for shard in sorted(shards)
     ]
+
+
+def _write_sidecars(spec: DatasetSpec, schema: pa.Schema) -> None:
+    """Write what the formats in use put beside the shards, and remove that of other formats."""
+    formats = map(FORMATS.get, spec.shard_format.formats)
+    sidecars = {form.sidecar.name: form.sidecar for form in formats if form.sidecar is not None}
+    for name, sidecar in sidecars.items():
+        files.write_bytes(spec.layout.sidecar(name), sidecar.content(schema))
+    files.delete([spec.layout.sidecar(name) for name in sidecar_names() - sidecars.keys()])
 
 
 def _delete_stale_shards(layout: Layout, current: set[str]) -> None:

@@ -20,13 +20,14 @@ import re
 import urllib.parse
 
 from beamscope.transforms.blocks import BlockKey
+from beamscope.transforms.formats.registry import extensions
 from beamscope.transforms.storage import files
 
 WORK_DIRECTORY = ".beamscope"
 _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
 # Most file systems stop at 255 bytes, and endings and temporary names come on top.
 _LONGEST_NAME = 180
-_SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(parquet|tfrecord(\.gz)?)")
+_SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(.+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +56,6 @@ class Layout:
         return files.join(self.root, "problems.parquet")
 
     @property
-    def parsing_spec(self) -> str:
-        """How to parse the tf.Examples of TFRecord shards, as JSON."""
-        return files.join(self.root, "parsing_spec.json")
-
-    @property
     def plans(self) -> str:
         """The directory of plans."""
         return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "plans")
@@ -74,13 +70,17 @@ class Layout:
         return files.join(self.root, f"{name}.parquet")
 
     def shard(self, index: int, count: int, extension: str) -> str:
-        """A shard; `extension` is ``parquet``, ``tfrecord`` or ``tfrecord.gz``."""
+        """Return a shard of the format whose files have that `extension`."""
         return files.join(self.root, f"embeddings-{index:05d}-of-{count:05d}.{extension}")
 
     @property
     def pictures(self) -> str:
         """The directory of pictures of items."""
         return files.join(self.root, "qc")
+
+    def sidecar(self, name: str) -> str:
+        """Return a file that a format puts beside the shards."""
+        return files.join(self.root, name)
 
     def picture(self, item_id: str) -> str:
         """The picture that shows which patches of a slide were taken."""
@@ -152,4 +152,5 @@ def is_part(path: str) -> bool:
 
 def is_shard(path: str) -> bool:
     """Whether a file's name is that of a shard, of this run or of an earlier one."""
-    return _SHARD_NAME.fullmatch(path.rsplit("/", 1)[-1]) is not None
+    match = _SHARD_NAME.fullmatch(path.rsplit("/", 1)[-1])
+    return match is not None and match[1] in extensions()

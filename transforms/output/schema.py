@@ -1,4 +1,4 @@
-"""The one Arrow schema that feeds parts, Parquet and TFRecord."""
+"""The one Arrow schema that feeds parts and every format of the shards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from beamscope.transforms.formats.columns import as_matrix
 
 EMBEDDING = "embedding"
 
@@ -32,7 +34,7 @@ def embedding_schema(
     dtype: str = "float32",
     metadata: Mapping[str, str] | None = None,
 ) -> pa.Schema:
-    """The job's own columns, then ``embedding``, a fixed-size list of `features` numbers.
+    """Return the job's own columns, then ``embedding``, a fixed-size list of `features` numbers.
 
     Args:
       rows: the columns that identify a row, as the job defines them.
@@ -49,7 +51,7 @@ def embedding_schema(
 def to_record_batch(
     rows: pa.RecordBatch, embeddings: npt.NDArray[np.float32], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Joins rows and their embeddings ``[n, features]`` into one batch of `schema`.
+    """Join rows and their embeddings ``[n, features]`` into one batch of `schema`.
 
     Raises:
       ValueError: the embeddings are not of the schema's width, or too large for its dtype.
@@ -69,13 +71,11 @@ def to_record_batch(
 
 
 def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
-    """The embeddings of a batch as an array ``[n, features]``, without a copy where possible."""
-    column = batch.column(batch.schema.get_field_index(EMBEDDING))
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), column.type.list_size)
+    """Return the embeddings of a batch, ``[n, features]``, without a copy where possible."""
+    return as_matrix(batch.column(batch.schema.get_field_index(EMBEDDING)))
 
 
 def with_embedding_dtype(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The same batch under `schema`, its embeddings rounded to the schema's dtype."""
+    """Return the same batch under `schema`, its embeddings rounded to the schema's dtype."""
     rows = batch.select([name for name in schema.names if name != EMBEDDING])
     return to_record_batch(rows, embedding_matrix(batch), schema)

@@ -1,4 +1,4 @@
-"""Shards: how items are cut into them, and how their parts are streamed into files."""
+"""Cut items into shards, and stream their parts into the shards' files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from beamscope.transforms.formats.parquet import ParquetShardWriter
-from beamscope.transforms.formats.shard_writer import ShardWriter
-from beamscope.transforms.formats.tfrecord import TFRecordShardWriter
+from beamscope.transforms.formats.base import ShardWriter
+from beamscope.transforms.formats.registry import FORMATS
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
@@ -21,20 +20,13 @@ ROWS_PER_SHARD = 250_000
 # Row groups of some tens of MB, the size that Parquet readers like.
 ROWS_PER_GROUP = 4_096
 
-_WRITERS: dict[str, type[ParquetShardWriter] | type[TFRecordShardWriter]] = {
-    "parquet": ParquetShardWriter,
-    "tfrecord": TFRecordShardWriter,
-    "tfrecord.gz": TFRecordShardWriter,
-}
-FORMATS = tuple(_WRITERS)
-
 
 @dataclasses.dataclass(frozen=True)
 class ShardFormat:
-    """What the shards look like; none of it changes a number that a model computed.
+    """The form of the shards. It changes no number that a model computes.
 
     Attributes:
-      formats: which of `FORMATS` to write, each a full copy of the rows.
+      formats: names of `FORMATS` to write, each a full copy of the rows.
       num_shards: how many shards; None for one per `ROWS_PER_SHARD` rows.
       dtype: of the embeddings: ``float32``, or ``float16``, rounded to nearest.
     """
@@ -44,12 +36,12 @@ class ShardFormat:
     dtype: str = "float32"
 
     def count(self, rows: int) -> int:
-        """The number of shards for a dataset of that many rows: at least one."""
+        """Return the number of shards for a dataset of that many rows: at least one."""
         return self.num_shards or max(1, -(-rows // ROWS_PER_SHARD))
 
 
 def cut_shards(rows_of: Iterable[tuple[str, int]], count: int) -> dict[str, int]:
-    """Assigns items, sorted by name, to `count` shards of about equally many rows.
+    """Assign items, sorted by name, to `count` shards of about equally many rows.
 
     An item is never split, so its rows are contiguous and in one shard, and shards follow the order
     of names. An item goes where its middle row falls in an even cut of all rows.
@@ -81,9 +73,9 @@ def write_shard(
     shard_format: ShardFormat,
     metadata: dict[str, str],
 ) -> int:
-    """Streams parts, in the order given, into one shard of each format.
+    """Stream parts, in the order given, into one shard of each format.
 
-    Memory stays at one row group whatever the shard's size. Files appear at once when complete.
+    Memory stays at one row group, whatever the shard's size. A file appears when it is complete.
 
     Args:
       layout: of the dataset.
@@ -102,12 +94,11 @@ def write_shard(
     total = 0
     with contextlib.ExitStack() as stack:
         writers: list[ShardWriter] = []
-        for extension in shard_format.formats:
-            path = stack.enter_context(files.atomic_path(layout.shard(index, count, extension)))
-            compress = extension.endswith(".gz")
-            writer: ShardWriter = _WRITERS[extension](path, schema, compress)
-            stack.enter_context(writer)
-            writers.append(writer)
+        for form in map(FORMATS.get, shard_format.formats):
+            shard = layout.shard(index, count, form.extension)
+            path = stack.enter_context(files.atomic_path(shard))
+            writer = form.writer(path, schema)
+            writers.append(stack.enter_context(contextlib.closing(writer)))
         for group in _row_groups(part_paths):
             batch = with_embedding_dtype(group, schema)
             total += batch.num_rows
@@ -117,7 +108,7 @@ def write_shard(
 
 
 def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Joins whole parts into batches of about `ROWS_PER_GROUP` rows."""
+    """Join whole parts into batches of about `ROWS_PER_GROUP` rows."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for path in part_paths:

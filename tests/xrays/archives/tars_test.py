@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -54,7 +55,7 @@ DEFAULTS = Limits()
 
 def read_all(source, limits=DEFAULTS):
     listing = list_members(source, limits)
-    with SourceReader(source, limits) as reader:
+    with closing(SourceReader(source, limits)) as reader:
         return listing, {m.name: reader.read_member(m) for m in listing.members}
 
 

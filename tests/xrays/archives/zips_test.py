@@ -2,6 +2,7 @@ import io
 import struct
 import zipfile
 import zlib
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ DEFAULTS = Limits()
 def read_all(source, limits=DEFAULTS):
     listing = list_members(source, limits)
     films, problems = {}, list(listing.problems)
-    with SourceReader(source, limits) as reader:
+    with closing(SourceReader(source, limits)) as reader:
         for member in listing.members:
             try:
                 films[member.name] = reader.read_member(member)
@@ -116,7 +117,7 @@ def test_a_member_that_is_not_what_was_declared_errors(tmp_path, change, kind, m
     (member,) = list_members(source, Limits()).members
     fields = {name: getattr(member, name) for name in Member.__slots__} | change(member)
     with (
-        SourceReader(source, Limits()) as reader,
+        closing(SourceReader(source, Limits())) as reader,
         pytest.raises(InputError, match=message) as caught,
     ):
         reader.read_member(Member(**fields))

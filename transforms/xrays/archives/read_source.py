@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from beamscope.transforms.closing import Closing
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.xrays.archives.members import (
@@ -79,8 +78,11 @@ def _list_directory(source: Source, limits: Limits) -> Listing:
     return dataclasses.replace(listing, problems=(*listing.problems, *problems))
 
 
-class SourceReader(Closing):
-    """A source whose members are read through one open file, by one thread at a time."""
+class SourceReader:
+    """A source whose members are read through one open file, by one thread at a time.
+
+    Use it with `contextlib.closing`.
+    """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -81,7 +82,7 @@ def read_films(
     members = tuple(members)
     builder = BlockBuilder(source, settings, len(members))
     with (
-        SourceReader(source, settings.decode.limits) as reader,
+        contextlib.closing(SourceReader(source, settings.decode.limits)) as reader,
         ThreadPoolExecutor(settings.threads) as pool,
     ):
         for member in members:
