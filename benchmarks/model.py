@@ -17,7 +17,7 @@ import numpy as np
 
 from beamscope.pipelines.terminal.quiet import import_tensorflow
 
-WAYS = (
+COMPILED = (
     ("graph", "auto"),
     ("xla", "auto"),
     ("openvino", "auto"),
@@ -51,40 +51,37 @@ def make_bit(path: Path) -> str:
 
 def contest(model: str, batch_size: int, rounds: int) -> str:
     """Markdown; the ratio is the median of the ratios within one round."""
-    import tensorflow as tf
-
-    from beamscope.transforms.inference.backends.saved_model.loading import load
-    from beamscope.transforms.inference.embedder import Embedder, structured_images
+    from beamscope.transforms.inference.embedder import Embedder
+    from beamscope.transforms.inference.find_model import open_model
     from beamscope.transforms.inference.model_settings import ModelSettings
+    from beamscope.transforms.inference.trial_images import structured_images
     from beamscope.transforms.problems import InputError
 
-    loaded = load(ModelSettings(model, batch_size=batch_size))
+    loaded = open_model(ModelSettings(model, batch_size=batch_size))
     pixels = structured_images(batch_size, loaded.spec.input_size)
-    ways: dict[str, Callable[[], object]] = {
-        "plain call": lambda: loaded.call(loaded.prepare(tf.constant(pixels))).numpy()
-    }
+    calls: dict[str, Callable[[], object]] = {"plain call": lambda: loaded.embed(pixels)}
     cosines = {"plain call": 1.0}
     refused = []
-    for how, precision in WAYS:
+    for how, precision in COMPILED:
         name = f"--compile {how}" + (f" --precision {precision}" if precision != "auto" else "")
         settings = ModelSettings(model, batch_size=batch_size, compile=how, precision=precision)
         try:
-            embedder = Embedder(load(settings))
+            embedder = Embedder(open_model(settings))
         except InputError as error:
             refused.append(f"{name}: {error.message}")
             continue
-        ways[name] = lambda embedder=embedder: embedder.embed(pixels)
+        calls[name] = lambda embedder=embedder: embedder.embed(pixels)
         cosines[name] = embedder.check_cosine or float("nan")
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for warming in (True, *[False] * rounds):
-        for name, way in ways.items():
+        for name, call in calls.items():
             start, start_cpu = time.perf_counter(), time.process_time()
-            way()
+            call()
             if not warming:
                 taken = time.perf_counter() - start, time.process_time() - start_cpu
                 seconds[name].append(taken)
     lines = [
-        "| way | images a second | times plain | a core-second | times plain | cosine |",
+        "| compiled by | images a second | times plain | a core-second | times plain | cosine |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     plain = np.array(seconds["plain call"])

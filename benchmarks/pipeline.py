@@ -173,8 +173,9 @@ def planned_blocks(slides: list[Path], block_size: int):
 
 def bare_model(slides: list[Path], model: str, block_size: int):
     """A loop of the compiled model over a block that is in memory; patches a (core-)second."""
-    from beamscope.transforms.inference.embedder import Embedder, structured_images
+    from beamscope.transforms.inference.embedder import Embedder
     from beamscope.transforms.inference.model_settings import ModelSettings
+    from beamscope.transforms.inference.trial_images import structured_images
 
     embedder = Embedder.from_settings(ModelSettings(model))
     pixels = structured_images(block_size, embedder.spec.input_size)

@@ -17,17 +17,14 @@ from beamscope.transforms.fingerprints import (
     in_plan,
     settings_of,
 )
-from beamscope.transforms.inference.model_settings import (
-    ModelSettings,
-    ModelSpec,
-    embedding_settings,
-)
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 SETTINGS = st.dictionaries(st.text(max_size=5), VALUES | st.lists(VALUES, max_size=3), max_size=5)
 
 SPEC = ModelSpec(
-    name="m", digest="9f", called="object", input_name="x", input_size=64, size_source="model",
+    backend="saved_model", input_layout="channels_last", input_channels=3,
+    output_layout="channels_last", first_patch=0, name="m", digest="9f", called="object", input_name="x", input_size=64, size_source="model",
     input_dtype="float32", input_range="0..1", range_source="assumed", output_key=None,
     output_shape=(7, 7, 8), pooling="mean", features=8,
 )  # fmt: skip
@@ -152,10 +149,10 @@ def test_every_setting_of_a_model_says_which_fingerprint_it_enters(settings: Any
 
 
 def test_what_was_found_out_of_a_model_counts_and_what_was_asked_for_does_not() -> None:
-    asked = embedding_settings(ModelSettings("m", output_key="x", batch_size=4), SPEC)
-    assert asked == embedding_settings(ModelSettings("elsewhere"), SPEC)
+    asked = settings_of("embedding", ModelSettings("m", output_key="x", batch_size=4), SPEC)
+    assert asked == settings_of("embedding", ModelSettings("elsewhere"), SPEC)
     assert asked["model_digest"] == "9f"
     changed = dataclasses.replace(SPEC, input_range="-1..1")
-    assert embedding_settings(ModelSettings("m"), changed) != asked
-    lower = embedding_settings(ModelSettings("m", precision="bfloat16"), SPEC)
-    assert (lower["precision"], lower["compile"]) == ("bfloat16", "openvino")
+    assert settings_of("embedding", changed) != asked
+    lower = dataclasses.replace(SPEC, precision="bfloat16", compile="openvino")
+    assert settings_of("embedding", lower) != asked

@@ -1,35 +1,34 @@
-"""`beamscope check-model`: says how a SavedModel is called, and whether it compiles."""
+"""`beamscope check-model`: print how a model is called, and whether it compiles."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
-from beamscope.pipelines.terminal.quiet import import_tensorflow
-
-if TYPE_CHECKING:
-    from beamscope.transforms.inference.embedder import Embedder
+from beamscope.pipelines.terminal.quiet import start_quietly
+from beamscope.transforms.inference.backends.base import Embed
+from beamscope.transforms.inference.embedder import Embedder
+from beamscope.transforms.inference.find_model import find_model
+from beamscope.transforms.inference.model_settings import ModelSpec
+from beamscope.transforms.inference.trial_images import structured_images
 
 _TIMED_ROUNDS = 3
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints what there is to know about a model.
+    """Print how a model is called, how it compiles, and how fast it is here.
 
     Raises:
       InputError: a flag is wrong, or the model cannot be used.
     """
     parser = Parser(
         prog="beamscope check-model",
-        description="Load a SavedModel, compile it, and print how it is called, its digest, "
-        "how well the compiled model agrees with the plain one, and how fast both are on this "
-        "machine.",
+        description="Load a model, compile it, and print how it is called, its digest, how well "
+        "the compiled model agrees with the plain call, and how fast both are on this machine.",
     )
     add_model_arguments(parser, positional=True)
     parser.add_argument(
@@ -37,26 +36,17 @@ def run(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(list(argv))
     settings = model_settings_from(args)
-    import_tensorflow()
-    # TensorFlow comes with these, and --help must not wait for it.
-    from beamscope.transforms.inference.backends.saved_model.loading import load
-    from beamscope.transforms.inference.embedder import Embedder
-
-    loaded = load(settings)
+    found = find_model(settings)
+    start_quietly(found.backend)
+    loaded = found.load()
     compiled = Embedder(loaded)
     if args.json:
         print(json.dumps(_as_json(compiled), indent=2))
         return 0
-    embedders = {
-        "plain": Embedder(
-            dataclasses.replace(
-                loaded, settings=dataclasses.replace(settings, compile="none", precision="auto")
-            )
-        )
-    }
+    embeds: dict[str, Embed] = {"plain": loaded.embed}
     if compiled.compile_used != "none":
-        embedders["compiled"] = compiled
-    lines = {**_lines(compiled), "speed": _speed(embedders)}
+        embeds["compiled"] = compiled.embed
+    lines = {**_lines(compiled), "speed": _speed(embeds, compiled)}
     width = max(map(len, lines))
     for label, text in lines.items():
         print(f"{label:<{width}}  {text}")
@@ -65,30 +55,50 @@ def run(argv: Sequence[str]) -> int:
 
 def _lines(embedder: Embedder) -> dict[str, str]:
     spec = embedder.spec
-    size = f"{spec.input_size}x{spec.input_size}x3"
-    shape = "x".join(map(str, spec.output_shape))
-    output = f"{spec.output_key}: {shape}" if spec.output_key else shape
-    if spec.pooling == "mean":
-        output += ", averaged over height and width"
+    size = f"{spec.input_size}x{spec.input_size}"
+    channels = "RGB" if spec.input_channels == 3 else "grey"
+    order = "channels first" if spec.input_layout == "channels_first" else "channels last"
+    compiler = embedder.compile_used
+    if embedder.compile_detail:
+        compiler += f", {embedder.compile_detail}"
+    if embedder.fallback:
+        compiler += f": {embedder.fallback}"
     lines = {
         "model": spec.name,
+        "backend": spec.backend,
         "digest": spec.digest,
         "called": f"{spec.called}, input {spec.input_name}",
-        "input": f"{spec.input_dtype} RGB {size} (size from: {spec.size_source})",
+        "input": f"{spec.input_dtype} {channels} {size}, {order} (size from: {spec.size_source})",
         "range": f"{spec.input_range} (from: {spec.range_source})",
-        "output": output,
+        "output": _output(spec),
         "features": str(spec.features),
-        "batch size": str(embedder.batch_size),
+        "batch size": str(embedder.batch_size) + (" (the model's own)" if spec.fixed_batch else ""),
+        "precision": embedder.precision,
+        "compile": compiler,
     }
-    lines["precision"] = embedder.precision
-    lines["compile"] = embedder.compile_used
-    if embedder.compile_used != "none":
-        lines["compile"] += f", variables {'frozen' if embedder.frozen else 'not frozen'}"
-    if embedder.fallback:
-        lines["compile"] += f": {embedder.fallback}"
     if embedder.compile_used != "none":
         lines["cosine"] = f"{embedder.check_cosine:.6f} (lowest of a batch, against the plain call)"
     return lines
+
+
+def _output(spec: ModelSpec) -> str:
+    """Return the output's shape and what becomes of it, such as `7x7x64, averaged over …`."""
+    shape = "x".join(map(str, spec.output_shape))
+    text = f"{spec.output_key}: {shape}" if spec.output_key else shape
+    if len(spec.output_shape) == 1:
+        return text
+    if spec.output_layout == "channels_first":
+        text += " (features first)"
+    across = "height and width" if len(spec.output_shape) == 3 else "tokens"
+    return (
+        text
+        + {
+            "none": ", all numbers in one row",
+            "mean": f", averaged over {across}",
+            "cls": ", the first token",
+            "mean_patches": f", averaged over tokens from {spec.first_patch} on (counted from 0)",
+        }[spec.pooling]
+    )
 
 
 def _as_json(embedder: Embedder) -> dict[str, object]:
@@ -96,28 +106,24 @@ def _as_json(embedder: Embedder) -> dict[str, object]:
         "batch_size": embedder.batch_size,
         "compile": embedder.compile_used,
         "precision": embedder.precision,
-        "frozen": embedder.frozen,
+        "detail": embedder.compile_detail,
         "cosine": embedder.check_cosine,
         "fallback": embedder.fallback,
     }
 
 
-def _speed(embedders: dict[str, Embedder]) -> str:
-    """Images per second of each on one batch, taken in turns; the median of a few."""
-    from beamscope.transforms.inference.embedder import structured_images
-
-    seconds: dict[str, list[float]] = {name: [] for name in embedders}
+def _speed(embeds: Mapping[str, Embed], embedder: Embedder) -> str:
+    """Return the images per second of each on one batch, taken in turns; the median of a few."""
+    batch_size = embedder.batch_size
+    seconds: dict[str, list[float]] = {name: [] for name in embeds}
     for warming in (True, *[False] * _TIMED_ROUNDS):
-        for name, embedder in embedders.items():
-            pixels = structured_images(embedder.batch_size, embedder.spec.input_size)
+        for name, embed in embeds.items():
+            pixels = structured_images(batch_size, embedder.spec.input_size)
             start = time.perf_counter()
-            embedder.embed(pixels)
+            embed(pixels)
             if not warming:
                 seconds[name].append(time.perf_counter() - start)
-    rates = {
-        name: embedders[name].batch_size / statistics.median(taken)
-        for name, taken in seconds.items()
-    }
+    rates = {name: batch_size / statistics.median(taken) for name, taken in seconds.items()}
     text = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()) + " images/s"
     if "compiled" in rates:
         text += f" ({rates['compiled'] / rates['plain']:.2f}x)"

@@ -1,4 +1,4 @@
-"""`beamscope make-model`: writes a BiT ResNet as a SavedModel that is called as REMEDIS's are."""
+"""`beamscope make-model`: write a BiT ResNet as a SavedModel that is called as REMEDIS's are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from beamscope.transforms.inference.bit.weights import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of the command."""
+    """Add the flags of the command."""
     parser.add_argument(
         "--architecture",
         required=True,
@@ -56,15 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {text!r}")
     return int(text)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Writes the model that a command line describes.
+    """Write the model that a command line describes.
 
     Raises:
-      InputError: what the user can put right: a flag, the weights, the place to write.
+      InputError: a flag, the weights or the place to write cannot be used.
     """
     parser = Parser(
         prog="beamscope make-model",

@@ -29,12 +29,8 @@ from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.pipelines.terminal.summary import read_summary
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
-from beamscope.transforms.inference.handler import SavedModelHandler
-from beamscope.transforms.inference.model_settings import (
-    ModelSettings,
-    ModelSpec,
-    embedding_settings,
-)
+from beamscope.transforms.inference.handler import ModelBackendHandler
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import claim_output
 from beamscope.transforms.output.dataset import DatasetSpec, read_description
@@ -94,9 +90,9 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
         def build(pipeline: beam.Pipeline) -> None:
             required = requires_gpu(order.options)
             if required:
-                _ = pipeline | "RequireGpu" >> RequireGpu()
+                _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
             steps = job.steps(order.settings, order.args, layout)
-            handler = SavedModelHandler(order.model, require_gpu=required)
+            handler = ModelBackendHandler(order.model, require_gpu=required)
             build_pipeline(pipeline, order.requests, steps, handler, dataset)
 
         if runs_on_dataflow(order.options):
@@ -139,7 +135,7 @@ def _record(order: Order) -> RunRecord:
         {
             "plan": plan.digest,
             **settings_of("embedding", order.settings),
-            **embedding_settings(order.model, order.spec),
+            **settings_of("embedding", order.spec),
         }
     )
     return RunRecord(job.name, len(order.requests), job.table_name, plan, embedding)

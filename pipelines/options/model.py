@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
+from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
 from beamscope.transforms.inference.model_settings import (
-    COMPILE_CHOICES,
     INPUT_DTYPES,
     INPUT_RANGES,
+    LAYOUTS,
+    POOLINGS,
     PRECISIONS,
     ModelSettings,
 )
-
-# Of the dataclass, so that the command line and Python agree.
-_DEFAULTS = ModelSettings(uri="")
 
 
 def add_model_arguments(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, positional: bool = False
 ) -> None:
-    """Adds the options; the directory is ``--model``, or positional where it is the subject."""
-    directory = "directory of a TensorFlow 2 SavedModel, local or gs://"
+    """Add the options; the model is ``--model``, or positional where it is the subject.
+
+    Each flag has the name and the default of a field of `ModelSettings`.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
+    model = " or ".join(backend.summary for backend in BACKENDS) + ", local or remote"
     if positional:
-        parser.add_argument("model", metavar="DIR", help=directory)
+        parser.add_argument("uri", metavar="MODEL", help=model)
     else:
-        parser.add_argument("--model", metavar="DIR", required=True, help=directory)
+        parser.add_argument("--model", dest="uri", metavar="MODEL", required=True, help=model)
+    parser.add_argument(
+        "--tags",
+        metavar="TAG",
+        nargs="+",
+        help="of a SavedModel that holds several graphs, the tags of one (default: serve, or the "
+        "only ones)",
+    )
     parser.add_argument(
         "--signature",
         metavar="NAME",
@@ -41,7 +52,7 @@ def add_model_arguments(
         metavar="PIXELS",
         type=int,
         help="height and width of the model's input in pixels (default: 224 for REMEDIS path "
-        "models, 448 for cxr ones, else what the model says)",
+        "models, 448 for cxr ones, else the model's own)",
     )
     parser.add_argument(
         "--input_dtype",
@@ -51,45 +62,59 @@ def add_model_arguments(
     parser.add_argument(
         "--input_range",
         choices=tuple(INPUT_RANGES),
-        help="what black to white becomes; write --input_range=-1..1 with the equals sign "
-        "(default: 0..255 for uint8 inputs, 0..1 for floats)",
+        help="the numbers of black and white; write --input_range=-1..1 with the equals sign "
+        "(default: 0..255 for integers, 0..1 for floats)",
+    )
+    parser.add_argument(
+        "--input_layout",
+        choices=LAYOUTS,
+        help="where the channels of the input are (default: found out from its shape)",
+    )
+    parser.add_argument(
+        "--output_layout",
+        choices=LAYOUTS,
+        help="where the features of a feature map or of tokens are (default: found out from its "
+        "shape)",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        help="for tokens, which have no default: cls takes the first, mean averages all, "
+        "mean_patches averages those of patches, none takes all numbers; for feature maps mean or "
+        "none (default: mean)",
     )
     parser.add_argument(
         "--batch_size",
         metavar="N",
         type=int,
-        default=_DEFAULTS.batch_size,
+        default=defaults["batch_size"],
         help="images per call of the model; larger ones suit a GPU (default: %(default)s)",
     )
+    compilers = compiler_summaries()
+    listed = "; ".join(f"{name}: {summary}" for name, summary in compilers.items())
     parser.add_argument(
         "--compile",
-        choices=COMPILE_CHOICES,
-        default=_DEFAULTS.compile,
-        help="openvino: variables frozen to constants, compiled by OpenVINO for the processor; "
-        "xla: frozen, compiled by XLA; graph: frozen only; none: the model's own function; auto: "
-        "xla where there is a GPU, else openvino where it is installed, else xla "
-        "(default: %(default)s)",
+        choices=("auto", *compilers, "none"),
+        default=defaults["compile"],
+        help=f"{listed}; none: the model's own function; auto: the first of these that this "
+        "machine has and that works (default: %(default)s)",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        default=_DEFAULTS.precision,
+        default=defaults["precision"],
         help="of the model's arithmetic; bfloat16: on processors that have it, by openvino or "
-        "graph; float16: on GPUs, by xla; both are faster, and the cosine with float32 is told; "
+        "graph; float16: on GPUs, by xla; both are faster, and the cosine with float32 is printed; "
         "auto: float32 (default: %(default)s)",
     )
 
 
 def model_settings_from(args: argparse.Namespace) -> ModelSettings:
-    """The settings that the options say; raises InputError (``bad_option``) with the value."""
-    return ModelSettings(
-        uri=args.model,
-        signature=args.signature,
-        output_key=args.output_key,
-        input_size=args.input_size,
-        input_dtype=args.input_dtype,
-        input_range=args.input_range,
-        batch_size=args.batch_size,
-        compile=args.compile,
-        precision=args.precision,
-    )
+    """Return the settings that the options say.
+
+    Raises:
+      InputError: ``bad_option`` for a value that is not one.
+    """
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(ModelSettings)}
+    values["tags"] = tuple(args.tags) if args.tags else None
+    return ModelSettings(**values)

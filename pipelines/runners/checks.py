@@ -10,7 +10,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow
 from beamscope.pipelines.runners.flink import check_flink
-from beamscope.pipelines.runners.gpu import check_gpu_here
 
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
@@ -32,11 +31,10 @@ def check_runner(job: Job, args: argparse.Namespace, options: PipelineOptions) -
 
 
 def check_runner_sees(job: Job, options: PipelineOptions, requests: Sequence[Any]) -> None:
-    """Check that the workers can reach what is asked for, and have the GPU that is required.
+    """Check that the workers can reach what is asked for.
 
     Raises:
-      InputError: ``local_path`` or ``no_gpu``.
+      InputError: ``local_path``.
     """
     for flag, uri in job.named_uris(requests):
         check_remote(options, flag, [uri])
-    check_gpu_here(options)

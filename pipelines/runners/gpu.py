@@ -6,11 +6,12 @@ One of Beam's kind, so that the runner configs of machines with a GPU can hold i
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.runner_name import runner_name
-from beamscope.pipelines.terminal.quiet import import_tensorflow
+from beamscope.transforms.inference.backends.base import Backend
 
 # Their workers live in the process that starts the job, or beside it.
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner")
@@ -25,8 +26,8 @@ class GpuOptions(PipelineOptions):
             "--require_gpu",
             action="store_true",
             default=False,
-            help="stop the job in its first seconds where TensorFlow sees no GPU, rather than "
-            "embed on processors",
+            help="stop the job in its first seconds where the model's backend sees no GPU, rather "
+            "than embed on processors",
         )
 
 
@@ -41,14 +42,15 @@ def runs_here(options: PipelineOptions) -> bool:
     return runner_name(options) in _LOCAL_RUNNERS
 
 
-def check_gpu_here(options: PipelineOptions) -> None:
-    """Looks for the GPU that a job requires, where the job's workers are on this machine.
+def check_gpu_here(options: PipelineOptions, backend: Backend[Any]) -> None:
+    """Look for the GPU that a job requires, where the job's workers are on this machine.
+
+    Args:
+      options: of the job.
+      backend: of the job's model, started.
 
     Raises:
       InputError: ``no_gpu``.
     """
     if requires_gpu(options) and runs_here(options):
-        import_tensorflow()
-        from beamscope.transforms.inference.devices import require_gpu
-
-        require_gpu()
+        backend.require_gpu()

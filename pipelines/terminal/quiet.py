@@ -9,6 +9,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beamscope.transforms.inference.backends.registry import BACKENDS
+
+if TYPE_CHECKING:
+    from beamscope.transforms.inference.backends.base import Backend
 
 
 def quiet() -> None:
@@ -37,13 +43,16 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return not interrupted and "Resource module" not in message
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that its C++ parts print before any level applies."""
+def start_quietly(backend: Backend[Any]) -> None:
+    """Start a model backend without the lines that its C++ parts print before any level applies."""
     quiet()
     with _stderr_dropped():
-        import tensorflow as tf
+        backend.start()
 
-        tf.config.list_physical_devices()  # Where CUDA is missing, the drivers' lines come here.
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without those lines, for what uses it beside a model."""
+    start_quietly(BACKENDS.get("saved_model"))
 
 
 @contextlib.contextmanager

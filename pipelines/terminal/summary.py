@@ -162,7 +162,7 @@ def _first_problems(layout: Layout) -> list[dict[str, Any]]:
 
 
 def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tuple[str, str]]:
-    """What computed the embeddings of this run, where it embedded any."""
+    """Return the line about the compilers of this run, where it embedded any block."""
     prefix = "blocks_by_"
     counters = finished.counters if finished else {}
     blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
@@ -175,7 +175,7 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
             for compiler, count in sorted(blocks.items())
         )
         cosine = model.get("cosine")
-        text = f"{description['options']['precision']}, compiled by {compilers}"
+        text = f"{model['precision']}, compiled by {compilers}"
         lines.append(("model", text + (f", cosine {cosine:.6f} with float32" if cosine else "")))
     if model.get("range_source") == "assumed":
         text = f"input range {model['input_range']} is assumed: nothing says it; see --input_range"

@@ -11,12 +11,16 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beamscope.transforms.inference import embedder as compiled
-from beamscope.transforms.inference.backends.saved_model import freezing
-from beamscope.transforms.inference.backends.saved_model.compilers import check_machine
-from beamscope.transforms.inference.backends.saved_model.loading import load
-from beamscope.transforms.inference.embedder import Embedder, compare, structured_images
-from beamscope.transforms.inference.model_settings import Compile, ModelSettings, Precision
+from beamscope.transforms.inference import embedder as embedder_module
+from beamscope.transforms.inference.agreement import compare
+from beamscope.transforms.inference.backends.base import Compiled
+from beamscope.transforms.inference.backends.registry import BACKENDS
+from beamscope.transforms.inference.backends.saved_model import compiling, devices, freezing
+from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
+from beamscope.transforms.inference.embedder import Embedder
+from beamscope.transforms.inference.find_model import open_model
+from beamscope.transforms.inference.model_settings import ModelSettings, Precision
+from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problems import InputError
 from tests.inference import models
 from tests.shared_data import shared
@@ -32,13 +36,13 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 
 @pytest.mark.parametrize("how", ["openvino", "xla", "graph", "none"])
 @pytest.mark.parametrize("input_range", ["0..1", "-1..1", "0..255"])
-def test_embed(tmp_path: Path, how: Compile, input_range: str) -> None:
+def test_embed(tmp_path: Path, how: str, input_range: str) -> None:
     uri = models.save(tmp_path / "m", models.feature_map)
     embedder = Embedder.from_settings(
         ModelSettings(uri, input_range=input_range, batch_size=BATCH, compile=how)
     )
     assert (embedder.compile_used, embedder.fallback) == (how, None)
-    assert embedder.frozen == (how != "none")
+    assert embedder.compile_detail == ("" if how == "none" else "variables frozen")
     assert (embedder.check_cosine is None) == (how == "none")
     low, high = map(float, input_range.split(".."))
     pixels = models.noise(BATCH + 1)
@@ -93,14 +97,24 @@ def test_embed_from_several_threads(embedder: Embedder) -> None:
 
 @pytest.mark.parametrize("how", ["xla", "graph"])
 def test_falls_back_where_compiled_differs(
-    tmp_path: Path, how: Compile, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    how: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uri = models.save(tmp_path / "dice", models.noisy)
+    compile_model = getattr(compiling, f"with_{how}")
+
+    def turned(loaded: Any) -> Compiled:
+        right = compile_model(loaded)
+        return Compiled(lambda pixels: right.embed(pixels)[:, ::-1])
+
+    monkeypatch.setattr(compiling, f"with_{how}", turned)
+    uri = models.save(tmp_path / "dice", models.vectors)
     with caplog.at_level(logging.WARNING):
         embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile=how))
     assert embedder.compile_used == "none"
     assert embedder.check_cosine is not None
-    assert embedder.check_cosine < compiled.MIN_COSINE
+    assert embedder.check_cosine < embedder_module.MIN_COSINE
     assert f"model dice: compiled ({how}) it differs from the plain call: cosine" in caplog.text
     assert embedder.embed(models.noise(3)).shape == (3, models.FEATURES)
 
@@ -111,7 +125,7 @@ def test_falls_back_where_xla_cannot_compile(
     uri = models.save(tmp_path / "m", models.through_strings)
     with caplog.at_level(logging.WARNING):
         embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="xla"))
-    assert (embedder.compile_used, embedder.frozen) == ("none", False)
+    assert (embedder.compile_used, embedder.compile_detail) == ("none", "")
     assert embedder.check_cosine is None
     assert embedder.fallback is not None
     assert embedder.fallback.startswith("compiling (xla) failed: ")
@@ -123,27 +137,28 @@ def test_falls_back_where_xla_cannot_compile(
 def test_falls_back_where_only_the_length_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compile_model = compiled.compiled
+    compile_model = compiling.with_xla
 
-    def doubled(*args: Any) -> Any:
-        function, frozen = compile_model(*args)
-        return lambda pixels: 2 * function(pixels), frozen
+    def doubled(loaded: Any) -> Compiled:
+        right = compile_model(loaded)
+        return Compiled(lambda pixels: 2 * right.embed(pixels))
 
-    monkeypatch.setattr(compiled, "compiled", doubled)
+    monkeypatch.setattr(compiling, "with_xla", doubled)
     uri = models.save(tmp_path / "m", models.vectors)
-    embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
+    embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="xla"))
     assert embedder.compile_used == "none"
     assert "lengths by 100.00%" in (embedder.fallback or "")
 
 
 @pytest.mark.parametrize("how", ["xla", "graph"])
 def test_a_model_too_large_to_freeze_is_compiled_with_its_variables(
-    tmp_path: Path, how: Compile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", 4 * 3 * models.FEATURES)
     uri = models.save(tmp_path / "m", models.vectors)
     embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile=how))
-    assert (embedder.compile_used, embedder.frozen) == (how, False)
+    assert embedder.compile_used == how
+    assert "not frozen" in embedder.compile_detail
     gc.collect()
     pixels = models.noise(BATCH + 1)
     np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
@@ -162,7 +177,8 @@ def test_what_can_be_frozen_counts_the_variables(
             return tf.reduce_mean(images, [1, 2]) @ self.kernel[:3, :5]
 
     tf.saved_model.save(Wide(), str(tmp_path / "m"))
-    loaded = load(ModelSettings(str(tmp_path / "m")))
+    loaded = open_model(ModelSettings(str(tmp_path / "m")))
+    assert isinstance(loaded, SavedModel)
     concrete = tf.function(loaded.call, input_signature=[models.INPUT]).get_concrete_function()
     for limit, fits in ((4_000_000, False), (4_100_000, True)):
         monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", limit)
@@ -170,7 +186,10 @@ def test_what_can_be_frozen_counts_the_variables(
 
 
 def test_the_plain_model_is_freed(tmp_path: Path) -> None:
-    loaded = load(ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=BATCH))
+    loaded = open_model(
+        ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=BATCH)
+    )
+    assert isinstance(loaded, SavedModel)
     restored = weakref.ref(loaded.restored)
     embedder = Embedder(loaded)
     del loaded
@@ -220,7 +239,7 @@ def test_structured_images(size: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["openvino", "xla", "graph"])
-def test_squeezenet_agrees_with_the_plain_call(how: Compile) -> None:
+def test_squeezenet_agrees_with_the_plain_call(how: str) -> None:
     directory = str(shared("models/squeezenet11-imagenet"))
     embedder = Embedder.from_settings(ModelSettings(directory, batch_size=BATCH, compile=how))
     assert embedder.compile_used == how
@@ -249,7 +268,7 @@ def test_auto_goes_on_to_xla_where_openvino_cannot_compile(
     uri = models.save(tmp_path / "m", unknown_to_openvino)
     with caplog.at_level(logging.WARNING):
         embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
-    assert (embedder.compile_used, embedder.frozen) == ("xla", True)
+    assert (embedder.compile_used, embedder.compile_detail) == ("xla", "variables frozen")
     assert embedder.fallback is not None
     assert embedder.fallback.startswith("compiling (openvino) failed: ")
     assert embedder.fallback.endswith("; xla is used")
@@ -266,7 +285,7 @@ def unknown_to_openvino(network: models.Network, images: tf.Tensor) -> tf.Tensor
 @pytest.mark.parametrize(
     ("how", "precision"), [("openvino", "bfloat16"), ("graph", "bfloat16"), ("auto", "bfloat16")]
 )
-def test_squeezenet_at_a_lower_precision(how: Compile, precision: Precision) -> None:
+def test_squeezenet_at_a_lower_precision(how: str, precision: Precision) -> None:
     settings = ModelSettings(
         str(shared("models/squeezenet11-imagenet")),
         batch_size=BATCH,
@@ -274,11 +293,12 @@ def test_squeezenet_at_a_lower_precision(how: Compile, precision: Precision) -> 
         precision=precision,
     )
     try:
-        check_machine(settings)
+        BACKENDS.get("saved_model").candidates(settings)
     except InputError as error:
         pytest.skip(str(error))
     embedder = Embedder.from_settings(settings)
-    assert (embedder.compile_used, embedder.precision) == (settings.compiled_by, precision)
+    expected = "openvino" if how == "auto" else how
+    assert (embedder.compile_used, embedder.precision) == (expected, precision)
     pixels = structured_images(BATCH + 1, 224)
     plain = Embedder.from_settings(ModelSettings(settings.uri, batch_size=BATCH, compile="none"))
     cosine, difference = compare(embedder.embed(pixels), plain.embed(pixels))
@@ -290,11 +310,11 @@ def test_squeezenet_at_a_lower_precision(how: Compile, precision: Precision) -> 
 def test_what_overflows_at_a_lower_precision_is_an_input_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(*_: Any) -> Any:
-        return lambda pixels: np.full((len(pixels), models.FEATURES), np.inf, np.float32), True
+    def wrong(loaded: Any) -> Compiled:
+        return Compiled(lambda pixels: np.full((len(pixels), models.FEATURES), np.inf, np.float32))
 
-    monkeypatch.setattr(compiled, "compiled", wrong)
-    monkeypatch.setattr(compiled, "check_machine", lambda _: None)
+    monkeypatch.setattr(compiling, "with_xla", wrong)
+    monkeypatch.setattr(devices, "gpus", lambda: ["GPU:0"])
     uri = models.save(tmp_path / "m", models.vectors)
     with pytest.raises(
         InputError, match=r"model m: --precision float16: compiled \(xla\) it differs .*-1\.0000"

@@ -13,7 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
-from beamscope.transforms.inference.handler import SavedModelHandler, embedding_block
+from beamscope.transforms.inference.handler import ModelBackendHandler, embedding_block
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError, Problem
 from tests.inference import models
@@ -38,13 +38,13 @@ def blank(n: int) -> np.ndarray:
 
 
 @pytest.fixture
-def handler(tmp_path: Path) -> SavedModelHandler:
+def handler(tmp_path: Path) -> ModelBackendHandler:
     uri = models.save(tmp_path / "m", models.normalized)
-    return SavedModelHandler(ModelSettings(uri, batch_size=4))
+    return ModelBackendHandler(ModelSettings(uri, batch_size=4))
 
 
 @pytest.mark.parametrize("large_model", [False, True])
-def test_run_inference_in_a_pipeline(handler: SavedModelHandler, large_model: bool) -> None:
+def test_run_inference_in_a_pipeline(handler: ModelBackendHandler, large_model: bool) -> None:
     handler = dataclasses.replace(handler, large_model=large_model)
     dark = models.noise(6, seed=1)
     dark[[0, 3]] = 0
@@ -82,19 +82,19 @@ def test_run_inference_in_a_pipeline(handler: SavedModelHandler, large_model: bo
 
 
 def test_a_bad_model_stops_the_pipeline(tmp_path: Path) -> None:
-    handler = SavedModelHandler(ModelSettings(str(tmp_path / "nothing")))
+    handler = ModelBackendHandler(ModelSettings(str(tmp_path / "nothing")))
     pipeline = beam.Pipeline(runner=FnApiRunner())
     _ = pipeline | beam.Create([slide_block(0, blank(1))]) | RunInference(handler)
-    with pytest.raises(Exception, match="there is no such directory"):
+    with pytest.raises(Exception, match="there is no such file or directory"):
         pipeline.run()
 
 
 def test_bad_model_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no such directory"):
-        SavedModelHandler(ModelSettings(str(tmp_path / "nothing"))).load_model()
+    with pytest.raises(InputError, match="there is no such file or directory"):
+        ModelBackendHandler(ModelSettings(str(tmp_path / "nothing"))).load_model()
 
 
-def test_handler_is_small_and_picklable(handler: SavedModelHandler) -> None:
+def test_handler_is_small_and_picklable(handler: ModelBackendHandler) -> None:
     assert pickle.loads(pickle.dumps(handler)) == handler
     assert handler.batch_elements_kwargs() == {"min_batch_size": 1, "max_batch_size": 1}
     assert handler.get_metrics_namespace() == "beamscope"
@@ -103,12 +103,12 @@ def test_handler_is_small_and_picklable(handler: SavedModelHandler) -> None:
 
 @pytest.mark.parametrize("large_model", [False, True])
 def test_share_model_across_processes(large_model: bool) -> None:
-    handler = SavedModelHandler(ModelSettings("m"), large_model=large_model)
+    handler = ModelBackendHandler(ModelSettings("m"), large_model=large_model)
     assert handler.share_model_across_processes() == large_model
     assert handler.model_copies() == 1
 
 
-def test_run_inference_errors(handler: SavedModelHandler) -> None:
+def test_run_inference_errors(handler: ModelBackendHandler) -> None:
     with pytest.raises(ValueError, match="takes no inference_args: \\['training'\\]"):
         list(handler.run_inference([], model=None, inference_args={"training": True}))
 

@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from beamscope.transforms.inference import model_files
-from beamscope.transforms.inference.model_files import check_files, local_model, model_digest
+from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.problems import InputError
 
 
@@ -126,22 +126,6 @@ def test_local_model_refuses_a_folder_that_others_can_write(remote: str, tmp_pat
         local_model(remote + "/")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("missing", "there is no such directory"),
-        ("file", "a file, not the directory"),
-        ("empty", r"holds no saved_model\.pb"),
-    ],
-)
-def test_check_files_errors(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=message) as raised:
-        check_files(tmp_path / name, name)
-    assert raised.value.kind == "bad_model"
-
-
 def test_model_digest_is_that_of_sha256sum(model: Path) -> None:
     (model / ".DS_Store").write_bytes(b"hidden")
     (model / ".git").mkdir()
@@ -154,6 +138,12 @@ def test_model_digest_is_that_of_sha256sum(model: Path) -> None:
     ]
     listing = subprocess.run(["sha256sum", *names], cwd=model, capture_output=True, check=True)
     assert model_digest(model) == hashlib.sha256(listing.stdout).hexdigest()
+
+
+def test_model_digest_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
+    for name in ("a.model", "b.model"):
+        (tmp_path / name).write_bytes(b"weights")
+        assert model_digest(tmp_path / name) == hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.mark.parametrize("change", ["content", "name", "added", "removed"])

@@ -8,29 +8,41 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, freeze, traced
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
-from beamscope.transforms.inference.backends.saved_model.loading import load
+from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.bit.network import BitResNet
 from beamscope.transforms.inference.bit.weights import random_weights
-from beamscope.transforms.inference.embedder import compare, structured_images
+from beamscope.transforms.inference.find_model import open_model
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.openvino_model import OpenVinoModel
+from beamscope.transforms.inference.trial_images import structured_images
 from tests.inference import models
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def frozen(directory: Path, images: int) -> FrozenGraph:
+def compiled(directory: Path, images: int) -> OpenVinoModel:
+    """A small model that takes `images` images at once."""
     settings = ModelSettings(models.save(directory / "m", models.feature_map), batch_size=images)
-    loaded = load(settings)
-    return freeze(traced(loaded, images), images)
+    loaded = open_model(settings)
+    assert isinstance(loaded, SavedModel)
+    return from_graph(directory, freeze(traced(loaded, images), images), models.FEATURES)
+
+
+def from_graph(directory: Path, frozen: FrozenGraph, features: int) -> OpenVinoModel:
+    path = directory / "frozen.pb"
+    path.write_bytes(frozen.graph.SerializeToString())
+    model = OpenVinoModel(path, features, "float32")
+    path.unlink()
+    return model
 
 
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("n", [0, 1, 5, 6])
 def test_any_number_of_images(tmp_path: Path, images: int, n: int) -> None:
-    model = OpenVinoModel(frozen(tmp_path, images), models.FEATURES, "float32")
+    model = compiled(tmp_path, images)
     pixels = models.noise(n)
     embeddings = model(pixels)
     assert (embeddings.shape, embeddings.dtype) == ((n, models.FEATURES), np.float32)
@@ -38,7 +50,7 @@ def test_any_number_of_images(tmp_path: Path, images: int, n: int) -> None:
 
 
 def test_from_several_threads(tmp_path: Path) -> None:
-    model = OpenVinoModel(frozen(tmp_path, 1), models.FEATURES, "float32")
+    model = compiled(tmp_path, 1)
     blocks = [models.noise(9, seed=seed) for seed in range(12)]
     with ThreadPoolExecutor(4) as pool:
         for pixels, embeddings in zip(blocks, pool.map(model, blocks), strict=True):
@@ -46,12 +58,12 @@ def test_from_several_threads(tmp_path: Path) -> None:
 
 
 def test_errors_are_raised(tmp_path: Path) -> None:
-    model = OpenVinoModel(frozen(tmp_path, 1), models.FEATURES, "float32")
+    model = compiled(tmp_path, 1)
     with pytest.raises(RuntimeError):
         model(models.noise(2, size=models.SIZE + 1))
 
 
-def test_bit_agrees_with_the_plain_call() -> None:
+def test_bit_agrees_with_the_plain_call(tmp_path: Path) -> None:
     """BiT 50x1 on small images; its norms are what is rewritten for OpenVINO."""
     network = BitResNet("50x1", random_weights("50x1", 0))
 
@@ -63,7 +75,7 @@ def test_bit_agrees_with_the_plain_call() -> None:
     assert rewritten == 2 * 49
     pixels = structured_images(3, 64)
     plain = np.concatenate([embed(pixels[i : i + 1]).numpy() for i in range(3)])
-    cosine, difference = compare(OpenVinoModel(graph, 2048, "float32")(pixels), plain)
+    cosine, difference = compare(from_graph(tmp_path, graph, 2048)(pixels), plain)
     assert cosine >= 0.999999
     assert difference < 1e-4
 
@@ -91,8 +103,8 @@ def test_the_first_call_of_a_process_may_be_by_several_threads(tmp_path: Path) -
     """Without care two of them wait for each other for ever."""
     program = (
         "from pathlib import Path; from tests.inference import models;"
-        "from tests.inference.openvino_model_test import frozen, OpenVinoModel;"
-        f"model = OpenVinoModel(frozen(Path({str(tmp_path)!r}), 1), models.FEATURES, 'float32');"
+        "from tests.inference.openvino_model_test import compiled;"
+        f"model = compiled(Path({str(tmp_path)!r}), 1);"
         "print(model(models.noise(16)).shape)"
     )
     done = subprocess.run(

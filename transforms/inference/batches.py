@@ -1,8 +1,8 @@
-"""Any number of images as batches of one size."""
+"""Cut any number of images into batches of one size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 def padded_batches(
     pixels: npt.NDArray[np.uint8], size: int
 ) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
-    """Cuts images ``[n, H, W, 3]`` into batches of exactly `size`, the last filled up with black.
+    """Cut images ``[n, H, W, 3]`` into batches of exactly `size`, the last filled up with black.
 
     Yields:
       the position of a batch's first image, how many of its images are real, and the batch,
@@ -23,3 +23,26 @@ def padded_batches(
         if count < size:
             batch = np.pad(batch, [(0, size - count), (0, 0), (0, 0), (0, 0)])
         yield start, count, batch
+
+
+def embed_in_batches(
+    call: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+    pixels: npt.NDArray[np.uint8],
+    size: int,
+    features: int,
+) -> npt.NDArray[np.float32]:
+    """Embed any number of images with a function that takes exactly `size` at a time.
+
+    Args:
+      call: takes uint8 ``[size, H, W, 3]`` and returns float32 ``[size, features]``.
+      pixels: uint8 ``[n, H, W, 3]``.
+      size: images per call.
+      features: length of an embedding.
+
+    Returns:
+      float32 ``[n, features]``.
+    """
+    embeddings = np.empty((len(pixels), features), np.float32)
+    for start, count, batch in padded_batches(pixels, size):
+        embeddings[start : start + count] = call(batch)[:count]
+    return embeddings

@@ -1,38 +1,26 @@
-"""A SavedModel as one compiled function from pixels to embeddings."""
+"""A model as one compiled function from pixels to embeddings."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from beamscope.transforms.inference.backends.saved_model.compilers import (
-    Embed,
-    candidates,
-    check_machine,
-    compiled,
-    plain,
-)
-from beamscope.transforms.inference.backends.saved_model.loading import (
-    LoadedModel,
-    input_errors,
-    load,
-)
-from beamscope.transforms.inference.devices import forbid_tensor_float, grow_gpu_memory
-from beamscope.transforms.inference.model_settings import (
-    Compile,
-    ModelSettings,
-    ModelSpec,
-    Precision,
-)
+from beamscope.transforms.inference.agreement import compare
+from beamscope.transforms.inference.backends.base import Compiler, Embed, LoadedModel
+from beamscope.transforms.inference.backends.registry import BACKENDS
+from beamscope.transforms.inference.find_model import open_model
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec, Precision
+from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
-# Lowest cosine with the plain call, and largest difference of the lengths of embeddings, as a
-# fraction: a cosine does not see a factor. What is lower than float32 is asked for knowing that it
-# rounds, and its cosine is told: there the bounds only find what is broken.
+# Lowest cosine with the plain call, and largest difference in length as a fraction: a cosine does
+# not see a factor. Whoever asks for less than float32 knows that it rounds, and is told the cosine:
+# there the bounds only find what is broken.
 MIN_COSINE = 0.9999
 MAX_LENGTH_DIFFERENCE = 0.01
 MIN_COSINE_ROUNDED = 0.98
@@ -42,55 +30,57 @@ _log = logging.getLogger(__name__)
 
 
 class Embedder:
-    """Embeds uint8 images with a SavedModel, compiled for one fixed batch size.
+    """Embed uint8 images with a model, compiled for one fixed batch size.
 
     Casting and scaling to the model's range are part of the compiled function, so that one byte a
-    value goes to the device. At construction the compiled function is held against the plain call
-    on a batch of structured images. Where it fails or differs, a warning says so, and the next way
-    of compiling is tried (of `auto`), or the plain call is used; at a precision below float32 that
-    is an error, since the plain call would give other embeddings. Safe to use from several threads.
+    value goes to the device. At construction the compiled function is compared with the plain call
+    on a batch of structured images. Where a compiler fails, or its function differs, the next
+    compiler is tried, and at last the plain call is used; a warning says which and why. At a
+    precision below float32 a failure is an error instead, since the plain call would give other
+    embeddings. Several threads may use an embedder at once.
 
     Attributes:
-      spec: how the SavedModel is called.
+      spec: how the model is called.
       batch_size: images per call of the model.
-      compile_used: ``openvino``, ``xla``, ``graph`` or ``none``: what computes the embeddings.
-      precision: ``float32``, ``bfloat16`` or ``float16``: what they are computed in.
-      frozen: whether the variables became constants (they cannot where they exceed 2 GiB).
+      compile_used: name of the compiler that computes the embeddings; ``none`` for the plain call.
+      compile_detail: what that compiler says of its work, such as ``variables frozen``.
+      precision: what the embeddings are computed in.
       check_cosine: lowest cosine, over the images of the check, between the compiled function's
         embedding and the plain call's; None where nothing was compiled or compiling failed.
       fallback: why not what was asked for is used, in one line; None where it is.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        """Compiles a model.
+        """Compile a model.
 
         Raises:
-          InputError: ``bad_option`` where the machine has not what the settings ask for;
+          InputError: ``bad_option`` where the machine does not have what the settings ask for;
             ``bad_model`` where the model fails on a batch, or cannot be computed in the precision.
         """
-        check_machine(loaded.settings)
+        compilers = BACKENDS.get(loaded.spec.backend).candidates(loaded.settings)
         self.spec: ModelSpec = loaded.spec
-        self.batch_size: int = loaded.settings.batch_size
-        self.compile_used: Compile = "none"
-        self.precision: Precision = loaded.settings.computed_in
-        self.frozen = False
+        self.batch_size: int = loaded.batch_size
+        self.compile_used = "none"
+        self.compile_detail = ""
+        self.precision: Precision = loaded.spec.precision
         self.check_cosine: float | None = None
         self.fallback: str | None = None
-        # Where the variables are frozen, they go when this does.
-        self._embed: Embed = plain(loaded)
-        ways = candidates(loaded.settings)
-        if ways:
-            self._compile(loaded, ways)
+        # A compiled function does not need the plain model any more: its memory is freed then.
+        self._embed: Embed = loaded.embed
+        if compilers:
+            self._compile(loaded, compilers)
 
     @classmethod
-    def from_settings(cls, settings: ModelSettings) -> Embedder:
-        """Loads and compiles a model; raises InputError as `saved_model.load` and `Embedder`."""
-        grow_gpu_memory()
-        forbid_tensor_float()
-        return cls(load(settings))
+    def from_settings(cls, settings: ModelSettings, *, require_gpu: bool = False) -> Embedder:
+        """Load and compile a model.
+
+        Raises:
+          InputError: as `open_model` and `Embedder`.
+        """
+        return cls(open_model(settings, require_gpu=require_gpu))
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeds images, `batch_size` at a time, the last batch filled up with black.
+        """Embed images, `batch_size` at a time, the last batch filled up with black.
 
         Args:
           pixels: uint8 RGB ``[n, H, W, 3]``, H and W as `spec.input_size` says; n may be 0.
@@ -108,17 +98,24 @@ class Embedder:
             )
         return self._embed(pixels)
 
-    def way(self) -> str:
-        """`compile_used`; a method, since of a copy that processes share only those are reached."""
+    def compiler(self) -> str:
+        """Return `compile_used`: of a copy that processes share only methods can be reached."""
         return self.compile_used
 
-    def _compile(self, loaded: LoadedModel, ways: tuple[Compile, ...]) -> None:
+    def _compile(self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]]) -> None:
+        """Use the first compiler that works, or say why none does."""
         pixels = structured_images(self.batch_size, self.spec.input_size)
-        with input_errors(f"model {self.spec.name}: fails on a batch of {self.batch_size} images"):
-            expected = self._embed(pixels)
+        try:
+            expected = loaded.embed(pixels)
+        except Exception as error:
+            raise InputError(
+                Kind.BAD_MODEL,
+                f"model {self.spec.name}: fails on a batch of {self.batch_size} images: "
+                f"{one_line(error)}",
+            ) from error
         failures = []
-        for how in ways:
-            failure = self._try(loaded, how, pixels, expected)
+        for compiler in compilers:
+            failure = self._try(loaded, compiler, pixels, expected)
             if failure is None:
                 break
             failures.append(failure)
@@ -136,67 +133,32 @@ class Embedder:
     def _try(
         self,
         loaded: LoadedModel,
-        how: Compile,
+        compiler: Compiler[Any],
         pixels: npt.NDArray[np.uint8],
         expected: npt.NDArray[np.float32],
     ) -> str | None:
-        """Compiles, compares, and takes it into use; or says what is wrong with it."""
+        """Compile the model, compare it with the plain call, and use it if they agree.
+
+        Returns:
+          None where it is used, else the reason why not.
+        """
         try:
-            embed, frozen = compiled(loaded, how)
-            computed = embed(pixels)
-        # What freezing and OpenVINO raise (ValueError, RuntimeError), and XLA (TensorFlow's own).
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            return f"compiling ({how}) failed: {one_line(error)}"
+            compiled = compiler.compile(loaded)
+            computed = compiled.embed(pixels)
+        # Compilers raise whatever the libraries below them do; none of it may stop the next one.
+        except Exception as error:  # noqa: BLE001
+            return f"compiling ({compiler.name}) failed: {one_line(error)}"
         self.check_cosine, difference = compare(computed, expected)
         exact = self.precision == "float32"
         if self.check_cosine < (MIN_COSINE if exact else MIN_COSINE_ROUNDED) or difference > (
             MAX_LENGTH_DIFFERENCE if exact else MAX_LENGTH_DIFFERENCE_ROUNDED
         ):
             return (
-                f"compiled ({how}) it differs from the plain call: cosine {self.check_cosine:.6f}, "
-                f"lengths by {difference:.2%}"
+                f"compiled ({compiler.name}) it differs from the plain call: cosine "
+                f"{self.check_cosine:.6f}, lengths by {difference:.2%}"
             )
-        self._embed, self.frozen, self.compile_used = embed, frozen, how
+        self._embed = compiled.embed
+        self.compile_used, self.compile_detail = compiler.name, compiled.detail
         cosine = f"cosine {self.check_cosine:.6f} with the plain call"
-        _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, how, cosine)
+        _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, compiler.name, cosine)
         return None
-
-
-def compare(
-    computed: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
-) -> tuple[float, float]:
-    """Lowest cosine between the rows of two ``[n, D]``, and largest relative difference in length.
-
-    Rows that are equal, zeros or the same NaN included, agree perfectly; rows of which just one is
-    finite, or just one zero, not at all: cosine -1.
-    """
-    same = ((computed == expected) | (np.isnan(computed) & np.isnan(expected))).all(axis=1)
-    a, b = computed[~same].astype(np.float64), expected[~same].astype(np.float64)
-    if len(a) == 0:
-        return 1.0, 0.0
-    lengths_a, lengths_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = np.einsum("nd,nd->n", a, b) / (lengths_a * lengths_b)
-        differences = np.abs(lengths_a / lengths_b - 1)
-    cosines = np.where(np.isfinite(cosines), cosines, -1.0)
-    differences = np.where(np.isfinite(differences), differences, np.inf)
-    return float(cosines.min()), float(differences.max())
-
-
-def structured_images(n: int, size: int) -> npt.NDArray[np.uint8]:
-    """Images to try a model on, uint8 ``[n, size, size, 3]``, no two of them alike.
-
-    Stripes of another period and direction in each channel, coarse on fine, with noise: flat images
-    would leave most of a network's units silent.
-    """
-    random = np.random.default_rng(0)
-    y, x = np.mgrid[:size, :size] / size
-    angle = random.uniform(0, np.pi, (n, 1, 1, 3))
-    period = random.uniform(2, size / 4 + 2, (n, 1, 1, 3))
-    phase = 2 * np.pi * size / period
-    waves = np.sin(phase * (x[..., None] * np.cos(angle) + y[..., None] * np.sin(angle)))
-    blocks = random.uniform(-1, 1, (n, 8, 8, 3))
-    cell = np.arange(size) * 8 // size
-    grey = 128 + 50 * waves + 60 * blocks[:, cell][:, :, cell]
-    grey += random.normal(0, 10, grey.shape)
-    return np.clip(grey, 0, 255).astype(np.uint8)

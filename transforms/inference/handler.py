@@ -1,4 +1,4 @@
-"""The model in Beam's RunInference: a block of images in, a block of embeddings out."""
+"""A model in Beam's RunInference: takes blocks of images, gives blocks of embeddings."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
-    """Runs a SavedModel in Beam's RunInference.
+class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
+    """Run the model of any backend in Beam's RunInference.
 
-    A block is already a batch, so that each goes alone. A model that cannot be loaded raises
-    InputError from `load_model`, which stops the job; do not use RunInference's exception handling,
-    which would end such a job as done.
+    A block is already a batch, so each goes alone. A model that cannot be loaded raises InputError
+    from `load_model`, which stops the job. Do not use RunInference's exception handling: it would
+    end such a job as done.
 
     Attributes:
       settings: the model, and how it is called and compiled.
-      large_model: one copy a machine, not one a worker process; pixels and embeddings then cross
-        between processes.
-      require_gpu: whether a worker that sees no GPU is to fail, before it loads the model.
+      large_model: whether a machine keeps one copy, not one in each worker process; pixels and
+        embeddings then cross between processes.
+      require_gpu: whether a worker that sees no GPU fails before it loads the model.
     """
 
     settings: ModelSettings
@@ -40,20 +40,16 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     require_gpu: bool = False
 
     def load_model(self) -> Embedder:
-        """Loads and compiles the model, once per process (or machine).
+        """Load and compile the model, once per process (or machine).
 
         Raises:
           InputError: ``bad_model``; ``no_gpu`` where one is required; ``bad_option`` where the
-            machine has not what the settings ask for.
+            machine does not have what the settings ask for.
         """
-        # Only workers load the model, and TensorFlow takes seconds to import.
-        from beamscope.transforms.inference.devices import require_gpu
+        # Only workers load the model.
         from beamscope.transforms.inference.embedder import Embedder
 
-        if self.require_gpu:
-            require_gpu()
-
-        return Embedder.from_settings(self.settings)
+        return Embedder.from_settings(self.settings, require_gpu=self.require_gpu)
 
     def run_inference(
         self,
@@ -61,36 +57,36 @@ class SavedModelHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         model: Embedder,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[EmbeddingBlock]:
-        """Embeds each block; a row whose embedding is not finite becomes a problem.
+        """Embed each block; a row whose embedding is not finite becomes a problem.
 
-        Counts the blocks by what computed them: ``blocks_by_openvino`` and the like.
+        Counts the blocks by the compiler that computes them: ``blocks_by_openvino`` and the like.
         """
         if inference_args:
             raise ValueError(f"the model takes no inference_args: {sorted(inference_args)}")
-        way = model.way()
+        compiler = model.compiler()
         for block in batch:
-            count(f"blocks_by_{way}")
+            count(f"blocks_by_{compiler}")
             yield embedding_block(block, model.embed(block.pixels))
 
     def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:
-        """Bytes of pixels; Beam's own way would pickle them all to count."""
+        """Return the bytes of pixels; Beam's own method would pickle them all to count."""
         return sum(block.pixels.nbytes for block in batch)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """One block a call."""
+        """Return that a call takes one block."""
         return {"min_batch_size": 1, "max_batch_size": 1}
 
     def get_metrics_namespace(self) -> str:
-        """Where Beam counts inferences and their milliseconds."""
+        """Return where Beam counts inferences and their milliseconds."""
         return "beamscope"
 
     def share_model_across_processes(self) -> bool:
-        """Whether the worker processes of a machine share one copy."""
+        """Return whether the worker processes of a machine share one copy."""
         return self.large_model
 
 
 def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> EmbeddingBlock:
-    """The embeddings ``[n, D]`` of a block's images, without the rows that are not finite.
+    """Return the embeddings ``[n, D]`` of a block's images, without rows that are not finite.
 
     Each of those becomes a problem of kind ``non_finite``, with the patch's coordinates where the
     rows have them.

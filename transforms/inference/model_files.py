@@ -53,23 +53,17 @@ def local_model(uri: str) -> Path:
         return _copies[uri]
 
 
-def check_files(directory: Path, uri: str) -> None:
-    """Raises InputError (``bad_model``) unless the directory holds a SavedModel."""
-    if not directory.exists():
-        raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such directory")
-    if not directory.is_dir():
-        raise InputError(Kind.BAD_MODEL, f"model {uri}: a file, not the directory of a SavedModel")
-    if not any((directory / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
-        raise InputError(Kind.BAD_MODEL, f"model {uri}: the directory holds no saved_model.pb")
-
-
-def model_digest(directory: Path) -> str:
-    """SHA-256 over the names and contents of a SavedModel's files, as 64 hexadecimal digits.
+def model_digest(path: Path) -> str:
+    """Return the SHA-256 over the names and contents of a model's files, as 64 hex digits.
 
     It is that of the listing which `sha256sum` prints for the files in order of their names
     (relative, as UTF-8 bytes), so that any copy of a model has the same. Hidden files and folders
-    are left out.
+    are left out. A model of a single file has the SHA-256 of its content, whatever its name.
     """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    directory = path
     files = {
         path.relative_to(directory).as_posix(): path
         for path in directory.rglob("*")

@@ -1,6 +1,6 @@
-"""How a SavedModel is to be used, as asked for (`ModelSettings`) and as resolved (`ModelSpec`).
+"""How a model is to be used: as asked for (`ModelSettings`) and as found out (`ModelSpec`).
 
-Free of TensorFlow, so that a command line can be parsed without waiting for its import.
+Free of any library of models, so that a command line can be parsed without waiting for imports.
 """
 
 from __future__ import annotations
@@ -8,22 +8,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from beamscope.transforms.fingerprints import in_embedding, in_none, settings_of
+from beamscope.transforms.fingerprints import in_embedding, in_none
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
-Compile = Literal["auto", "openvino", "xla", "graph", "none"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+# Channels last: [N, H, W, C]; first: [N, C, H, W].
+Layout = Literal["channels_last", "channels_first"]
+# What becomes of a feature map or of tokens, see `output_shapes`.
+Pooling = Literal["none", "mean", "cls", "mean_patches"]
 
-COMPILE_CHOICES: tuple[Compile, ...] = ("auto", "openvino", "xla", "graph", "none")
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16", "float16")
-
-# How a model can be compiled at the lower precisions. They differ from one another by more than
-# rounding, so that `auto` is always the first, whatever a machine has.
-_LOWER: dict[Precision, tuple[Compile, ...]] = {
-    "bfloat16": ("openvino", "graph"),
-    "float16": ("xla",),
-}
+LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")
+POOLINGS: tuple[Pooling, ...] = ("none", "mean", "cls", "mean_patches")
 
 # Range of a model's input -> (factor, offset) that takes a grey level of 0 to 255 there.
 INPUT_RANGES: dict[str, tuple[float, float]] = {
@@ -31,133 +28,135 @@ INPUT_RANGES: dict[str, tuple[float, float]] = {
     "-1..1": (2 / 255, -1.0),
     "0..255": (1.0, 0.0),
 }
-INPUT_DTYPES = ("float32", "float16", "bfloat16", "uint8")
+FLOAT_DTYPES = ("float32", "float16", "bfloat16", "float64")
+# These take grey levels as they are. An int8 cannot hold 255.
+INTEGER_DTYPES = ("uint8", "int32", "int64", "int16", "uint16")
+INPUT_DTYPES = FLOAT_DTYPES + INTEGER_DTYPES
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """A SavedModel and how its user wants it called; what is None is found out from the model.
+    """A model and how its user wants it called; a None is found out from the model.
+
+    None of it enters a fingerprint by itself: what it is resolved to does, see `ModelSpec`.
 
     Attributes:
-      uri: directory of the SavedModel: a local path, or a URI that Beam's FileSystems can read.
+      uri: of the model: a local path, or a URI of a store.
+      tags: of a SavedModel that holds several graphs, the tags of the one to load.
       signature: name of the signature to call; None calls the object itself where it is callable.
       output_key: which output to take from a model that answers several.
       input_size: height and width of the input images in pixels.
       input_dtype: one of `INPUT_DTYPES`, to choose among several that the model accepts.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
+      input_layout: where the channels of the input are, one of `LAYOUTS`.
+      output_layout: where the channels of a feature map or of tokens are, one of `LAYOUTS`.
+      pooling: what becomes of a feature map or of tokens, one of `POOLINGS`.
       batch_size: images per call of the model; the only size that it is compiled for. Small ones
         stay in a processor's caches (BiT 50x1 is fastest at 8 to 16); larger ones suit a GPU.
-      compile: `openvino`: variables frozen to constants and compiled by OpenVINO for the processor;
-        `xla`: frozen and compiled by XLA; `graph`: frozen, and means of groups taken faster;
-        `none`: the SavedModel's own function, as it is; `auto`: what is best on the machine.
-      precision: `float32`; `bfloat16` on processors that have it; `float16` on GPUs; `auto` is
-        float32 everywhere, so that machines agree.
+      compile: name of a compiler of the model's backend; ``none``: the model's own function, as it
+        is; ``auto``: the best compiler on the machine.
+      precision: ``float32``; ``bfloat16`` on processors that have it; ``float16`` on GPUs; ``auto``
+        is float32 everywhere, so that machines agree.
 
     Raises:
-      InputError: ``bad_option`` for a value that is not one, or a `compile` that does not have the
-        `precision`.
+      InputError: ``bad_option`` for a value that is not one.
     """
 
     uri: str = in_none()
+    tags: tuple[str, ...] | None = in_none(default=None)
     signature: str | None = in_none(default=None)
     output_key: str | None = in_none(default=None)
     input_size: int | None = in_none(default=None)
     input_dtype: str | None = in_none(default=None)
     input_range: str | None = in_none(default=None)
+    input_layout: Layout | None = in_none(default=None)
+    output_layout: Layout | None = in_none(default=None)
+    pooling: Pooling | None = in_none(default=None)
     batch_size: int = in_none(default=16)
-    compile: Compile = in_none(default="auto")
+    compile: str = in_none(default="auto")
     precision: Precision = in_none(default="auto")
 
     def __post_init__(self) -> None:
         for name, value, choices in (
             ("input_dtype", self.input_dtype, INPUT_DTYPES),
             ("input_range", self.input_range, tuple(INPUT_RANGES)),
-            ("compile", self.compile, COMPILE_CHOICES),
+            ("input_layout", self.input_layout, LAYOUTS),
+            ("output_layout", self.output_layout, LAYOUTS),
+            ("pooling", self.pooling, POOLINGS),
             ("precision", self.precision, PRECISIONS),
         ):
             if value is not None and value not in choices:
                 raise InputError(
-                    Kind.BAD_OPTION, f"{name} {value!r} is not one of {', '.join(choices)}"
+                    Kind.BAD_OPTION, f"--{name} must be one of {', '.join(choices)}, got {value!r}"
                 )
         for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
             if number is not None and number < 1:
-                raise InputError(Kind.BAD_OPTION, f"{name} {number} is not a positive number")
-        able = _LOWER.get(self.precision, COMPILE_CHOICES)
-        if self.compile not in ("auto", *able):
-            raise InputError(
-                Kind.BAD_OPTION,
-                f"--precision {self.precision}: not with --compile {self.compile}, "
-                f"only with {' or '.join(able)}",
-            )
+                raise InputError(Kind.BAD_OPTION, f"--{name} must be at least 1, got {number}")
 
     @property
     def computed_in(self) -> Precision:
-        """The precision, without `auto`."""
+        """The precision, without ``auto``."""
         return "float32" if self.precision == "auto" else self.precision
-
-    @property
-    def compiled_by(self) -> Compile:
-        """`compile`, but at a lower precision what `auto` stands for.
-
-        In float32 it may stay `auto`: what that chooses on one machine and on another agrees.
-        """
-        if self.compile == "auto" and self.precision in _LOWER:
-            return _LOWER[self.precision][0]
-        return self.compile
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """How a SavedModel is called, found out once and recorded with the embeddings.
+    """How a model is called, found out once and recorded with the embeddings.
 
     Attributes:
+      backend: name of the backend that opens it.
       name: the last part of the model's uri.
       digest: hexadecimal SHA-256 of its files, see `model_files.model_digest`.
-      called: what is called: ``object``, ``signature NAME`` or ``function NAME``.
-      input_name: name of the input tensor in the SavedModel.
+      called: what of it is called, in the backend's words, such as ``signature NAME``.
+      input_name: name of the input in the model.
       input_size: height and width of the images in pixels.
       size_source: where that comes from: ``option``, ``REMEDIS name`` or ``model``.
-      input_dtype: element type of the input.
+      input_dtype: element type of the input, one of `INPUT_DTYPES`.
+      input_layout: where its channels are, one of `LAYOUTS`.
+      input_channels: 3 for RGB; 1 for the luma of the images, in an axis of its own; 0 for the luma
+        without such an axis.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
-      range_source: ``option``, ``REMEDIS name``, ``dtype`` (a uint8 input takes grey levels as they
-        are) or ``assumed``.
+      range_source: ``option``, ``REMEDIS name``, ``dtype`` (integers take grey levels as they are)
+        or ``assumed``.
       output_key: which of several outputs is taken; None where there is one.
-      output_shape: shape of that output for one image, without the batch: ``(D,)``, or
-        ``(height, width, D)`` of a feature map.
-      pooling: ``none`` for 2-D outputs, ``mean`` for 4-D ones: the average over height and width.
+      output_shape: shape of that output for one image, without the batch: ``(D,)``,
+        ``(height, width, D)`` of a feature map, ``(tokens, D)`` or either with D first.
+      output_layout: where D is: `channels_first` means before height and width, or before tokens.
+      pooling: what becomes of the output, one of `POOLINGS`: ``none`` takes all its numbers as one
+        row; ``mean`` is the average over height and width, or over tokens; ``cls`` is the first
+        token; ``mean_patches`` is the average over the tokens from `first_patch` on.
+      first_patch: how many tokens come before those of patches: class and register tokens.
       features: D, the length of an embedding.
+      fixed_batch: how many images a call takes where the model is bound to a number; else None.
+      compile: which compiler was asked for, see `backends.base.compiled_by`.
+      precision: what the embeddings are computed in.
       cosine: at a precision below float32, the lowest cosine with the plain float32 call over a
         batch of structured images, where the machine that starts a job could measure it.
     """
 
+    backend: str = in_embedding(name="model_backend")
     name: str = in_none()
     digest: str = in_embedding(name="model_digest")
     called: str = in_embedding(name="model_called")
-    input_name: str = in_none()
+    input_name: str = in_embedding(name="model_input_name")
     input_size: int = in_embedding(name="model_input_size")
     size_source: str = in_none()
     input_dtype: str = in_embedding(name="model_input_dtype")
+    input_layout: Layout = in_embedding(name="model_input_layout")
+    input_channels: int = in_embedding(name="model_input_channels")
     input_range: str = in_embedding(name="model_input_range")
     range_source: str = in_none()
     output_key: str | None = in_embedding(name="model_output_key")
     output_shape: tuple[int, ...] = in_none()
-    pooling: Literal["none", "mean"] = in_embedding()
+    output_layout: Layout = in_embedding(name="model_output_layout")
+    pooling: Pooling = in_embedding(name="model_pooling")
+    first_patch: int = in_embedding(name="model_first_patch")
     features: int = in_none()
+    fixed_batch: int | None = in_none(default=None)
+    compile: str = in_embedding(default="auto")
+    precision: Precision = in_embedding(default="float32")
     cosine: float | None = in_none(default=None)
 
-    def to_json(self) -> dict[str, object]:
-        """The attributes as values that `json.dumps` takes."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the attributes as values that `json.dumps` takes."""
         return dataclasses.asdict(self) | {"output_shape": list(self.output_shape)}
-
-
-def embedding_settings(settings: ModelSettings, spec: ModelSpec) -> dict[str, Any]:
-    """Return the settings of a model that change the numbers of an embedding.
-
-    What the user left to the model counts as it was found out (`ModelSpec`); how it is compiled, as
-    it is asked for, since machines differ in what they have and agree in what comes out.
-    """
-    return {
-        **settings_of("embedding", spec),
-        "compile": settings.compiled_by,
-        "precision": settings.computed_in,
-    }

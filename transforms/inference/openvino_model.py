@@ -1,11 +1,10 @@
-"""A frozen graph compiled by OpenVINO for the processor."""
+"""A graph compiled by OpenVINO for the processor, from any file that OpenVINO reads."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,23 +20,21 @@ from beamscope.transforms.inference.model_settings import Precision
 if TYPE_CHECKING:
     import openvino
 
-    from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph
-
 _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 _first_call = threading.Lock()
 
 
 def openvino_is_installed() -> bool:
-    """Whether the package is there; it comes with the extra ``cpu``."""
+    """Return whether the package is there; it comes with the extra ``cpu``."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def _import_openvino() -> ModuleType:
-    """The package, imported when it is needed (half a second), and without its telemetry.
+    """Import the package when it is needed (half a second), and without its telemetry.
 
-    Its import reports to its makers, from hospitals too. Without the module that would send them,
-    it takes a stand-in that sends nothing.
+    Its import reports to its makers, from hospitals too. Where the module that sends the reports
+    is not there, the package takes a stand-in that sends nothing.
     """
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     import openvino
@@ -46,37 +43,40 @@ def _import_openvino() -> ModuleType:
 
 
 def has_bfloat16() -> bool:
-    """Whether OpenVINO finds instructions for bfloat16 in this machine's processor."""
+    """Return whether OpenVINO finds instructions for bfloat16 in this machine's processor."""
     return "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoModel:
-    """Embeds images, one request for each processor at a time.
+    """Embed images, one request for each processor at a time.
 
-    A request stays on one processor and takes as few images as the graph allows: with one, what
-    passes from layer to layer stays in the caches, and processors never wait for one another.
-    Safe to use from several threads.
+    A request stays on one processor and takes as few images as the graph allows: with one image,
+    the values between layers stay in the caches, and processors never wait for one another.
+    Several threads may use it at once.
     """
 
-    def __init__(self, frozen: FrozenGraph, features: int, precision: Precision) -> None:
-        """Compiles the graph, for ``float32`` or ``bfloat16``.
+    def __init__(self, path: Path, features: int, precision: Precision) -> None:
+        """Read a graph and compile it.
+
+        Args:
+          path: of a graph from uint8 ``[images, size, size, 3]`` to float32 ``[images, D]``; it
+            may be deleted afterwards.
+          features: D.
+          precision: ``float32`` or ``bfloat16``.
 
         Raises:
           RuntimeError: OpenVINO cannot.
         """
         openvino = _import_openvino()
-        self._images, self._features = frozen.images, features
+        self._features = features
         processors = len(os.sched_getaffinity(0))
         core = openvino.Core()
-        with tempfile.TemporaryDirectory(prefix="beamscope-") as folder:
-            path = Path(folder) / "frozen.pb"
-            path.write_bytes(frozen.graph.SerializeToString())
-            model = core.read_model(path)
+        model = core.read_model(path)
         self._compiled = core.compile_model(
             model,
             "CPU",
             {
-                # By itself it would take bfloat16 wherever the processor has it.
+                # Its default is bfloat16 wherever the processor has it.
                 "INFERENCE_PRECISION_HINT": _HINTS[precision],
                 "NUM_STREAMS": processors,
                 "INFERENCE_NUM_THREADS": processors,
@@ -86,14 +86,15 @@ class OpenVinoModel:
         )
         self._threads = ThreadPoolExecutor(processors, thread_name_prefix="openvino")
         self._local = threading.local()
-        # OpenVINO's bindings set up what they need when they are first called, and two threads that
-        # do so at once wait for each other for ever: one gets the GIL, the other the C++ guard.
+        # OpenVINO's bindings initialise themselves when they are first called. Two threads that do
+        # so at once wait for each other for ever: one holds the GIL, the other the C++ guard.
         with _first_call:
-            size = self._compiled.input(0).shape[1]
-            self._infer(np.zeros((frozen.images, size, size, 3), np.uint8))
+            shape = tuple(self._compiled.input(0).shape)
+            self._images = shape[0]
+            self._infer(np.zeros(shape, np.uint8))
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeds uint8 ``[n, size, size, 3]``, any n; float32 ``[n, D]``."""
+        """Embed uint8 ``[n, size, size, 3]``, any n; float32 ``[n, D]``."""
         embeddings = np.empty((len(pixels), self._features), np.float32)
 
         def infer(start: int, count: int, batch: npt.NDArray[np.uint8]) -> None:
@@ -105,7 +106,7 @@ class OpenVinoModel:
         return embeddings
 
     def _infer(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeds one batch on this thread; the answer holds until the thread's next."""
+        """Embed one batch on this thread; the answer is valid until the thread's next call."""
         request = self._request()
         request.infer([batch], share_inputs=True)
         embeddings: npt.NDArray[np.float32] = request.get_output_tensor(0).data

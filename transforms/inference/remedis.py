@@ -26,7 +26,7 @@ _INPUT_SIZE: dict[Modality, int] = {"path": 224, "cxr": 448}
 
 @dataclasses.dataclass(frozen=True)
 class RemedisModel:
-    """What the name of a REMEDIS model says.
+    """The facts that the name of a REMEDIS model tells.
 
     Attributes:
       modality: ``path`` for pathology patches, ``cxr`` for chest X-rays.
@@ -44,7 +44,7 @@ class RemedisModel:
 
 
 def parse_remedis_name(uri: str) -> RemedisModel | None:
-    """What a model directory's name says, or None where it does not follow the convention.
+    """Read a model directory's name; return None where it does not follow the convention.
 
     Letter case, a trailing slash and a version (`path-50x1-remedis-m_1`, `cxr-152x2-remedis-s/2`)
     make no difference. `52x2` stands for 152x2: the convention spells it so in places, and there is

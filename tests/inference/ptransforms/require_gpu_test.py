@@ -1,7 +1,5 @@
 """A job that requires a GPU fails at once without one, and runs with one."""
 
-import dataclasses
-
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -9,8 +7,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beamscope.pipelines.main import main
 from beamscope.pipelines.runners.gpu import check_gpu_here, requires_gpu
-from beamscope.transforms.inference import devices
-from beamscope.transforms.inference.handler import SavedModelHandler
+from beamscope.transforms.inference.backends.saved_model import devices
+from beamscope.transforms.inference.backends.saved_model.backend import SAVED_MODEL
+from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.problems import InputError
@@ -27,7 +26,7 @@ def gpu(request, monkeypatch):
 
 def test_the_first_worker_looks(gpu):
     pipeline = beam.Pipeline(runner=FnApiRunner())
-    _ = pipeline | RequireGpu()
+    _ = pipeline | RequireGpu("saved_model")
     if gpu:
         assert pipeline.run().wait_until_finish() == "DONE"
     else:
@@ -38,15 +37,14 @@ def test_the_first_worker_looks(gpu):
 @pytest.mark.parametrize("required", [False, True])
 def test_every_worker_looks_before_it_loads_the_model(gpu, required, tmp_path):
     settings = ModelSettings(models.save(tmp_path / "m", models.normalized), compile="none")
-    handler = SavedModelHandler(settings, require_gpu=required)
+    handler = ModelBackendHandler(settings, require_gpu=required)
     if gpu or not required:
         assert handler.load_model().spec.features > 0
         return
-    missing = dataclasses.replace(handler, settings=ModelSettings(str(tmp_path / "nothing")))
-    for one in (handler, missing):
-        with pytest.raises(InputError) as raised:
-            one.load_model()
-        assert raised.value.kind == "no_gpu"
+    (tmp_path / "m" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(InputError) as raised:
+        handler.load_model()
+    assert raised.value.kind == "no_gpu"
 
 
 @pytest.mark.parametrize("runner", ["DirectRunner", FN_API, "DataflowRunner", "FlinkRunner"])
@@ -57,9 +55,9 @@ def test_looks_here_where_the_workers_are_here(gpu, runner, required):
     assert requires_gpu(options) is required
     if not gpu and required and runner in ("DirectRunner", FN_API):
         with pytest.raises(InputError, match="a GPU is required"):
-            check_gpu_here(options)
+            check_gpu_here(options, SAVED_MODEL)
     else:
-        check_gpu_here(options)
+        check_gpu_here(options, SAVED_MODEL)
 
 
 @pytest.mark.parametrize("more", [[], ["--runner=DirectRunner"]])
@@ -67,8 +65,9 @@ def test_a_local_job_is_refused_in_one_line(tmp_path, monkeypatch, capsys, more)
     monkeypatch.setattr(devices, "gpus", list)
     (tmp_path / "a.svs").touch()
     output = tmp_path / "out"
-    flags = [f"--input={tmp_path}", "--model=unseen", f"--output={output}", "--require_gpu", *more]
-    assert main(["slides", *flags]) == 2
+    model = models.save(tmp_path / "m", models.normalized)
+    flags = [f"--input={tmp_path}/a.svs", f"--model={model}", f"--output={output}", *more]
+    assert main(["slides", "--require_gpu", *flags]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("beamscope slides: a GPU is required and TensorFlow")
     assert not output.exists()

@@ -24,7 +24,7 @@ def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert values["model"] == "mymodel"
     assert values["digest"] == model_digest(Path(uri))
     assert values["called"] == "object, input images"
-    assert values["input"] == "float32 RGB 16x16x3 (size from: model)"
+    assert values["input"] == "float32 RGB 16x16, channels last (size from: model)"
     assert values["range"] == "0..1 (from: assumed)"
     assert values["output"] == "embedding: 5"
     assert values["features"] == "5"
@@ -44,10 +44,10 @@ def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("answer", "options", "compiled"),
     [
-        (models.feature_map, ["--compile", "graph"], ("graph", True)),
-        (models.feature_map, ["--compile", "xla"], ("xla", True)),
-        (models.feature_map, ["--compile", "none"], ("none", False)),
-        (models.noisy, [], ("none", False)),
+        (models.feature_map, ["--compile", "graph"], ("graph", "variables frozen")),
+        (models.feature_map, ["--compile", "xla"], ("xla", "variables frozen")),
+        (models.feature_map, ["--compile", "none"], ("none", "")),
+        (models.through_strings, ["--compile", "xla"], ("none", "")),
     ],
 )
 def test_check_model_json(
@@ -55,14 +55,14 @@ def test_check_model_json(
     capsys: pytest.CaptureFixture[str],
     answer: object,
     options: list[str],
-    compiled: tuple[str, bool],
+    compiled: tuple[str, str],
 ) -> None:
     uri = models.save(tmp_path / "m", answer, spec=models.ANY_SIZE)
     arguments = ["--json", "--batch_size", "4", "--input_size", "16", "--input_range=-1..1"]
     assert main(["check-model", uri, *arguments, *options]) == 0
     spec = json.loads(capsys.readouterr().out)
-    assert (spec["compile"], spec["frozen"]) == compiled
-    assert (spec["fallback"] is None) == (answer is not models.noisy)
+    assert (spec["compile"], spec["detail"]) == compiled
+    assert (spec["fallback"] is None) == (answer is not models.through_strings)
     assert (spec["input_range"], spec["range_source"]) == ("-1..1", "option")
     assert spec["features"] == np.prod(spec["output_shape"][-1:])
 
@@ -72,7 +72,7 @@ def test_check_model_json(
     [
         ([], "any size, so --input_size must say which"),
         (["--input_size", "16", "--signature", "x"], "no signature 'x'"),
-        (["--input_size", "0"], "input_size 0 is not a positive number"),
+        (["--input_size", "0"], "--input_size must be at least 1, got 0"),
         (["--input_size", "16", "--precision", "float16"], "float16: TensorFlow sees no GPU"),
         (["--precision", "float16", "--compile", "none"], "float16: not with --compile none"),
     ],

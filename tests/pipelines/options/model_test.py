@@ -22,10 +22,24 @@ def test_every_option_reaches_the_settings() -> None:
     settings = parse(
         *("--model", "gs://b/m", "--signature", "s", "--output_key", "k", "--input_size", "96"),
         *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
-        *("--compile", "graph", "--precision", "bfloat16"),
+        *("--compile", "graph", "--precision", "bfloat16", "--tags", "serve", "tpu"),
+        *("--input_layout", "channels_first", "--output_layout", "channels_last"),
+        *("--pooling", "cls"),
     )
     assert settings == ModelSettings(
-        "gs://b/m", "s", "k", 96, "float16", "-1..1", 7, "graph", "bfloat16"
+        uri="gs://b/m",
+        tags=("serve", "tpu"),
+        signature="s",
+        output_key="k",
+        input_size=96,
+        input_dtype="float16",
+        input_range="-1..1",
+        input_layout="channels_first",
+        output_layout="channels_last",
+        pooling="cls",
+        batch_size=7,
+        compile="graph",
+        precision="bfloat16",
     )
 
 
@@ -36,7 +50,7 @@ def test_every_option_reaches_the_settings() -> None:
         (["--model", "m", "--input_dtype", "int8"], argparse.ArgumentError),
         (["--model", "m", "--batch_size", "0"], InputError),
         (["--model", "m", "--precision", "tf32"], argparse.ArgumentError),
-        (["--model", "m", "--precision", "float16", "--compile", "graph"], InputError),
+        (["--model", "m", "--pooling", "max"], argparse.ArgumentError),
     ],
 )
 def test_errors(arguments: list[str], error: type[Exception]) -> None:

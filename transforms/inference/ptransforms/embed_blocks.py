@@ -15,15 +15,15 @@ register_block_coders()
 
 @dataclasses.dataclass
 class EmbedBlocks(beam.PTransform):
-    """Embeds blocks: ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]``.
+    """Embed blocks: ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]``.
 
     Attributes:
-      handler: of the model; `SavedModelHandler` for a SavedModel.
+      handler: of the model, such as a `ModelBackendHandler`.
     """
 
     handler: ModelHandler
 
     def expand(self, blocks: beam.PCollection[ImageBlock]) -> beam.PCollection[EmbeddingBlock]:
-        """Runs the model on each block. A model that fails stops the job: no dead letters."""
+        """Run the model on each block. A model that fails stops the job: no dead letters."""
         embed = RunInference(self.handler).with_output_types(EmbeddingBlock)
         return blocks | "RunInference" >> embed

@@ -6,24 +6,31 @@ import dataclasses
 
 import apache_beam as beam
 
+from beamscope.transforms.inference.backends.registry import BACKENDS
+
 
 @dataclasses.dataclass
 class RequireGpu(beam.PTransform):
-    """Looks for a GPU on the first worker; takes a ``Pipeline``, and gives nothing of use.
+    """Look for a GPU on the first worker; takes a ``Pipeline``, and gives nothing of use.
 
-    A branch of its own, that waits for nothing: a job on the wrong machines fails in its first
+    It is a branch of its own that waits for nothing: a job on the wrong machines fails in its first
     seconds, not when the slides are planned and the model is loaded. The other workers look when
-    they load the model (`SavedModelHandler.require_gpu`).
+    they load the model (`ModelBackendHandler.require_gpu`).
+
+    Attributes:
+      backend: name of the model's backend, whose libraries look for the GPU.
     """
 
+    backend: str
+
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[None]:
-        """Raises InputError (``no_gpu``) on a worker without one, which fails the job."""
-        return root | beam.Impulse() | "LookForGpu" >> beam.ParDo(_LookForGpuFn())
+        """Raise InputError (``no_gpu``) on a worker without one, which fails the job."""
+        return root | beam.Impulse() | "LookForGpu" >> beam.ParDo(_LookForGpuFn(self.backend))
 
 
 class _LookForGpuFn(beam.DoFn):
-    def process(self, element: bytes) -> None:  # noqa: ARG002
-        # Of a worker's seconds, TensorFlow's import takes most: nobody else is to pay for it.
-        from beamscope.transforms.inference.devices import require_gpu
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
 
-        require_gpu()
+    def process(self, element: bytes) -> None:  # noqa: ARG002
+        BACKENDS.get(self._backend).require_gpu()

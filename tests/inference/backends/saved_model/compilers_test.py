@@ -1,8 +1,8 @@
 import pytest
 
-from beamscope.transforms.inference.backends.saved_model import compilers as ways
-from beamscope.transforms.inference.backends.saved_model.compilers import candidates, check_machine
-from beamscope.transforms.inference.model_settings import Compile, ModelSettings, Precision
+from beamscope.transforms.inference.backends.saved_model import compilers, devices
+from beamscope.transforms.inference.backends.saved_model.backend import SAVED_MODEL
+from beamscope.transforms.inference.model_settings import ModelSettings, Precision
 from beamscope.transforms.problems import InputError
 
 
@@ -23,16 +23,19 @@ from beamscope.transforms.problems import InputError
     ],
 )
 def test_candidates(
-    how: Compile,
+    how: str,
     precision: Precision,
     openvino: bool,
     gpus: list[str],
-    expected: tuple[Compile, ...],
+    expected: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ways, "openvino_is_installed", lambda: openvino)
-    monkeypatch.setattr(ways, "gpus", lambda: gpus)
-    assert candidates(ModelSettings("m", compile=how, precision=precision)) == expected
+    monkeypatch.setattr(compilers, "openvino_is_installed", lambda: openvino)
+    monkeypatch.setattr(compilers, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(compilers, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(devices, "gpus", lambda: gpus)
+    found = SAVED_MODEL.candidates(ModelSettings("m", compile=how, precision=precision))
+    assert tuple(compiler.name for compiler in found) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,10 +51,34 @@ def test_candidates(
         ("auto", "float16", False, False, ["GPU:0"], None),
         ("auto", "auto", False, False, [], None),
         ("xla", "float32", False, False, [], None),
+        (
+            "graph",
+            "float16",
+            True,
+            True,
+            ["GPU:0"],
+            "float16: not with --compile graph, only with xla",
+        ),
+        (
+            "none",
+            "bfloat16",
+            True,
+            True,
+            [],
+            "not with --compile none, only with openvino or graph",
+        ),
+        (
+            "tensorrt",
+            "auto",
+            True,
+            True,
+            [],
+            "--compile tensorrt: the model is a TensorFlow 2 Saved",
+        ),
     ],
 )
-def test_check_machine_errors(
-    how: Compile,
+def test_candidates_errors(
+    how: str,
     precision: Precision,
     openvino: bool,
     bfloat16: bool,
@@ -59,14 +86,15 @@ def test_check_machine_errors(
     message: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ways, "openvino_is_installed", lambda: openvino)
-    monkeypatch.setattr(ways, "gpus", lambda: gpus)
-    monkeypatch.setattr(ways, "_processor_has_bfloat16", lambda _: bfloat16)
+    monkeypatch.setattr(compilers, "openvino_is_installed", lambda: openvino)
+    monkeypatch.setattr(compilers, "has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(compilers, "processor_has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(devices, "gpus", lambda: gpus)
     settings = ModelSettings("m", compile=how, precision=precision)
     if message is None:
-        check_machine(settings)
+        SAVED_MODEL.candidates(settings)
         return
     with pytest.raises(InputError, match=message) as raised:
-        check_machine(settings)
+        SAVED_MODEL.candidates(settings)
     assert raised.value.kind == "bad_option"
     assert "\n" not in str(raised.value)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.saved_model.freezing import freeze, traced
-from beamscope.transforms.inference.backends.saved_model.loading import load
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
-from beamscope.transforms.inference.embedder import compare, structured_images
+from beamscope.transforms.inference.find_model import open_model
 from beamscope.transforms.inference.model_settings import ModelSettings, Precision
+from beamscope.transforms.inference.trial_images import structured_images
 from tests.inference import models
 from tests.shared_data import shared
 
@@ -18,7 +19,9 @@ BATCH = 2
 @pytest.mark.parametrize(("precision", "cosine"), [("float16", 0.99999), ("bfloat16", 0.9995)])
 @pytest.mark.parametrize("jit", [False, True])
 def test_squeezenet(precision: Precision, cosine: float, jit: bool) -> None:
-    loaded = load(ModelSettings(str(shared("models/squeezenet11-imagenet")), batch_size=BATCH))
+    loaded = open_model(
+        ModelSettings(str(shared("models/squeezenet11-imagenet")), batch_size=BATCH)
+    )
     graph = lowered(freeze(traced(loaded, BATCH), BATCH), precision)
     wanted = tf.as_dtype(precision).as_datatype_enum
     convolutions = [node for node in graph.graph.node if node.op == "Conv2D"]
@@ -36,14 +39,16 @@ def positions(network: models.Network, images: tf.Tensor) -> tf.Tensor:
 
 
 def test_nothing_to_lower_is_an_error(tmp_path: Path) -> None:
-    loaded = load(ModelSettings(models.save(tmp_path / "m", positions), batch_size=BATCH))
+    loaded = open_model(ModelSettings(models.save(tmp_path / "m", positions), batch_size=BATCH))
     frozen = freeze(traced(loaded, BATCH), BATCH)
     with pytest.raises(ValueError, match="no operation of the model can be computed in bfloat16"):
         lowered(frozen, "bfloat16")
 
 
 def test_pixels_stay_bytes(tmp_path: Path) -> None:
-    loaded = load(ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=BATCH))
+    loaded = open_model(
+        ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=BATCH)
+    )
     graph = lowered(freeze(traced(loaded, BATCH), BATCH), "float16")
     pixels = models.noise(BATCH)
     (computed,) = graph.function()(tf.constant(pixels, tf.uint8))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager.wrap_function import function_from_graph_def
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from beamscope.transforms.inference.backends.saved_model.loading import LoadedModel
+from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 
 # A protobuf message cannot exceed 2 GiB, and a frozen graph is one; 1 MiB is left for its nodes.
 MAX_FROZEN_BYTES = (2 << 30) - (1 << 20)
@@ -32,12 +32,12 @@ class FrozenGraph:
     images: int
 
     def function(self) -> Any:
-        """The graph as a function that TensorFlow can call or compile."""
+        """Return the graph as a function that TensorFlow can call or compile."""
         return function_from_graph_def(self.graph, [self.pixels], [self.embeddings])
 
 
-def traced(loaded: LoadedModel, images: int) -> Any:
-    """The plain call of a model, scaling included, as a concrete function of `images` images."""
+def traced(loaded: SavedModel, images: int) -> Any:
+    """Trace the plain call of a model, scaling included, for exactly `images` images."""
     size = loaded.spec.input_size
     signature = [tf.TensorSpec([images, size, size, 3], tf.uint8, name="pixels")]
     function: Any = tf.function(
@@ -47,7 +47,7 @@ def traced(loaded: LoadedModel, images: int) -> Any:
 
 
 def can_freeze(concrete: Any) -> bool:
-    """Whether a graph with the variables as constants stays within `MAX_FROZEN_BYTES`."""
+    """Return whether the graph stays within `MAX_FROZEN_BYTES` with its variables as constants."""
     variables = sum(
         variable.dtype.size * variable.shape.num_elements() for variable in concrete.variables
     )
@@ -55,7 +55,7 @@ def can_freeze(concrete: Any) -> bool:
 
 
 def freeze(concrete: Any, images: int) -> FrozenGraph:
-    """Turns the variables of what `traced` gave into constants.
+    """Turn the variables of a function from `traced` into constants.
 
     Constants let weights that are computed from weights (standardised convolutions, folded norms)
     be computed once; control flow stays as it is for XLA.
@@ -72,7 +72,7 @@ def freeze(concrete: Any, images: int) -> FrozenGraph:
 
 
 def pruned(frozen: FrozenGraph) -> FrozenGraph:
-    """The graph without the nodes that nothing reads; OpenVINO would take them for outputs."""
+    """Return the graph without nodes that nothing reads: OpenVINO takes those for outputs."""
     nodes = {node.name: node for node in frozen.graph.node}
     wanted = [frozen.pixels, frozen.embeddings]
     read: set[str] = set()

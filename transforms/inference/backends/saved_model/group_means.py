@@ -2,9 +2,9 @@
 
 A group norm is mostly written as ``tf.nn.moments`` of the images reshaped to
 ``[n, height * width, groups, channels of a group]``, over positions and channels of a group at
-once. Runtimes walk that axis order a handful of values at a time, and it takes as long as all the
-convolutions. The mean of a group is as well the mean of its channels' means, and those are sums of
-whole rows of memory, which vectorise.
+once. Runtimes walk that axis order a few values at a time, which takes as long as all the
+convolutions together. The mean of a group is also the mean of its channels' means, and those are
+sums over whole rows of memory, which vectorise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INT = tf.int32.as_datatype_enum
 
 
 def shorten_group_means(frozen: FrozenGraph) -> tuple[FrozenGraph, int]:
-    """Rewrites the means and variances of group norms.
+    """Rewrite the means and variances of group norms.
 
     Rewritten is a ``Mean`` over all but the batch and the groups, of float32 feature maps
     ``[n, height, width, channels]`` that were reshaped to ``[n, positions..., groups, size]``, or
@@ -37,7 +37,7 @@ def shorten_group_means(frozen: FrozenGraph) -> tuple[FrozenGraph, int]:
 
 @dataclasses.dataclass(frozen=True)
 class _Grouped:
-    """What a mean is taken of: feature maps, and the centres that are subtracted first."""
+    """The operands of a mean: feature maps, and the centres that are subtracted first."""
 
     maps: str
     shape: list[int]

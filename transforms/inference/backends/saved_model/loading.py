@@ -1,35 +1,45 @@
-"""Loading a TensorFlow 2 SavedModel and finding out how it wants to be called."""
+"""Load a SavedModel, and find out how it is called."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from beamscope.transforms.inference.backends.saved_model.endpoints import Endpoint, choose_endpoint
-from beamscope.transforms.inference.model_files import (
-    check_files,
-    local_model,
-    model_digest,
-    model_name,
+from beamscope.transforms.inference.backends.base import LoadedModel, compiled_by
+from beamscope.transforms.inference.backends.saved_model.endpoints import (
+    Endpoint,
+    choose_endpoint,
 )
-from beamscope.transforms.inference.model_settings import INPUT_RANGES, ModelSettings, ModelSpec
+from beamscope.transforms.inference.backends.saved_model.images import prepare
+from beamscope.transforms.inference.batches import embed_in_batches
+from beamscope.transforms.inference.input_shapes import ImageInput
+from beamscope.transforms.inference.model_files import model_digest, model_name
+from beamscope.transforms.inference.model_settings import (
+    INTEGER_DTYPES,
+    ModelSettings,
+    ModelSpec,
+)
+from beamscope.transforms.inference.output_shapes import read_output
 from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LoadedModel:
+class SavedModel(LoadedModel):
     """A SavedModel in memory, with everything that was found out about calling it.
 
     Attributes:
       spec: how it is called.
       settings: what was asked for.
-      restored: the object that `tf.saved_model.load` gave; it owns the variables.
+      restored: the object that `tf.saved_model.load` returned; it owns the variables.
       endpoint: the function of it that is called.
     """
 
@@ -39,64 +49,99 @@ class LoadedModel:
     endpoint: Endpoint
 
     def prepare(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Takes uint8 RGB ``[B, H, W, 3]`` to the dtype and range of the model's input."""
-        return _prepare(pixels, self.spec.input_dtype, self.spec.input_range)
+        """Take uint8 RGB ``[B, H, W, 3]`` to the dtype, range and layout of the model's input."""
+        spec = self.spec
+        return prepare(
+            pixels, spec.input_dtype, spec.input_range, spec.input_layout, spec.input_channels
+        )
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Embeds a batch by the plain call of the SavedModel.
+        """Embed a batch by the plain call of the SavedModel.
 
         Args:
-          images: ``[B, H, W, 3]`` in the dtype and range that `spec` names, as from `prepare`.
+          images: in the dtype, range and layout that `spec` names, as from `prepare`.
 
         Returns:
-          float32 ``[B, D]``. A 4-D output is averaged over its axes 1 and 2 (height and width of a
-          channels-last feature map).
+          float32 ``[B, D]``, pooled as `spec` says.
         """
         outputs = _named_outputs(self.endpoint.call(images))
-        output = tf.cast(outputs[self.spec.output_key or ""], tf.float32)
-        return tf.reduce_mean(output, axis=[1, 2]) if self.spec.pooling == "mean" else output
+        return self._pooled(tf.cast(outputs[self.spec.output_key or ""], tf.float32))
+
+    def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embed any number of images by the plain call; see `LoadedModel.embed`."""
+        return embed_in_batches(self.answer, pixels, self.batch_size, self.spec.features)
+
+    def answer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Call the model once with exactly these images; see `LoadedModel.answer`."""
+        embeddings: npt.NDArray[np.float32] = self.call(self.prepare(tf.constant(pixels))).numpy()
+        return embeddings
+
+    def _pooled(self, output: tf.Tensor) -> tf.Tensor:
+        spec = self.spec
+        rank = len(spec.output_shape) + 1
+        if spec.output_layout == "channels_first" and rank > 2:
+            output = tf.transpose(output, [0, *range(2, rank), 1])
+        if spec.pooling == "cls":
+            return output[:, 0]
+        if spec.pooling == "mean_patches":
+            return tf.reduce_mean(output[:, spec.first_patch :], axis=1)
+        if spec.pooling == "mean":
+            return tf.reduce_mean(output, axis=list(range(1, rank - 1)))
+        return output if rank == 2 else tf.reshape(output, [tf.shape(output)[0], spec.features])
 
 
-def load(settings: ModelSettings) -> LoadedModel:
-    """Loads a SavedModel and tries it on one grey image.
+def load(directory: Path, settings: ModelSettings) -> SavedModel:
+    """Load a SavedModel and try it on a grey image.
+
+    Args:
+      directory: where its files lie on this machine.
+      settings: how the user wants it called.
 
     Raises:
-      InputError: ``bad_model`` where the directory is not a SavedModel, cannot be loaded, is
-        ambiguous, contradicts the settings, or does not give finite embeddings.
+      InputError: ``bad_model`` where it cannot be loaded, is ambiguous, contradicts the settings,
+        or does not give one finite embedding for an image.
     """
-    directory = local_model(settings.uri)
-    check_files(directory, settings.uri)
+    # The backend of a model is a singleton; its module is imported here to avoid a circle.
+    from beamscope.transforms.inference.backends.saved_model.backend import SAVED_MODEL
+
     name = model_name(settings.uri)
     with input_errors(f"model {name}: cannot be loaded"):
-        restored = tf.saved_model.load(str(directory))
+        restored = tf.saved_model.load(str(directory), tags=settings.tags)
 
     remedis = parse_remedis_name(settings.uri)
-    wanted_size = settings.input_size or (remedis.input_size if remedis else None)
     endpoint = choose_endpoint(
         restored,
         name,
         signature=settings.signature,
-        input_size=wanted_size,
+        input_size=settings.input_size or (remedis.input_size if remedis else None),
         input_dtype=settings.input_dtype,
+        input_layout=settings.input_layout,
     )
-    size, size_source = _input_size(name, settings, remedis, endpoint)
+    size, size_source = _input_size(name, settings, remedis, endpoint.readings[0])
     input_range, range_source = _input_range(name, settings, remedis, endpoint)
-    if endpoint.batch_size not in (None, settings.batch_size):
-        raise _bad(
-            f"model {name}: takes batches of exactly {endpoint.batch_size}, "
-            f"and batch_size is {settings.batch_size}"
-        )
-
-    count = endpoint.batch_size or 1
-    grey = tf.fill([count, size, size, 3], tf.constant(128, tf.uint8))
-    with input_errors(f"model {name}: fails on a grey {size}x{size} image"):
-        result = endpoint.call(_prepare(grey, endpoint.dtype, input_range))
+    trial = _Trial(name, endpoint, input_range, size)
+    reading = trial.reading()
+    result = trial.call(reading)
     key, output = _choose_output(name, result, settings.output_key)
-    pooling = _pooling(name, output, count)
+    count = reading.batch or 1
+    if output.shape.rank == 0 or output.shape[0] != count:
+        raise _bad(
+            f"model {name}: answers {count} image(s) with shape {output.shape}, not with one row "
+            "for each: wrap the model (docs/models.md)"
+        )
+    shape = tuple(output.shape[1:])
+    found = read_output(
+        name,
+        shape,
+        pooling=settings.pooling,
+        layout=settings.output_layout,
+        other=lambda: trial.shape_at_another_size(reading, key),
+    )
     if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(output, tf.float32)))):
         raise _bad(f"model {name}: answers a grey {size}x{size} image with NaN or infinity")
-    return LoadedModel(
+    return SavedModel(
         spec=ModelSpec(
+            backend=SAVED_MODEL.name,
             name=name,
             digest=model_digest(directory),
             called=endpoint.called,
@@ -104,12 +149,19 @@ def load(settings: ModelSettings) -> LoadedModel:
             input_size=size,
             size_source=size_source,
             input_dtype=endpoint.dtype,
+            input_layout=reading.layout,
+            input_channels=reading.channels,
             input_range=input_range,
             range_source=range_source,
             output_key=key,
-            output_shape=tuple(output.shape[1:]),
-            pooling=pooling,
-            features=int(output.shape[-1]),
+            output_shape=shape,
+            output_layout=found.layout,
+            pooling=found.pooling,
+            first_patch=found.first_patch,
+            features=found.features,
+            fixed_batch=reading.batch,
+            compile=compiled_by(SAVED_MODEL, settings),
+            precision=settings.computed_in,
         ),
         settings=settings,
         restored=restored,
@@ -117,13 +169,63 @@ def load(settings: ModelSettings) -> LoadedModel:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """Calls of an endpoint with grey images, by which its axes are found out."""
+
+    name: str
+    endpoint: Endpoint
+    input_range: str
+    size: int
+
+    def call(self, reading: ImageInput, size: int | None = None) -> Any:
+        """Call the model with as many grey images as it wants, of `size` pixels."""
+        side = size or self.size
+        grey = tf.fill([reading.batch or 1, side, side, 3], tf.constant(128, tf.uint8))
+        with input_errors(f"model {self.name}: fails on a grey {side}x{side} image"):
+            return self.endpoint.call(
+                prepare(
+                    grey, self.endpoint.dtype, self.input_range, reading.layout, reading.channels
+                )
+            )
+
+    def reading(self) -> ImageInput:
+        """Return how to read the input: where its shape does not tell, the one that works."""
+        readings = self.endpoint.readings
+        if len(readings) == 1:
+            return readings[0]
+        working = []
+        for reading in readings:
+            with contextlib.suppress(InputError):
+                self.call(reading)
+                working.append(reading)
+        if len(working) > 1:
+            first, second = (list(each.shape(1, self.size)[1:]) for each in working)
+            raise _bad(
+                f"model {self.name}: takes images as {first} and as {second}: say by "
+                "--input_layout channels_last or channels_first which it was made for"
+            )
+        return working[0] if working else readings[0]
+
+    def shape_at_another_size(self, reading: ImageInput, key: str | None) -> tuple[int, ...] | None:
+        """Return the output's shape for images of another size; None where it takes no other."""
+        if reading.height is not None or reading.width is not None:
+            return None
+        size = self.size * 2 if self.size <= 256 else self.size // 2
+        try:
+            output = _named_outputs(self.call(reading, size))[key or ""]
+        except InputError:
+            return None
+        return tuple(output.shape[1:])
+
+
 @contextlib.contextmanager
 def input_errors(doing: str) -> Iterator[None]:
-    """Turns whatever TensorFlow raises over a model into an InputError (``bad_model``).
+    """Turn whatever TensorFlow raises over a model into an InputError (``bad_model``).
 
     That is no small set, and not documented: OSError, ValueError, KeyError, TypeError and every
-    `tf.errors.OpError`, depending on which file is damaged or how a call does not fit. Hence the
-    only broad `except` here; nothing of ours but the call belongs inside.
+    `tf.errors.OpError`, depending on which file is damaged or how a call does not fit. Hence this
+    broad `except`: nothing but the call belongs inside.
     """
     try:
         yield
@@ -131,20 +233,8 @@ def input_errors(doing: str) -> Iterator[None]:
         raise _bad(f"{doing}: {one_line(error)}") from error
 
 
-def _prepare(pixels: tf.Tensor, dtype: str, input_range: str) -> tf.Tensor:
-    if dtype == "uint8":
-        return pixels
-    factor, offset = INPUT_RANGES[input_range]
-    images = tf.cast(pixels, tf.float32)
-    if factor != 1.0:
-        images = images * factor
-    if offset != 0.0:
-        images = images + offset
-    return tf.cast(images, dtype)
-
-
 def _input_size(
-    name: str, settings: ModelSettings, remedis: RemedisModel | None, endpoint: Endpoint
+    name: str, settings: ModelSettings, remedis: RemedisModel | None, reading: ImageInput
 ) -> tuple[int, str]:
     if settings.input_size:
         size, source = settings.input_size, "option"
@@ -152,12 +242,15 @@ def _input_size(
         size, source = remedis.input_size, "REMEDIS name"
     else:
         size, source = 0, "model"
-    height, width = endpoint.height, endpoint.width
+    height, width = reading.height, reading.width
     if height and width and height != width:
-        raise _bad(f"model {name}: takes images of {height}x{width}, and only squares are read")
+        raise _bad(
+            f"model {name}: takes images of {height}x{width}, and only squares are read: wrap the "
+            "model (docs/models.md)"
+        )
     static = height or width
     if size and static and size != static:
-        says = "input_size" if source == "option" else "its REMEDIS name"
+        says = "--input_size" if source == "option" else "its REMEDIS name"
         raise _bad(f"model {name}: takes images of {static}x{static}, and {says} says {size}")
     if not (size or static):
         raise _bad(f"model {name}: takes images of any size, so --input_size must say which")
@@ -167,10 +260,11 @@ def _input_size(
 def _input_range(
     name: str, settings: ModelSettings, remedis: RemedisModel | None, endpoint: Endpoint
 ) -> tuple[str, str]:
-    if endpoint.dtype == "uint8":
+    if endpoint.dtype in INTEGER_DTYPES:
         if settings.input_range not in (None, "0..255"):
             raise _bad(
-                f"model {name}: takes uint8, which rules out the range {settings.input_range}"
+                f"model {name}: takes {endpoint.dtype}, which rules out --input_range "
+                f"{settings.input_range}"
             )
         return "0..255", "dtype"
     if settings.input_range:
@@ -181,7 +275,7 @@ def _input_range(
 
 
 def _named_outputs(result: Any) -> dict[str, Any]:
-    """The outputs by key; those of a list by position, and a lone tensor under the empty key."""
+    """Return the outputs by key: of a list by position, of a lone tensor by the empty key."""
     if isinstance(result, dict):
         return {str(key): value for key, value in result.items()}
     if isinstance(result, (list, tuple)):
@@ -201,18 +295,11 @@ def _choose_output(name: str, result: Any, wanted: str | None) -> tuple[str | No
     output = outputs[key]
     if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
         found = output.dtype.name if isinstance(output, tf.Tensor) else type(output).__name__
-        raise _bad(f"model {name}: answers {found}, not a tensor of floats")
-    return key or None, output
-
-
-def _pooling(name: str, output: tf.Tensor, count: int) -> Literal["none", "mean"]:
-    rank = output.shape.rank
-    if rank not in (2, 4) or output.shape[0] != count or 0 in output.shape:
         raise _bad(
-            f"model {name}: answers {count} image(s) with shape {output.shape}, "
-            "not [batch, features] or [batch, height, width, features]"
+            f"model {name}: answers {found}, not a tensor of floats: choose another output by "
+            "--output_key, or wrap the model (docs/models.md)"
         )
-    return "none" if rank == 2 else "mean"
+    return key or None, output
 
 
 def _bad(message: str) -> InputError:

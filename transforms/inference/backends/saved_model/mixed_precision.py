@@ -29,7 +29,7 @@ _PASSES: dict[Precision, tuple[str, str]] = {
 
 
 def lowered(frozen: FrozenGraph, precision: Precision) -> FrozenGraph:
-    """The graph with casts to ``bfloat16`` or ``float16``; its input and output keep their dtypes.
+    """Return the graph with casts to a lower precision; its input and output keep their dtypes.
 
     Raises:
       ValueError: TensorFlow found nothing that it could lower.

@@ -9,12 +9,12 @@ from beamscope.transforms.problems import InputError
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs that TensorFlow sees, such as ``/physical_device:GPU:0``."""
+    """Return the names of the GPUs that TensorFlow sees, such as ``/physical_device:GPU:0``."""
     return [device.name for device in tf.config.list_physical_devices("GPU")]
 
 
 def require_gpu() -> None:
-    """Raises InputError (``no_gpu``) unless TensorFlow sees a GPU."""
+    """Raise InputError (``no_gpu``) unless TensorFlow sees a GPU."""
     if not gpus():
         built = "is built with CUDA" if tf.test.is_built_with_cuda() else "is built without CUDA"
         raise InputError(
@@ -24,9 +24,9 @@ def require_gpu() -> None:
 
 
 def grow_gpu_memory() -> None:
-    """Lets TensorFlow take GPU memory as it needs it, not all of it at its first step.
+    """Let TensorFlow take GPU memory as it needs it, not all of it at its first step.
 
-    Several worker processes then share one GPU. To be called before the first computation: where
+    Several worker processes can then share one GPU. Call it before the first computation: where
     TensorFlow is in use already, its memory stays as it is.
     """
     for device in tf.config.list_physical_devices("GPU"):
@@ -37,7 +37,7 @@ def grow_gpu_memory() -> None:
 
 
 def forbid_tensor_float() -> None:
-    """Keeps float32 what it says on GPUs too, which by default round factors to 10 bits (TF32).
+    """Switch TF32 off, by which GPUs round the factors of float32 products to 10 bits.
 
     Embeddings then agree between machines with and without a GPU; for speed there is float16.
     """

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from beamscope.transforms.inference import devices
+from beamscope.transforms.inference.backends.saved_model import devices
 from beamscope.transforms.problems import InputError
 
 

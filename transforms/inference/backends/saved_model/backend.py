@@ -1,0 +1,60 @@
+"""The backend of TensorFlow 2 SavedModels; TensorFlow is imported when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beamscope.transforms.inference.backends.base import Backend
+from beamscope.transforms.inference.backends.saved_model.compilers import Graph, OpenVino, Xla
+from beamscope.transforms.inference.model_settings import ModelSettings
+
+if TYPE_CHECKING:
+    from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
+
+_GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+
+class SavedModelBackend(Backend["SavedModel"]):
+    """Open the directory of a TensorFlow 2 SavedModel."""
+
+    name = "saved_model"
+    summary = "a TensorFlow 2 SavedModel"
+    # On processors OpenVINO is the fastest; XLA serves everywhere; `graph` is only asked for.
+    compilers = (OpenVino(), Xla(), Graph())
+
+    def refusal(self, path: Path) -> str | None:
+        """Return why a path is not the directory of a SavedModel; None where it is."""
+        if not path.is_dir():
+            return "a file, not the directory of a SavedModel"
+        if not any((path / name).is_file() for name in _GRAPH_FILES):
+            return "the directory holds no saved_model.pb"
+        return None
+
+    def start(self) -> None:
+        """Import TensorFlow, and set up its GPUs."""
+        from beamscope.transforms.inference.backends.saved_model import devices
+
+        devices.grow_gpu_memory()
+        devices.forbid_tensor_float()
+
+    def gpus(self) -> list[str]:
+        """Return the names of the GPUs that TensorFlow sees."""
+        from beamscope.transforms.inference.backends.saved_model import devices
+
+        return devices.gpus()
+
+    def require_gpu(self) -> None:
+        """Raise InputError (``no_gpu``) unless TensorFlow sees a GPU."""
+        from beamscope.transforms.inference.backends.saved_model import devices
+
+        devices.require_gpu()
+
+    def load(self, path: Path, settings: ModelSettings) -> SavedModel:
+        """Load a SavedModel, see `loading.load`."""
+        from beamscope.transforms.inference.backends.saved_model.loading import load
+
+        return load(path, settings)
+
+
+SAVED_MODEL = SavedModelBackend()

@@ -1,0 +1,71 @@
+"""Find a model and the backend that opens it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from beamscope.transforms.inference.backends.base import Backend, LoadedModel
+from beamscope.transforms.inference.backends.registry import backend_for
+from beamscope.transforms.inference.model_files import local_model
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundModel:
+    """A model on this machine that has not been loaded yet.
+
+    Attributes:
+      settings: what was asked for.
+      path: where its files lie.
+      backend: what opens it.
+    """
+
+    settings: ModelSettings
+    path: Path
+    backend: Backend[Any]
+
+    def load(self) -> LoadedModel:
+        """Load it; `Backend.start` has to be called before.
+
+        Raises:
+          InputError: ``bad_model``, or ``bad_option`` for a compiler or a precision that the
+            backend or this machine does not have.
+        """
+        self.backend.candidates(self.settings)  # Before seconds are spent on the model.
+        loaded: LoadedModel = self.backend.load(self.path, self.settings)
+        return loaded
+
+
+def find_model(settings: ModelSettings) -> FoundModel:
+    """Fetch a model to this machine where it is remote, and choose its backend.
+
+    Raises:
+      InputError: ``bad_model`` where there is nothing, or nothing that a backend opens.
+    """
+    path = local_model(settings.uri)
+    if not path.exists():
+        raise InputError(
+            Kind.BAD_MODEL, f"model {settings.uri}: there is no such file or directory"
+        )
+    backend, reasons = backend_for(path)
+    if backend is None:
+        raise InputError(Kind.BAD_MODEL, f"model {settings.uri}: {'; '.join(reasons)}")
+    return FoundModel(settings, path, backend)
+
+
+def open_model(settings: ModelSettings, *, require_gpu: bool = False) -> LoadedModel:
+    """Find a model, start its backend and load it.
+
+    Raises:
+      InputError: as `find_model` and `FoundModel.load`; ``no_gpu`` where a GPU is required and the
+        backend sees none.
+    """
+    found = find_model(settings)
+    found.backend.start()
+    if require_gpu:
+        found.backend.require_gpu()
+    return found.load()
