@@ -258,7 +258,7 @@ def test_other_settings_are_refused_and_named(slides, mean_model, tmp_path, caps
         (["--input", "SLIDES", "--masks", "SLIDES"], "needs --tissue mask"),
         (["--input", "SLIDES", "--assume_mpp", "250"], "--assume_mpp 250: "),
         (["--input", "SLIDES", "--model", "SLIDES"], "saved_model.pb"),
-        (["--input", "SLIDES", "--model", "nowhere"], "no such directory"),
+        (["--input", "SLIDES", "--model", "nowhere"], "no such file or directory"),
         (["--input", "SLIDES", "--runner_config", "fl"], "--runner_config fl: neither a file"),
         (["--input", "SLIDES", "SLIDES/a.svs", "COPY"], "slide id 'a' is used twice"),
         ([], "one of the arguments --input --manifest is required"),
