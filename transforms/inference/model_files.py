@@ -1,4 +1,4 @@
-"""The files of a SavedModel: a local copy of a remote one, and a digest of their contents."""
+"""The files of a model: a local copy of a remote one, and a digest of their contents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _copies_lock = threading.Lock()
 
 
 def model_name(uri: str) -> str:
-    """The last part of a model's path or URI, for messages."""
+    """Return the last part of a model's path or URI, for messages."""
     return uri.rstrip("/").rpartition("/")[2] or uri
 
 

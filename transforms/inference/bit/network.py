@@ -48,7 +48,7 @@ class BitResNet(tf.Module):
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Takes the weights that `random_weights` or `load_npz` gave for the architecture.
+        """Take the weights that `random_weights` or `load_npz` returned for the architecture.
 
         Raises:
           InputError: of kind ``bad_architecture`` or ``bad_weights``.
@@ -62,7 +62,7 @@ class BitResNet(tf.Module):
         }
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Features of images, after the final norm and ReLU, not pooled.
+        """Return the feature maps of images, after the final norm and ReLU, not pooled.
 
         Args:
           images: float32 RGB in [0, 1], ``[n, height, width, 3]``.
@@ -71,7 +71,7 @@ class BitResNet(tf.Module):
           float32 ``[n, ceil(height / 32), ceil(width / 32), features]``.
         """
         x = self._convolve(images, ROOT_KERNEL, stride=2)
-        # What is pooled has not been through a ReLU: the zeros of the border can be the maximum.
+        # No ReLU comes before this pooling: the zeros of the border can be the maximum.
         x = tf.nn.max_pool2d(_pad(x, 1), ksize=3, strides=2, padding="VALID")
         for unit in self.architecture.units():
             x = self._unit(x, unit)
@@ -101,19 +101,20 @@ def _pad(x: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def _standardized_convolution(x: tf.Tensor, kernel: tf.Variable, stride: int) -> tf.Tensor:
-    """Convolves with a kernel brought to mean 0 and variance 1 in each output channel.
+    """Convolve with a kernel brought to mean 0 and variance 1 in each output channel.
 
     Weight standardisation is Qiao et al., https://arxiv.org/abs/1903.10520.
     """
     mean, variance = tf.nn.moments(kernel, axes=[0, 1, 2], keepdims=True)
     kernel = (kernel - mean) * tf.math.rsqrt(variance + _KERNEL_EPSILON)
-    # Padding "SAME" would put a stride of 2 on other pixels: one less before than behind.
+    # With a stride of 2, padding "SAME" would take other pixels: it pads one pixel less before than
+    # behind.
     border = (kernel.shape[0] - 1) // 2
     return tf.nn.conv2d(_pad(x, border) if border else x, kernel, stride, padding="VALID")
 
 
 def _group_norm(x: tf.Tensor, gamma: tf.Variable, beta: tf.Variable) -> tf.Tensor:
-    """Group normalisation (https://arxiv.org/abs/1803.08494), as one scale and shift a channel."""
+    """Normalise groups (https://arxiv.org/abs/1803.08494), as one scale and shift a channel."""
     shape, channels = tf.shape(x), x.shape[-1]
     groups = [_GROUPS, channels // _GROUPS]
     grouped = tf.reshape(x, [shape[0], shape[1] * shape[2], *groups])
@@ -132,11 +133,12 @@ def save_model(
     weights: Mapping[str, npt.NDArray[np.float32]],
     signature: str | None = None,
 ) -> None:
-    """Writes a SavedModel that is called as the REMEDIS models are.
+    """Write a SavedModel that is called as the REMEDIS models are.
 
     ``tf.saved_model.load(directory)(images)`` takes float32 RGB in [0, 1],
     ``[n, size, size, 3]`` for any n from 1, where size is 224 pixels for ``path`` and 448 for
-    ``cxr``, and answers the feature map of `BitResNet`. The directory has its name only when whole.
+    ``cxr``, and answers the feature map of `BitResNet`. The directory gets its name when
+    it is complete.
 
     Args:
       directory: a local path that does not exist, or is an empty directory.
@@ -159,7 +161,8 @@ def save_model(
         )
     if signature is not None and not re.fullmatch(r"[A-Za-z]\w*", signature, re.ASCII):
         raise InputError(
-            Kind.BAD_SIGNATURE, f"{signature!r} is not a letter, then letters, digits, _"
+            Kind.BAD_SIGNATURE,
+            f"--signature must be a letter, then letters, digits or _, got {signature!r}",
         )
     exported = _exported(BitResNet(architecture, weights), INPUT_SIZE[modality])
     # An empty mapping: given None, TensorFlow would make a `serving_default` of `__call__`.

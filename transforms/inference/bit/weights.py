@@ -26,7 +26,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 ROOT_KERNEL = "resnet/root_block/standardized_conv2d/kernel"
 FINAL_NORM = "resnet/group_norm"
 
-# The classifier of an official file, which an embedding has no use for.
+# The classifier of an official file; an embedding does not need it.
 _HEAD = frozenset({"resnet/head/conv2d/kernel", "resnet/head/conv2d/bias"})
 
 
@@ -36,7 +36,7 @@ class Unit:
 
     Attributes:
       prefix: the start of its arrays' names, such as ``resnet/block2/unit01``.
-      inputs: channels that come in.
+      inputs: number of input channels.
       width: channels of the 3x3 convolution.
       stride: 2 in the first unit of blocks 2 to 4, else 1.
     """
@@ -48,7 +48,7 @@ class Unit:
 
     @property
     def outputs(self) -> int:
-        """Channels that go out: four times the width (https://arxiv.org/abs/1512.03385)."""
+        """The number of output channels: four times the width (https://arxiv.org/abs/1512.03385)."""
         return 4 * self.width
 
     @property
@@ -57,7 +57,7 @@ class Unit:
         return self.stride != 1 or self.inputs != self.outputs
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each of its arrays by name; kernels are HWIO."""
+        """Return the shape of each of its arrays by name; kernels are HWIO."""
         shapes: dict[str, tuple[int, ...]] = {}
         if self.projected:
             shapes[projection_name(self.prefix)] = (1, 1, self.inputs, self.outputs)
@@ -75,7 +75,7 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A BiT ResNet: units in each of its four blocks, and the width factor of all layers."""
+    """A BiT ResNet: the number of units in each of four blocks, and the width factor of all."""
 
     name: str
     units_per_block: tuple[int, int, int, int]
@@ -83,16 +83,16 @@ class Architecture:
 
     @property
     def root_channels(self) -> int:
-        """Channels of the 7x7 convolution at the root."""
+        """The number of channels of the 7x7 convolution at the root."""
         return 64 * self.width_factor
 
     @property
     def features(self) -> int:
-        """Channels of the feature map, the length of an embedding: 2048 for 50x1."""
+        """The number of channels of the feature map, the length of an embedding: 2048 for 50x1."""
         return self.units()[-1].outputs
 
     def units(self) -> list[Unit]:
-        """All units in the order of computation."""
+        """Return all units in the order of computation."""
         units: list[Unit] = []
         channels = self.root_channels
         for block, count in enumerate(self.units_per_block, 1):
@@ -108,7 +108,7 @@ class Architecture:
         return units
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array by its official name; kernels are HWIO."""
+        """Return the shape of every array by its official name; kernels are HWIO."""
         shapes: dict[str, tuple[int, ...]] = {ROOT_KERNEL: (7, 7, 3, self.root_channels)}
         for unit in self.units():
             shapes.update(unit.shapes())
@@ -117,7 +117,7 @@ class Architecture:
         return shapes
 
     def parameters(self) -> int:
-        """Number of parameters, without a classifier."""
+        """Return the number of parameters, without a classifier."""
         return sum(math.prod(shape) for shape in self.shapes().values())
 
 
@@ -134,22 +134,22 @@ INPUT_SIZE: Mapping[str, int] = {"path": 224, "cxr": 448}
 
 
 def kernel_name(prefix: str) -> str:
-    """Name of the kernel of a convolution, such as that of ``resnet/block1/unit01/a``."""
+    """Return the name of a convolution's kernel, such as that of ``resnet/block1/unit01/a``."""
     return f"{prefix}/standardized_conv2d/kernel"
 
 
 def norm_name(prefix: str) -> str:
-    """Start of the names of the gamma and beta that come before a convolution."""
+    """Return the start of the names of the gamma and beta that come before a convolution."""
     return f"{prefix}/group_norm"
 
 
 def projection_name(unit_prefix: str) -> str:
-    """Name of the kernel of a unit's projected shortcut."""
+    """Return the name of the kernel of a unit's projected shortcut."""
     return kernel_name(f"{unit_prefix}/a/proj")
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of a name or an alias.
+    """Return the architecture of a name or an alias.
 
     Raises:
       InputError: of kind ``bad_architecture`` when there is none.
@@ -164,7 +164,7 @@ def find_architecture(name: str) -> Architecture:
 
 
 def random_weights(architecture: str, seed: int) -> Weights:
-    """Random weights, drawn by numpy alone: the same seed gives the same everywhere.
+    """Draw random weights with numpy alone: the same seed gives the same on every machine.
 
     Kernels are normal with variance 2 / fan-in (He et al., https://arxiv.org/abs/1502.01852);
     standardisation and the group norms keep activations in range at any depth. Gammas are normal
@@ -195,7 +195,7 @@ def random_weights(architecture: str, seed: int) -> Weights:
 
 
 def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
-    """Reads the ``.npz`` of an official BiT model; its classification head is left out.
+    """Read the ``.npz`` of an official BiT model, without its classification head.
 
     Args:
       path: a local file.
@@ -217,7 +217,7 @@ def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(Kind.BAD_WEIGHTS, f"{where} is a single array, not an .npz file")
         with archive:
-            # A member that is no array comes as bytes: the check of shapes then names it.
+            # A member that is no array is returned as bytes; the check of shapes names it.
             arrays = {
                 name: np.asarray(archive[name]) for name in archive.files if name not in _HEAD
             }
@@ -231,7 +231,7 @@ def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
 
 
 def check_weights(arrays: Mapping[str, npt.NDArray[Any]], architecture: Architecture) -> None:
-    """Checks that there is each array of an architecture, in its shape, and no other.
+    """Check that each array of an architecture is there, in its shape, and no other array.
 
     Raises:
       InputError: of kind ``bad_weights``, naming the first array that is wrong.
