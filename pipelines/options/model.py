@@ -21,14 +21,14 @@ def add_model_arguments(
 ) -> None:
     """Add the options; the model is ``--model``, or positional where it is the subject.
 
-    Each flag has the name and the default of a field of `ModelSettings`.
+    Each other flag has the name and the default of a field of `ModelSettings`.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
     model = " or ".join(backend.summary for backend in BACKENDS) + ", local or remote"
     if positional:
-        parser.add_argument("uri", metavar="MODEL", help=model)
+        parser.add_argument("model", metavar="MODEL", help=model)
     else:
-        parser.add_argument("--model", dest="uri", metavar="MODEL", required=True, help=model)
+        parser.add_argument("--model", metavar="MODEL", required=True, help=model)
     parser.add_argument(
         "--tags",
         metavar="TAG",
@@ -115,6 +115,6 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
     Raises:
       InputError: ``bad_option`` for a value that is not one.
     """
-    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(ModelSettings)}
-    values["tags"] = tuple(args.tags) if args.tags else None
-    return ModelSettings(**values)
+    names = {field.name for field in dataclasses.fields(ModelSettings)} - {"uri", "tags"}
+    values = {name: getattr(args, name) for name in names}
+    return ModelSettings(uri=args.model, tags=tuple(args.tags) if args.tags else None, **values)

@@ -170,7 +170,7 @@ def test_what_can_be_frozen_counts_the_variables(
     class Wide(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.kernel = tf.Variable(tf.zeros([1000, 1000]))
+            self.kernel = tf.Variable(tf.ones([1000, 1000]))
 
         @tf.function(input_signature=[models.INPUT])
         def __call__(self, images: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from beamscope.transforms.inference.answer_checks import check_answers
 from beamscope.transforms.inference.backends.base import Backend, LoadedModel
 from beamscope.transforms.inference.backends.registry import backend_for
 from beamscope.transforms.inference.model_files import local_model
@@ -29,7 +30,7 @@ class FoundModel:
     backend: Backend[Any]
 
     def load(self) -> LoadedModel:
-        """Load it; `Backend.start` has to be called before.
+        """Load it, and check its answers; `Backend.start` has to be called before.
 
         Raises:
           InputError: ``bad_model``, or ``bad_option`` for a compiler or a precision that the
@@ -37,6 +38,7 @@ class FoundModel:
         """
         self.backend.candidates(self.settings)  # Before seconds are spent on the model.
         loaded: LoadedModel = self.backend.load(self.path, self.settings)
+        check_answers(loaded)
         return loaded
 
 

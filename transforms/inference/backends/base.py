@@ -75,6 +75,10 @@ class LoadedModel(abc.ABC):
         checks at load can see what the number of images does.
         """
 
+    def draws_random_numbers(self) -> bool:
+        """Return whether the model has operations that draw random numbers, where that is known."""
+        return False
+
 
 class Compiler(abc.ABC, Generic[_Model]):
     """One way to make a model of a backend faster.

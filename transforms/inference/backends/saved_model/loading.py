@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
 from beamscope.transforms.inference.backends.base import LoadedModel, compiled_by
 from beamscope.transforms.inference.backends.saved_model.endpoints import (
@@ -30,6 +32,11 @@ from beamscope.transforms.inference.output_shapes import read_output
 from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+
+# The names of TensorFlow's operations that draw random numbers.
+_RANDOM = re.compile(
+    r"Random|Multinomial|TruncatedNormal|Rng|NonDeterministic|Stateful(Unif|Stand)"
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,6 +83,15 @@ class SavedModel(LoadedModel):
         embeddings: npt.NDArray[np.float32] = self.call(self.prepare(tf.constant(pixels))).numpy()
         return embeddings
 
+    def draws_random_numbers(self) -> bool:
+        """Return whether the graph of a call has operations that draw random numbers."""
+        size = self.spec.input_size
+        pixels = tf.TensorSpec([self.spec.fixed_batch, size, size, 3], tf.uint8)
+        function: Any = tf.function(lambda images: self.call(self.prepare(images)))
+        graph = function.get_concrete_function(pixels).graph.as_graph_def()
+        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+        return any(_RANDOM.search(node.op) for node in nodes)
+
     def _pooled(self, output: tf.Tensor) -> tf.Tensor:
         spec = self.spec
         rank = len(spec.output_shape) + 1
@@ -105,6 +121,7 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
     from beamscope.transforms.inference.backends.saved_model.backend import SAVED_MODEL
 
     name = model_name(settings.uri)
+    _check_tags(name, directory, settings.tags)
     with input_errors(f"model {name}: cannot be loaded"):
         restored = tf.saved_model.load(str(directory), tags=settings.tags)
 
@@ -167,6 +184,18 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
         restored=restored,
         endpoint=endpoint,
     )
+
+
+def _check_tags(name: str, directory: Path, tags: tuple[str, ...] | None) -> None:
+    """Raise InputError (``bad_model``) unless the tags name one of a SavedModel's graphs."""
+    with input_errors(f"model {name}: cannot be loaded"):
+        graphs = parse_saved_model(str(directory)).meta_graphs
+    found = [sorted(graph.meta_info_def.tags) for graph in graphs]
+    listed = " or ".join(f"--tags {' '.join(each)}" for each in found)
+    if tags is None and len(found) > 1:
+        raise _bad(f"model {name}: holds {len(found)} graphs: choose by {listed}")
+    if tags is not None and sorted(tags) not in found:
+        raise _bad(f"model {name}: has no graph of --tags {' '.join(tags)}, only of {listed}")
 
 
 @dataclasses.dataclass(frozen=True)
