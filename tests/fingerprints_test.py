@@ -24,7 +24,8 @@ SETTINGS = st.dictionaries(st.text(max_size=5), VALUES | st.lists(VALUES, max_si
 
 SPEC = ModelSpec(
     backend="saved_model", input_layout="channels_last", input_channels=3,
-    output_layout="channels_last", first_patch=0, name="m", digest="9f", called="object", input_name="x", input_size=64, size_source="model",
+    output_layout="channels_last", first_patch=0,
+    name="m", digest="9f", called="object", input_name="x", input_size=64, size_source="model",
     input_dtype="float32", input_range="0..1", range_source="assumed", output_key=None,
     output_shape=(7, 7, 8), pooling="mean", features=8,
 )  # fmt: skip
