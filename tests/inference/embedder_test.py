@@ -258,7 +258,7 @@ def few_only(network: models.Network, images: tf.Tensor) -> tf.Tensor:
 
 def test_a_model_that_fails_on_a_batch_is_an_input_error(tmp_path: Path) -> None:
     uri = models.save(tmp_path / "m", few_only)
-    with pytest.raises(InputError, match=r"model m: fails on a batch of 4 images: .*too many"):
+    with pytest.raises(InputError, match=r"model m: fails on a batch of 3 images: .*too many"):
         Embedder.from_settings(ModelSettings(uri, batch_size=BATCH))
 
 
