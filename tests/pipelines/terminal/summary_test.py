@@ -32,8 +32,8 @@ def dataset(directory, slides, *, rows=10, problems=(), counts=(), job=SLIDES, m
     description = {
         "counts": {"rows": rows, job.table_name: statuses, "problems": kinds, **dict(counts)},
         "shards": [{"files": ["x"], "rows": rows}],
-        "model": {"range_source": "option", **dict(model)},
-        "options": {"precision": "float32"},
+        "model": {"range_source": "option", "precision": "float32", **dict(model)},
+        "options": {},
     }
     (directory / "dataset.json").write_text(json.dumps(description))
     return layout
