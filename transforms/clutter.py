@@ -13,6 +13,7 @@ _FOLDERS = frozenset(
         "@eadir", "#recycle", "#snapshot",  # Synology
         "@recycle", ".@__thumb", "@recently-snapshot",  # QNAP
         ".ipynb_checkpoints",  # Jupyter
+        "thumbnails",  # slide viewers and picture browsers
     }
 )  # fmt: skip
 # A Linux desktop makes one trash folder for each user id.
@@ -26,9 +27,26 @@ def is_clutter(name: str) -> bool:
     Args:
       name: relative to what the user named, with ``/`` or ``\`` between its parts.
     """
-    *folders, base = re.split(r"[/\\]", name.lower())
+    return clutter_in(name) is not None
+
+
+def clutter_in(name: str) -> str | None:
+    """Return the folder, or the file, that makes a file clutter; None where nothing does.
+
+    Args:
+      name: as of `is_clutter`.
+    """
+    *folders, base = re.split(r"[/\\]", name)
+    for folder in folders:
+        if is_clutter_folder(folder):
+            return folder
+    return base if is_clutter_file(base) else None
+
+
+def is_clutter_file(name: str) -> bool:
+    """Return whether a file of that name, without a path, is a system's own."""
     # macOS keeps what other file systems cannot hold in files that begin with "._".
-    return base in _FILES or base.startswith("._") or any(map(is_clutter_folder, folders))
+    return name.lower() in _FILES or name.startswith("._")
 
 
 def is_clutter_folder(name: str) -> bool:
