@@ -1,1 +1,1 @@
-"""Sample slides, drawn rather than scanned: for the demo, tests and benchmarks."""
+"""Synthetic slides for the demo, tests and benchmarks."""

@@ -1,7 +1,7 @@
-"""Noise to draw sample slides with: hashed, periodic, and the same on every machine.
+"""Noise for sample slides, the same on every machine.
 
-Only exactly rounded operations act on pixels; what goes through a Fourier transform or a
-transcendental function is quantised far above their last digit.
+Only exactly rounded operations act on pixels. Values that come from a Fourier transform or a
+transcendental function are rounded coarsely, because machines differ in their last digits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PLATE_MARGIN = 1024  # px, the largest tile
 
 
 def hash_uint32(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], salt: int) -> U32:
-    """A uniform uint32 for each pair of integers, by the 32-bit mixer `lowbias32`.
+    """Return a uniform uint32 for each pair of integers, by the 32-bit mixer `lowbias32`.
 
     Constants: Wellons, "Prospecting for Hash Functions" (2018), public domain.
     """
@@ -41,7 +41,7 @@ def _unit(h: U32) -> F64:
 
 
 def value_noise(x: F64, y: F64, wavelength: float, salt: int) -> F64:
-    """Smooth noise between -1 and 1 at the points (x, y), in the unit of `wavelength`."""
+    """Return smooth noise from -1 to 1 at the points (x, y), in the unit of `wavelength`."""
     x, y = x / wavelength, y / wavelength
     left, top = np.floor(x), np.floor(y)
     u, v = x - left, y - top
@@ -59,12 +59,12 @@ def value_noise(x: F64, y: F64, wavelength: float, salt: int) -> F64:
 def plate(
     rng: np.random.Generator, period: int, wavelengths: tuple[float, float], waves: bool
 ) -> F32:
-    """A periodic plate of noise, float32 of unit variance in steps of 1/64, with its margin.
+    """Make a periodic plate of noise, float32 of unit variance in steps of 1/64, with its margin.
 
     Args:
       rng: of the slide.
       period: of the plate in both directions, px.
-      wavelengths: shortest that is left, along and across the grain, px.
+      wavelengths: the shortest that stay, along and across the grain, px.
       waves: whether the grain runs in waves and in two directions, as collagen does.
     """
     fx, fy = np.meshgrid(np.fft.fftfreq(period), np.fft.fftfreq(period))
@@ -87,20 +87,20 @@ def plate(
 
 
 def wrapped(plate: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The plate continued by `PLATE_MARGIN`, so that any rectangle is one slice of it."""
+    """Continue the plate by `PLATE_MARGIN`, so that any rectangle is one slice of it."""
     pad = [(0, PLATE_MARGIN)] * 2 + [(0, 0)] * (plate.ndim - 2)
     return np.pad(plate, pad, mode="wrap")
 
 
 def cut(plate: npt.NDArray[Any], x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-    """The rectangle at (x, y) of the endless plane that a wrapped plate tiles."""
+    """Return the rectangle at (x, y) of the endless plane that a wrapped plate tiles."""
     top = y % (plate.shape[0] - PLATE_MARGIN)
     left = x % (plate.shape[1] - PLATE_MARGIN)
     return plate[top : top + height, left : left + width]
 
 
 def upsample(lattice: F64) -> F32:
-    """Bilinear interpolation of lattice points, float32 ``[LATTICE*(m-1), LATTICE*(n-1)]``."""
+    """Interpolate lattice points bilinearly: float32 ``[LATTICE*(m-1), LATTICE*(n-1)]``."""
     points = lattice.astype(np.float32)
     step = np.arange(LATTICE, dtype=np.float32) / LATTICE
     rows = points[:-1, None] + np.diff(points, axis=0)[:, None] * step[:, None]

@@ -1,8 +1,8 @@
-"""Sample slides: Aperio-style SVS files of any size, made from a seed, for demo, tests and benches.
+"""Sample slides: Aperio-style SVS files of any size, made from a seed.
 
-The file has what a scanner writes: a tiled level 0, a stripped thumbnail, then the lower levels,
-JPEG tiles with shared tables. Tiles are streamed: memory holds a few rows of tiles, whatever the
-size of the slide. Lower levels are area averages of level 0 before compression.
+The file has the parts that a scanner writes: a tiled level 0, a stripped thumbnail, then the lower
+levels, JPEG tiles with shared tables. Tiles are streamed: memory holds a few rows of tiles,
+whatever the size of the slide. Lower levels are area averages of level 0 before compression.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ DEFAULT_QUALITY = {"jpeg": 80, "jpeg2000": 34}
 LEVEL_FACTORS = (2, 4, 8, 16)
 MAX_LEVELS = 20
 THUMBNAIL_SIZE = (1024, 768)  # Aperio's largest, px
-MIN_LEVEL_SIZE = 16  # px; a smaller level is of no use to anyone
+MIN_LEVEL_SIZE = 16  # px; smaller levels are useless
 # A slide without mpp still shows tissue at some scale, and an absurd mpp still shows tissue.
 TEXTURE_MPP = 0.25
 TEXTURE_MPP_LIMITS = (0.1, 4.0)
-BIGTIFF_PIXELS = 1_300_000_000  # raw, such a slide comes near the 4 GiB that offsets can reach
+BIGTIFF_PIXELS = 1_300_000_000  # uncompressed about 4 GiB, the most that 32-bit offsets reach
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleSlide:
-    """What slide to make.
+    """The description of a sample slide.
 
     Attributes:
       width: of level 0, px.
@@ -68,7 +68,7 @@ class SampleSlide:
 
     @property
     def level_sizes(self) -> list[tuple[int, int]]:
-        """Width and height of each level, px, rounded down as Aperio does."""
+        """Width and height of each level, px, rounded down as in Aperio's files."""
         factors = [self.level_factor**level for level in range(self.levels)]
         return [(self.width // factor, self.height // factor) for factor in factors]
 
@@ -78,7 +78,11 @@ class SampleSlide:
         return DEFAULT_QUALITY[self.compression] if self.quality is None else self.quality
 
     def validate(self) -> None:
-        """Raises InputError ``bad_sample`` for the first value that cannot be."""
+        """Check that such a slide is possible.
+
+        Raises:
+          InputError: ``bad_sample``; the message names the first value that is not possible.
+        """
         width, height = self.level_sizes[-1] if 0 < self.levels <= MAX_LEVELS else (0, 0)
         allowed = {
             "width": self.width >= MIN_LEVEL_SIZE,
@@ -118,7 +122,7 @@ _RULES = {
 
 
 def write_sample_slide(path: str | os.PathLike[str], slide: SampleSlide) -> None:
-    """Writes the slide to a local file, which appears when it is whole.
+    """Write the slide to a local file, which appears when it is complete.
 
     Raises:
       InputError: ``bad_sample`` when the slide is not possible.
@@ -180,7 +184,7 @@ def _write(path: pathlib.Path, slide: SampleSlide) -> None:
 
 
 def _description(slide: SampleSlide, resized: str) -> str:
-    """ImageDescription as Aperio's ImageScope writes it; OpenSlide reads vendor and scale there."""
+    """Return an ImageDescription as Aperio writes it; OpenSlide reads vendor and scale there."""
     size = f"{slide.width}x{slide.height}"
     codec = {"jpeg": "JPEG/RGB Q", "jpeg2000": "J2K/KDU dB"}[slide.compression]
     fields = [

@@ -1,9 +1,9 @@
-"""What a sample slide shows: islands of H&E-like tissue on a pale background.
+"""The picture of a sample slide: islands of H&E-like tissue on a pale background.
 
-A picture of any size is a function of pixel position, so it is drawn tile by tile, in any tile
-size, without seams. Large shapes (islands, glands) are value noise and jittered grids on an
-integer hash, evaluated on a lattice of `LATTICE` pixels; fine texture is cut from periodic plates
-made once; nuclei are stamped from a bank.
+Each pixel depends on its position alone, so that tiles of any size fit together without seams.
+Large shapes (islands, glands) are value noise and jittered grids on an integer hash, evaluated on a
+lattice of `LATTICE` pixels. Fine texture is cut from periodic plates, which are made once. Nuclei
+are stamped from a bank.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class TissueTexture:
         self._colours = _colours()
 
     def draw(self, x: int, y: int, width: int, height: int) -> U8:
-        """The pixels of a rectangle, uint8 RGB ``[height, width, 3]``.
+        """Draw a rectangle, uint8 RGB ``[height, width, 3]``.
 
         All four in px and multiples of `LATTICE`; width and height are at most `PLATE_MARGIN`.
         """
@@ -120,7 +120,7 @@ class TissueTexture:
         return (pixels + noisy).clip(0, 255).astype(np.uint8)
 
     def _shapes(self, x: F64, y: F64) -> _Shapes:
-        """Zones at points in µm."""
+        """Return the zones at points in µm."""
         salt = self._salt
         warp = 14 * value_noise(x, y, 55, salt + 5)
         gland, direction = self._glands(x, y, warp)
@@ -140,7 +140,7 @@ class TissueTexture:
         return _Shapes(tissue, gland, direction)
 
     def _glands(self, x: F64, y: F64, warp: F64) -> tuple[F64, F64]:
-        """Relative distance and direction from the nearest gland of a jittered grid."""
+        """Return relative distance and direction from the nearest gland of a jittered grid."""
         i, j = np.floor(x / GLAND_SPACING), np.floor(y / GLAND_SPACING)
         di = np.array([-1, 0, 1] * 3).reshape(9, *[1] * x.ndim)
         dj = np.array([-1, -1, -1, 0, 0, 0, 1, 1, 1]).reshape(9, *[1] * x.ndim)
@@ -162,7 +162,7 @@ class TissueTexture:
         return np.maximum(gland, 0), towards[0]
 
     def _stains(self, shapes: _Shapes, x: int, y: int, width: int, height: int) -> tuple[U8, F32]:
-        """Amounts of haematoxylin and eosin ``[height, width]``, without nuclei and outline."""
+        """Return haematoxylin and eosin ``[height, width]``, without nuclei and outline."""
         gland = upsample(np.minimum(shapes.gland, 2))
         fibres = cut(self._fibres, x, y, width, height)
         grain = cut(self._grain, x, y, width, height)
@@ -180,7 +180,7 @@ class TissueTexture:
         return np.clip(haematoxylin, 0, 255).astype(np.uint8), np.clip(eosin, 0, 255)
 
     def _stamp_nuclei(self, haematoxylin: U8, x: int, y: int) -> None:
-        """Adds the nuclei of a jittered grid, where they are inside the rectangle at (x, y)."""
+        """Add those nuclei of a jittered grid that lie in the rectangle at (x, y)."""
         height, width = haematoxylin.shape
         spacing = NUCLEUS_SPACING / self._mpp
         reach = max(bank.shape[-1] for bank in self._stamps.values()) // 2 + 1
@@ -222,7 +222,7 @@ class TissueTexture:
 def _place_islands(
     rng: np.random.Generator, width: float, height: float, count: int, coverage: float
 ) -> list[tuple[float, float, float, float]]:
-    """Centre and half axes (µm) of each island, side by side along the slide's longer side."""
+    """Return centre and half axes (µm) of islands side by side along the longer side."""
     placed = []
     area = coverage * width * height / max(count, 1)
     long, short = max(width, height), min(width, height)
@@ -238,7 +238,7 @@ def _place_islands(
 
 
 def _stamps(rng: np.random.Generator, along: float, across: float, density: float) -> U8:
-    """Nuclei in every direction, uint8 ``[DIRECTIONS, VARIANTS, n, n]`` of stain to add."""
+    """Draw nuclei in every direction: uint8 ``[DIRECTIONS, VARIANTS, n, n]`` of stain to add."""
     half = math.ceil(1.3 * max(along, across)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     bank = np.empty((DIRECTIONS, VARIANTS, 2 * half + 1, 2 * half + 1), np.uint8)
@@ -262,7 +262,7 @@ def _stamps(rng: np.random.Generator, along: float, across: float, density: floa
 
 
 def _stamp(canvas: U8, stamp: U8, x: int, y: int) -> None:
-    """Lays the stamp's top left corner at (x, y): the darker of both stays, in any order."""
+    """Lay the stamp's top left corner at (x, y). The darker pixel stays, whatever the order."""
     height, width = canvas.shape
     n = len(stamp)
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + n, width), min(y + n, height)
@@ -272,7 +272,7 @@ def _stamp(canvas: U8, stamp: U8, x: int, y: int) -> None:
 
 
 def _colours() -> npt.NDArray[np.int16]:
-    """RGB of haematoxylin * 256 + eosin, int16 ``[65536, 3]``, by the law of Beer and Lambert."""
+    """Return RGB by haematoxylin * 256 + eosin, int16 ``[65536, 3]`` (Beer and Lambert)."""
     haematoxylin, eosin = np.divmod(np.arange(65536), 256)
     density = haematoxylin[:, None] * np.array(HAEMATOXYLIN) + eosin[:, None] * np.array(EOSIN)
     return np.rint(np.array(BACKGROUND) * np.exp(-density * DENSITY_STEP)).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Tiles of a sample slide: compressed, and averaged to lower levels while level 0 streams past."""
+"""The tiles of a sample slide. Lower levels are averaged while level 0 is drawn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TILES_AHEAD = 4  # a thread: enough to keep all busy while one tile is written
 
 
 class TileEncoder:
-    """Compresses RGB tiles, and knows the TIFF tags that go with them.
+    """Compress RGB tiles, and keep the TIFF tags that go with them.
 
     Args:
       compression: a key of `TIFF_COMPRESSION`.
@@ -39,7 +39,7 @@ class TileEncoder:
             self.tags |= {"subsampling": (2, 2), "jpegtables": split_tables(self._jpeg(blank))[0]}
 
     def __call__(self, tile: U8) -> bytes:
-        """The encoded tile; a JPEG lacks the tables that are in the tags."""
+        """Return the encoded tile. Of a JPEG the tables are in the tags, not in the tile."""
         if self._compression == "jpeg":
             return split_tables(self._jpeg(tile))[1]
         return bytes(
@@ -56,13 +56,13 @@ class TileEncoder:
 
 
 def split_tables(jpeg: bytes) -> tuple[bytes, bytes]:
-    """Parts a JPEG into its tables and an abbreviated image, as TIFF's JPEGTables tag wants.
+    """Split a JPEG into its tables and an abbreviated image, as TIFF's JPEGTables tag wants.
 
     Both are streams of their own (ITU T.81, B.4 and B.5). The tables are the same for all images of
     one quality, because the encoder keeps to the standard Huffman tables.
     """
     tables, image, at = [jpeg[:2]], [jpeg[:2]], 2
-    while (marker := jpeg[at + 1]) != 0xDA:  # start of scan: from here on it is all image
+    while (marker := jpeg[at + 1]) != 0xDA:  # start of scan: the rest is the image
         end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
         if marker in (0xDB, 0xC4):  # quantisation and Huffman tables
             tables.append(jpeg[at:end])
@@ -81,7 +81,7 @@ class _Tile:
 
 @dataclasses.dataclass(eq=False)
 class _Strip:
-    """The row of tiles of a lower level that is being filled."""
+    """A row of tiles of a lower level, filled step by step."""
 
     pixels: U8
     rows: int = 0  # filled so far
@@ -89,10 +89,10 @@ class _Strip:
 
 
 class Pyramid:
-    """Draws level 0 tile by tile, and keeps what the thumbnail and the lower levels need of it.
+    """Draw level 0 tile by tile, and average it to the lower levels and the thumbnail.
 
-    Lower levels follow level 0 in the file, so their encoded tiles wait in `spill`; in memory there
-    is one row of tiles of each.
+    Lower levels follow level 0 in the file, so their encoded tiles wait in `spill`. One row of
+    tiles of each level is in memory.
 
     Args:
       draw: pixels of the rectangle (x, y, width, height) of level 0.
@@ -132,11 +132,11 @@ class Pyramid:
         self._preview = np.zeros((height // self._block, width // self._block, 3), np.uint8)
 
     def tiles(self, level: int) -> Iterator[bytes]:
-        """The encoded tiles of a level in reading order; level 0 must be asked for first."""
+        """Return the encoded tiles of a level, row by row. Ask for level 0 first."""
         return self._level_0() if level == 0 else self._lower_level(level)
 
     def thumbnail(self) -> U8:
-        """The whole slide at the thumbnail's size, uint8 RGB, once level 0 is done."""
+        """Return the thumbnail of the whole slide, uint8 RGB. Call it when level 0 is done."""
         width, height = self._sizes[0]
         scale = max(width / self._thumbnail_size[0], height / self._thumbnail_size[1], 1)
         size = (max(round(width / scale), 1), max(round(height / scale), 1))
@@ -177,7 +177,7 @@ class Pyramid:
         return tile.encoded
 
     def _advance(self, level: int, rows: int, last: bool) -> None:
-        """Notes that a strip got more rows, and passes it on when it is full or the last."""
+        """Count new rows of a strip, and encode the strip when it is full or the last."""
         strip = self._strips[level - 1]
         strip.rows += rows
         if strip.rows < self._tile_size and not last:
@@ -185,7 +185,7 @@ class Pyramid:
         width, height = self._sizes[level]
         valid = min(strip.rows, height - strip.top)
         if valid > 0:
-            # What lies beyond the level's edge repeats it, or the codec would blur black into it.
+            # Pixels beyond the edge repeat it; else the codec would blur black into the level.
             strip.pixels[valid:] = strip.pixels[valid - 1]
             strip.pixels[:, width:] = strip.pixels[:, width - 1 : width]
             for left in range(0, strip.pixels.shape[1], self._tile_size):
@@ -208,7 +208,7 @@ class Pyramid:
 
 
 def average(pixels: U8, factor: int) -> U8:
-    """Means of blocks of `factor` x `factor` pixels, rounded; whole blocks only."""
+    """Return the rounded means of blocks of `factor` x `factor` pixels; whole blocks only."""
     height, width = (length // factor for length in pixels.shape[:2])
     whole = pixels[: height * factor, : width * factor]
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -219,6 +219,6 @@ def _tiles(length: int, tile_size: int) -> int:
 
 
 def _paste(canvas: U8, tile: U8, left: int, top: int) -> None:
-    """Lays a tile on the canvas, less what lies beyond its right and bottom edges."""
+    """Paste a tile into the canvas, without the part beyond its right and bottom edges."""
     target = canvas[top : top + tile.shape[0], left : left + tile.shape[1]]
     target[:] = tile[: target.shape[0], : target.shape[1]]
