@@ -85,6 +85,11 @@ class Kind(enum.StrEnum):
     MISSING_FILE = "missing_file", "plan read", "there is no such file (any more)"
     NOT_A_SLIDE = "not_a_slide", "plan read", "no format that OpenSlide knows, or cut off"
     UNOPENABLE = "unopenable", "plan read", "a known format, but it cannot be opened"
+    UNSUPPORTED_SLIDE = (
+        "unsupported_slide", "plan",
+        "a TIFF whose pixels are not certain to be shown as they are meant",
+        "save it as RGB of 8 bits a sample",
+    )  # fmt: skip
     MISSING_MPP = (
         "missing_mpp", "plan", "nothing says the resolution",
         "give mpp in a manifest, or --assume_mpp",

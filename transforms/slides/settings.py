@@ -6,7 +6,8 @@ import dataclasses
 
 from beamscope.transforms.fingerprints import in_plan
 
-TISSUE_MODES = ("otsu", "none", "mask")
+# mask_or_otsu: the mask of a slide that has one, else otsu.
+TISSUE_MODES = ("otsu", "none", "mask", "mask_or_otsu")
 # auto: native where that gives what OpenSlide gives, else OpenSlide.
 READERS = ("auto", "openslide", "native")
 # area: by area averaging, whoever reads; decoder: by the JPEG decoder where that can, faster.
@@ -23,6 +24,8 @@ class SlideSettings:
       stride_px: from patch to patch, in pixels of the patch.
       tissue: how tissue is found, one of `TISSUE_MODES`.
       min_tissue: fraction of a patch that must be tissue, 0 to 1.
+      mask_classes: names of the QuPath classes of a mask that are tissue, sorted; empty for all but
+        ``Ignore*``.
       assume_mpp: µm/px of level 0 for slides that do not say it.
       allow_implausible_mpp: take implausible resolutions as they are.
       allow_upsampling: enlarge slides that are coarser than `mpp`.
@@ -36,6 +39,7 @@ class SlideSettings:
     stride_px: int = in_plan(default=224)
     tissue: str = in_plan(default="otsu")
     min_tissue: float = in_plan(default=0.25)
+    mask_classes: tuple[str, ...] = in_plan(default=())
     assume_mpp: float | None = in_plan(default=None)
     allow_implausible_mpp: bool = in_plan(default=False)
     allow_upsampling: bool = in_plan(default=False)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from beamscope.transforms.slides.tissue.polygons import covered_half, ring_coverage
+from beamscope.transforms.slides.tissue import polygons as polygons_module
+from beamscope.transforms.slides.tissue.polygons import add_coverage, ring_coverage
 
 SQUARE = np.array([[1.0, 1], [4, 1], [4, 3], [1, 3]])
 
@@ -65,30 +66,55 @@ def test_coverage_agrees_with_a_fine_drawing(
     assert np.abs(ring_coverage(ring, (20, 20)) - expected).mean() < 0.02
 
 
+HOLE = np.array([[2.0, 1], [3, 1], [3, 2], [2, 2]])
+
+
 @pytest.mark.parametrize(
-    ("polygon", "expected"),
+    ("polygons", "expected"),
     [
-        ([SQUARE], 6),
-        ([SQUARE + 0.25], 6),
-        ([SQUARE, np.array([[2.0, 1], [3, 1], [3, 2], [2, 2]])], 5),
-        ([SQUARE, np.array([[2.0, 1], [2.4, 1], [2.4, 2], [2, 2]])], 6),
-        ([SQUARE, SQUARE], 0),
-        ([SQUARE + 100], 0),
-        ([SQUARE - 100], 0),
-        ([SQUARE * [1, 0]], 0),
+        ([[SQUARE]], 6),
+        ([[SQUARE + 0.25]], 6),
+        ([[SQUARE, HOLE]], 5),
+        ([[SQUARE, HOLE * [0.4, 1] + [1.2, 0]]], 5.6),
+        ([[SQUARE, SQUARE]], 0),
+        # A hole that is larger than its ring takes nothing from other polygons.
+        ([[HOLE, SQUARE], [SQUARE + 0.25]], 6),
+        ([[SQUARE + 100]], 0),
+        ([[SQUARE - 100]], 0),
+        ([[SQUARE * [1, 0]]], 0),
+        # Half beyond an edge.
+        ([[SQUARE - [2.5, 0]]], 3),
+        ([[SQUARE - [-3.5, 0]]], 3),
+        # The same polygon twice counts once; others are summed.
+        ([[SQUARE], [SQUARE.copy()]], 6),
+        ([[SQUARE], [HOLE]], 7),
+        ([], 0),
     ],
 )
-def test_covered_half(polygon: list[np.ndarray], expected: int) -> None:
-    mask = np.zeros((5, 6), bool)
-    covered_half(polygon, mask)
-    assert mask.sum() == expected
+def test_add_coverage(polygons: list[list[np.ndarray]], expected: float) -> None:
+    total = np.zeros((5, 6))
+    add_coverage([tuple(polygon) for polygon in polygons], total)
+    assert total.sum() == pytest.approx(expected)
 
 
-def test_covered_half_is_a_union() -> None:
-    mask = np.zeros((5, 6), bool)
-    hole = np.array([[2.0, 1], [3, 1], [3, 2], [2, 2]])
-    covered_half([SQUARE], mask)
-    covered_half([SQUARE + 1, hole + 1], mask)
-    # The hole at (3, 2) is inside the first square.
-    assert mask.sum() == 6 + 6 - 2
-    assert mask[2, 3]
+def random_rings(count: int, seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    rings = []
+    for _ in range(count):
+        angles = np.sort(random.uniform(0, 2 * np.pi, random.integers(3, 30)))
+        radii = random.uniform(0.1, random.choice([0.5, 3, 15]), len(angles))
+        ring = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
+        rings.append(ring[:: random.choice([-1, 1])] + random.uniform(-5, 45, 2))
+    return rings
+
+
+@pytest.mark.parametrize("cells", [1, 500, 1 << 21])
+def test_many_rings_at_once_are_as_each_by_itself(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polygons_module, "_BATCH_CELLS", cells)
+    rings = random_rings(200, 7)
+    total = np.zeros((40, 30))
+    add_coverage([(ring,) for ring in rings], total)
+    expected = sum(ring_coverage(ring, (40, 30)) for ring in rings)
+    np.testing.assert_allclose(total, expected, atol=1e-9)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, Problem, one_line
+from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import PICTURE_PX, draw_plan
 from beamscope.transforms.slides.planning.grid import Grid, Region, in_block_order, lay_grid
 from beamscope.transforms.slides.planning.plan import SlidePlan
@@ -21,15 +19,16 @@ from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide
 from beamscope.transforms.slides.readers.pool import open_to_plan
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
+from beamscope.transforms.slides.tiff_contents import GENERIC, check_generic_tiff
 from beamscope.transforms.slides.tissue.detection import find_tissue, outline, tissue_fraction
-from beamscope.transforms.slides.tissue.masks import Mask, read_mask
+from beamscope.transforms.slides.tissue.given import GivenTissue, lay_mask, shown
+from beamscope.transforms.slides.tissue.masks import Placement
 from beamscope.transforms.slides.tissue.thumbnail import (
     Thumbnail,
     content_region,
     read_thumbnail,
     thumbnail_level,
 )
-from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache
 
 # Coarse enough to be quick, fine enough for the outline of a needle biopsy.
@@ -72,6 +71,8 @@ def _plan_by(
             height_level0=slide.dimensions[1],
             generation=slide.generation,
         )
+        if slide.vendor == GENERIC:
+            check_generic_tiff(request.uri)
         plan = dataclasses.replace(
             plan,
             mpp=resolve_mpp(
@@ -112,7 +113,8 @@ def _plan_patches(
 
     thumbnail = read_thumbnail(slide, region, scale)
     small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    mask = _tissue_mask(small, slide, request, settings, slide_mpp)
+    given = _given_tissue(small, slide, request, settings)
+    mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
     fraction = _fractions(grid, read, small, mask)
     # With `none` every patch counts of which anything was scanned.
     least = settings.min_tissue if settings.tissue != "none" else 0.0
@@ -127,10 +129,10 @@ def _plan_patches(
         x_level0=x_level0,
         y_level0=y_level0,
         tissue=fraction_of[chosen.row, chosen.column],
-        empty_reason=None if len(chosen) else _why_empty(mask, settings),
+        empty_reason=None if len(chosen) else _why_empty(mask, given, settings),
         picture=draw_plan(
             thumbnail,
-            outline(mask),
+            outline(shown(mask)),
             small.scale_x / thumbnail.scale_x,
             x_level0,
             y_level0,
@@ -167,35 +169,43 @@ def _patch_reader(
     return "native_scaled" if settings.downscale == "decoder" and lattice(read) > 1 else "native"
 
 
+def _given_tissue(
+    thumbnail: Thumbnail, slide: OpenedSlide, request: SlideRequest, settings: SlideSettings
+) -> GivenTissue | None:
+    """The user's mask on the thumbnail; None where tissue is found in another way."""
+    if settings.tissue not in ("mask", "mask_or_otsu"):
+        return None
+    if request.mask is None:
+        if settings.tissue == "mask_or_otsu":
+            return None
+        raise InputError(
+            Kind.MISSING_MASK,
+            "neither the manifest nor --masks has a mask for it; "
+            "--tissue mask_or_otsu finds the tissue of such slides",
+        )
+    region = thumbnail.region
+    bounds = None
+    if "openslide.bounds-x" in slide.properties:
+        bounds = (region.x, region.y, region.width, region.height)
+    height, width = thumbnail.scanned.shape
+    place = Placement(
+        (height, width),
+        extent_level0=(region.width, region.height),
+        origin_level0=(region.x, region.y),
+        bounds=bounds,
+        dimensions=slide.dimensions,
+    )
+    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes)
+
+
 def _tissue_mask(
-    thumbnail: Thumbnail,
-    slide: OpenedSlide,
-    request: SlideRequest,
-    settings: SlideSettings,
-    slide_mpp: float,
+    thumbnail: Thumbnail, settings: SlideSettings, slide_mpp: float
 ) -> npt.NDArray[np.bool_]:
     """Where the tissue is, bool ``[h, w]`` on the thumbnail's pixels.
 
-    What could not be read counts as tissue under any mode but a given mask: its patches are then
-    tried, and each that is really unreadable is reported, rather than left out in silence.
+    What could not be read counts as tissue: its patches are then tried, and each that is really
+    unreadable is reported, rather than left out in silence.
     """
-    if settings.tissue == "mask":
-        if request.mask is None:
-            raise InputError(
-                Kind.MISSING_MASK, "neither the manifest nor --masks has a mask for it"
-            )
-        mask = _read_mask(request.mask)
-        region = thumbnail.region
-        bounds = None
-        if "openslide.bounds-x" in slide.properties:
-            bounds = (region.x, region.y, region.width, region.height)
-        return mask.rasterize(
-            thumbnail.scanned.shape,
-            extent_level0=(region.width, region.height),
-            origin_level0=(region.x, region.y),
-            bounds=bounds,
-            dimensions=slide.dimensions,
-        )
     if settings.tissue == "none":
         return thumbnail.scanned
     mpp = slide_mpp * thumbnail.scale_x
@@ -209,18 +219,11 @@ def _tissue_mask(
     return tissue | unsure.astype(np.bool_)
 
 
-def _read_mask(uri: str) -> Mask:
-    if files.is_local(uri):
-        return read_mask(uri)
-    with tempfile.TemporaryDirectory(prefix="beamscope-") as directory:
-        try:
-            return read_mask(files.download(uri, Path(directory)))
-        except OSError as error:
-            raise InputError(Kind.MISSING_MASK, f"{uri}: {one_line(error)}") from error
-
-
 def _fractions(
-    grid: Grid, read: ReadPlan, thumbnail: Thumbnail, mask: npt.NDArray[np.bool_]
+    grid: Grid,
+    read: ReadPlan,
+    thumbnail: Thumbnail,
+    mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
     n = len(grid)
     return tissue_fraction(
@@ -232,9 +235,15 @@ def _fractions(
     )
 
 
-def _why_empty(mask: npt.NDArray[np.bool_], settings: SlideSettings) -> str:
+def _why_empty(
+    mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
+    given: GivenTissue | None,
+    settings: SlideSettings,
+) -> str:
     if settings.tissue == "none":
         return "nothing was scanned: the slide is transparent everywhere"
+    if given and given.empty_reason:
+        return given.empty_reason
     if not mask.any():
-        return "no tissue found" if settings.tissue == "otsu" else "the mask is empty"
+        return "no tissue found"
     return f"no patch is {settings.min_tissue:.0%} tissue"

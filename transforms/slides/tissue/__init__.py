@@ -1,1 +1,1 @@
-"""Where the tissue of a slide is: Otsu on a thumbnail, or a mask."""
+"""The tissue of a slide, found by Otsu on a thumbnail or given as a mask."""

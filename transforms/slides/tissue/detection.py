@@ -1,4 +1,4 @@
-"""Where the tissue is on a thumbnail, and how much of it is under a rectangle."""
+"""Find tissue on a thumbnail, and measure how much of it lies in a rectangle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
 U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 # Saturation is the spread of a pixel's channels, 0 to 255 (that of HSV times its value): unlike HSV
@@ -22,8 +23,8 @@ SATURATION_CAP = 20
 # The same for the brightness of dark slides, whose camera leaves its background almost at zero.
 BRIGHTNESS_FLOOR = 12
 BRIGHTNESS_CAP = 24
-# A pixel whose brightest channel is below this is black: unscanned, stitched, or ink, and on a
-# bright slide no tissue. Dense haematoxylin still lets some 60 of 255 of the blue through.
+# A pixel whose brightest channel is below this is black: not scanned, a stitch, or ink. On a bright
+# slide it is no tissue. Dense haematoxylin still lets some 60 of 255 of the blue through.
 NEAR_BLACK = 40
 # A dark slide has much black, and what is not black is dim: one fluorescent channel at its maximum
 # has a mean of 85, while stained tissue and glass have means above 100.
@@ -50,7 +51,7 @@ GLASS_WRONG_COLOUR = 90
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tissue:
-    """Tissue on a thumbnail, and how it was told from the rest.
+    """Tissue on a thumbnail, and how it was found.
 
     Attributes:
       mask: True where there is tissue, ``[h, w]``.
@@ -64,7 +65,7 @@ class Tissue:
 
 
 def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
-    """Finds tissue by Otsu's threshold, without small objects and with small holes filled.
+    """Find tissue by Otsu's threshold, without small objects and with small holes filled.
 
     Args:
       rgb: thumbnail of about 8 µm per pixel, uint8 ``[h, w, 3]``.
@@ -73,7 +74,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
         There is no tissue there, and the colour that fills it plays no part.
 
     Raises:
-      ValueError: shapes or mpp that cannot be.
+      ValueError: shapes or mpp are not possible.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"a thumbnail is uint8 [h, w, 3], not {rgb.dtype} {list(rgb.shape)}")
@@ -106,7 +107,7 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
 
 
 def _brightest(rgb: U8) -> U8:
-    """The largest of each pixel's channels: several times as fast as a reduction over three."""
+    """Return the largest of each pixel's channels, several times as fast as ``max(axis=2)``."""
     red, green, blue = cv2.split(rgb)
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
@@ -124,7 +125,7 @@ def _is_dark(rgb: U8, scanned: Bools, black: Bools) -> bool:
 
 
 def _white_balanced(rgb: U8, usable: Bools) -> U8:
-    """The thumbnail with its glass turned white, where it shows glass for certain."""
+    """Return the thumbnail with its glass made white, if it certainly shows glass."""
     pixels = np.count_nonzero(usable)
     if pixels == 0:
         return rgb
@@ -158,7 +159,7 @@ def _white_balanced(rgb: U8, usable: Bools) -> U8:
 
 
 def _median(values: U8) -> float:
-    """The median, counted rather than sorted."""
+    """Return the median by counting, which is faster than sorting."""
     reached = np.bincount(values, minlength=256).cumsum()
     middle = np.searchsorted(reached, [(len(values) - 1) // 2, len(values) // 2], side="right")
     return float(middle.mean())
@@ -176,7 +177,7 @@ def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float3
 
 
 def _without_small(mask: Bools, smallest: float) -> Bools:
-    """The mask without the objects (8-connected) of fewer than `smallest` pixels."""
+    """Return the mask without the objects (8-connected) of fewer than `smallest` pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= smallest
     keep[0] = False
@@ -184,7 +185,7 @@ def _without_small(mask: Bools, smallest: float) -> Bools:
 
 
 def _with_holes_filled(mask: Bools, largest: float) -> Bools:
-    """The mask with enclosed holes (4-connected) of fewer than `largest` pixels filled."""
+    """Return the mask with enclosed holes (4-connected) of fewer than `largest` pixels filled."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     left, top, width, height, area = stats.T
     # What touches the thumbnail's edge is open, however little of it shows.
@@ -196,19 +197,19 @@ def _with_holes_filled(mask: Bools, largest: float) -> Bools:
 
 
 def tissue_fraction(
-    mask: Bools,
+    mask: Bools | F32,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     width: npt.ArrayLike,
     height: npt.ArrayLike,
 ) -> npt.NDArray[np.float32]:
-    """The exact fraction of each rectangle's area that is tissue; what is off the mask is not.
+    """Return the exact fraction of each rectangle's area that is tissue; none is off the mask.
 
     The sum of the mask over a corner's upper left quadrant is bilinear between whole pixels, so
     interpolating the integral image (Crow, SIGGRAPH 1984) gives fractional rectangles exactly.
 
     Args:
-      mask: tissue, ``[h, w]``.
+      mask: tissue, bool ``[h, w]``; or the part of each pixel that is, float32, 0 to 1.
       x: left edges in pixels of the mask, ``[n]``; pixel i spans i to i + 1.
       y: top edges, likewise.
       width: of each rectangle or of all, above 0.
@@ -225,7 +226,8 @@ def tissue_fraction(
     )
     if not ((wide > 0).all() and (high > 0).all()):
         raise ValueError("rectangles must be wider and higher than 0")
-    table = np.asarray(cv2.integral(mask.astype(np.uint8), sdepth=cv2.CV_64F), np.float64)
+    values = mask.astype(np.uint8) if mask.dtype == bool else mask
+    table = np.asarray(cv2.integral(values, sdepth=cv2.CV_64F), np.float64)
     right, bottom = left + wide, top + high
     covered = _sum_above(table, right, bottom) - _sum_above(table, left, bottom)
     covered += _sum_above(table, left, top) - _sum_above(table, right, top)
@@ -233,7 +235,7 @@ def tissue_fraction(
 
 
 def _sum_above(table: F64, x: F64, y: F64) -> F64:
-    """The integral image at fractional points."""
+    """Return the integral image at fractional points."""
     height, width = table.shape
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     i = np.minimum(x.astype(np.int64), width - 2)
@@ -245,6 +247,6 @@ def _sum_above(table: F64, x: F64, y: F64) -> F64:
 
 
 def outline(mask: Bools) -> list[npt.NDArray[np.int32]]:
-    """Contours of tissue and of its holes for drawing, each int32 ``[k, 2]`` of x, y."""
+    """Return contours of tissue and of its holes for drawing, each int32 ``[k, 2]`` of x, y."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return [np.asarray(contour, np.int32).reshape(-1, 2) for contour in contours]

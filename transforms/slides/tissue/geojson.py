@@ -1,11 +1,12 @@
-"""Polygons out of GeoJSON as QuPath writes it (RFC 7946, but in pixels)."""
+"""Read polygons from GeoJSON as QuPath writes it (RFC 7946, but in pixels)."""
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,31 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.polygons import Polygon
 
+# QuPath's mark for what is not to be looked at (Ignore*, Artefact*, Background*); Region*, which it
+# offers for regions of interest, is no such class.
+_IGNORED = "*"
+_REGION = "Region*"
+# A class that is derived from another, such as "Tumor: Positive".
+_BETWEEN_NAMES = ": "
 
-def read_polygons(path: Path) -> tuple[Polygon, ...]:
-    """Every polygon of a file: a FeatureCollection, one Feature, a list of them, or gzipped.
 
-    Points and lines among them are left out.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Area:
+    """An annotated area.
+
+    Attributes:
+      polygon: in level-0 pixels.
+      name: of its QuPath class, such as ``Tumor`` or ``Tumor: Positive``; None without one.
+    """
+
+    polygon: Polygon
+    name: str | None = None
+
+
+def read_areas(path: Path) -> tuple[Area, ...]:
+    """Read every polygon of a file: a FeatureCollection, one Feature, a list of them, or gzipped.
+
+    Points and lines are left out.
 
     Raises:
       InputError: ``bad_mask`` for what is no GeoJSON, is malformed, or holds no polygon; the
@@ -36,23 +57,46 @@ def read_polygons(path: Path) -> tuple[Polygon, ...]:
             Kind.BAD_MASK, f"{path} is no readable GeoJSON: {one_line(error)}"
         ) from error
     try:
-        geometries = list(_geometries(document))
-        polygons = [polygon for geometry in geometries for polygon in _polygons(*geometry)]
+        found = list(_geometries(document))
+        areas = [
+            Area(polygon, name)
+            for where, name, geometry in found
+            for polygon in _polygons(where, geometry)
+        ]
     except _MalformedError as error:
         raise InputError(Kind.BAD_MASK, f"{path}: {error}") from None
-    if not polygons:
-        others = sorted({str(geometry.get("type")) for _, geometry in geometries})
+    if not areas:
+        others = sorted({str(geometry.get("type")) for _, _, geometry in found})
         holds = f"only {', '.join(others)}" if others else "no features"
         raise InputError(Kind.BAD_MASK, f"{path} holds no polygon, {holds}")
-    return tuple(polygons)
+    return tuple(areas)
+
+
+def choose_areas(areas: Iterable[Area], classes: Collection[str] = ()) -> tuple[Area, ...]:
+    """Return the areas of some classes.
+
+    Args:
+      areas: of a mask.
+      classes: their names; empty for all but ``Ignore*`` and others that end in an asterisk, which
+        QuPath does not look at either; ``Region*`` stays. What is left out cuts no hole into other
+        areas.
+    """
+    if classes:
+        return tuple(area for area in areas if area.name in classes)
+    return tuple(area for area in areas if not _is_ignored(area.name))
+
+
+def _is_ignored(name: str | None) -> bool:
+    names = name.split(_BETWEEN_NAMES) if name is not None else []
+    return any(part.endswith(_IGNORED) and part != _REGION for part in names)
 
 
 class _MalformedError(Exception):
-    """What is wrong with the document, and where."""
+    """The document is malformed; the message says where."""
 
 
-def _geometries(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every geometry of a document, with the words that say where it is."""
+def _geometries(document: Any) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield every geometry of a document, with its place in words and its class."""
     if isinstance(document, dict) and document.get("type") == "FeatureCollection":
         features = document.get("features")
         if not isinstance(features, list):
@@ -68,6 +112,7 @@ def _geometries(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(feature, dict):
             raise _MalformedError(f"{where} is {_shown(feature)}, not an object")
         geometry = feature.get("geometry") if feature.get("type") == "Feature" else feature
+        name = _class_name(feature)
         if geometry is None:
             continue  # GeoJSON allows a feature without a place
         members = [geometry]
@@ -76,11 +121,23 @@ def _geometries(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             if not isinstance(member, dict) or not isinstance(member.get("type"), str):
                 raise _MalformedError(f"{where} has the geometry {_shown(member)}")
             if member["type"] != "GeometryCollection":
-                yield where, member
+                yield where, name, member
                 continue
             if not isinstance(member.get("geometries"), list):
                 raise _MalformedError(f"{where} has a GeometryCollection without geometries")
             members += member["geometries"]
+
+
+def _class_name(feature: dict[str, Any]) -> str | None:
+    """Return the class of a feature, as QuPath 0.2 to 0.6 write it."""
+    properties = feature.get("properties")
+    found = properties.get("classification") if isinstance(properties, dict) else None
+    if isinstance(found, dict):
+        names = found.get("names")
+        found = (
+            _BETWEEN_NAMES.join(map(str, names)) if isinstance(names, list) else found.get("name")
+        )
+    return found.strip() or None if isinstance(found, str) else None
 
 
 def _polygons(where: str, geometry: dict[str, Any]) -> Iterator[Polygon]:
