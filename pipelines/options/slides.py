@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import check_range
@@ -12,15 +14,19 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
 from beamscope.transforms.slides.requests import (
+    Found,
     SlideRequest,
     assign_masks,
     find_slides,
     read_manifest,
 )
 from beamscope.transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
+from beamscope.transforms.slides.slide_files import left_out_text
+from beamscope.transforms.slides.tissue.mask_names import GEOJSON_SUFFIXES
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
 
+_BY_MASK = ("mask", "mask_or_otsu")
 # Of the dataclass, so that the command line and Python agree.
 _DEFAULTS = SlideSettings()
 
@@ -88,9 +94,9 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tissue",
         choices=TISSUE_MODES,
-        default=_DEFAULTS.tissue,
         help="how it is found: otsu, on the saturation of a thumbnail (brightness on dark slides); "
-        "none, every patch that was scanned; mask, given masks (default: %(default)s)",
+        "none, every patch that was scanned; mask, given masks; mask_or_otsu, given masks, and "
+        "otsu for slides without one (default: mask where masks are given, else otsu)",
     )
     group.add_argument(
         "--min_tissue",
@@ -104,6 +110,11 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="masks called after slides, SLIDE_ID.geojson (as QuPath writes it) or .png, .tif; "
         "the manifest's column mask goes first",
+    )
+    group.add_argument(
+        "--mask_classes",
+        metavar="A,B",
+        help="QuPath classes of GeoJSON masks that are tissue (default: all but Ignore*)",
     )
 
     group = parser.add_argument_group("reading")
@@ -153,15 +164,65 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def slide_requests_from(args: argparse.Namespace) -> list[SlideRequest]:
-    """The slides that the flags name, each with its mask where there is one.
+    """Return the slides that the flags name, each with its mask where there is one.
+
+    Files that were left out, and masks that are not used, are named on stderr. Where ``--tissue``
+    is not given, it is set here: ``mask`` when there are masks, else ``otsu``.
 
     Raises:
-      InputError: nothing matches, an id is used twice, or the manifest cannot be read.
+      InputError: as `find_slide_requests`.
     """
-    if (args.tissue == "mask") < bool(args.masks):
-        raise InputError(Kind.BAD_OPTION, f"--masks {args.masks}: needs --tissue mask")
-    slides = find_slides(args.input) if args.input else read_manifest(args.manifest)
-    return assign_masks(slides, args.masks) if args.masks else slides
+    found = find_slide_requests(args)
+    left_out = left_out_text(found.left_out)
+    for note in (*found.notes, *([f"not slides, left out: {left_out}"] if left_out else [])):
+        print(note, file=sys.stderr)
+    return found.slides
+
+
+def find_slide_requests(args: argparse.Namespace) -> Found:
+    """Return the slides that the flags name, and what was left out; set ``args.tissue``.
+
+    Raises:
+      InputError: nothing matches, an id is used twice, the manifest cannot be read, or a flag about
+        masks would have no effect.
+    """
+    _check_masks_are_wanted(args)
+    found = find_slides(args.input) if args.input else Found(read_manifest(args.manifest))
+    in_manifest = sum(slide.mask is not None for slide in found.slides)
+    if args.masks:
+        given = assign_masks(found.slides, args.masks)
+        found = dataclasses.replace(found, slides=given.slides, notes=found.notes + given.notes)
+    masks = [slide.mask for slide in found.slides if slide.mask is not None]
+    if args.tissue is None:
+        args.tissue = "mask" if masks or args.masks else _DEFAULTS.tissue
+    if args.tissue not in _BY_MASK and in_manifest:
+        note = f"--tissue {args.tissue}: the {in_manifest} masks of the manifest are not used"
+        found = dataclasses.replace(found, notes=(*found.notes, note))
+    if args.tissue in _BY_MASK and not (masks or args.masks):
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--tissue {args.tissue}: needs --masks, or a manifest with masks in its column mask",
+        )
+    _check_masks_have_classes(args, masks)
+    return found
+
+
+def _check_masks_are_wanted(args: argparse.Namespace) -> None:
+    for flag, value in (("--masks", args.masks), ("--mask_classes", args.mask_classes)):
+        if value and args.tissue not in (None, *_BY_MASK):
+            wanted = " or ".join(_BY_MASK)
+            raise InputError(Kind.BAD_OPTION, f"{flag} {value}: needs --tissue {wanted}")
+
+
+def _check_masks_have_classes(args: argparse.Namespace, masks: Sequence[str]) -> None:
+    if not args.mask_classes:
+        return
+    flag = f"--mask_classes {args.mask_classes}"
+    if args.tissue not in _BY_MASK:
+        raise InputError(Kind.BAD_OPTION, f"{flag}: no masks are given")
+    for mask in masks:
+        if not mask.lower().endswith(GEOJSON_SUFFIXES):
+            raise InputError(Kind.BAD_OPTION, f"{flag}: {mask} is an image, without classes")
 
 
 def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSettings:
@@ -225,8 +286,11 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         mpp=args.mpp,
         patch_px=input_px,
         stride_px=stride_px,
-        tissue=args.tissue,
+        tissue=args.tissue or _DEFAULTS.tissue,
         min_tissue=args.min_tissue,
+        mask_classes=tuple(
+            sorted({name.strip() for name in (args.mask_classes or "").split(",")} - {""})
+        ),
         assume_mpp=args.assume_mpp,
         allow_implausible_mpp=args.allow_implausible_mpp,
         allow_upsampling=args.allow_upsampling,

@@ -1,5 +1,8 @@
+import os
 import shutil
+import unicodedata
 
+import openslide
 import pytest
 
 from beamscope.transforms.problems import InputError
@@ -53,14 +56,14 @@ def ids(slides):
 )
 def test_find_slides(folder, patterns, expected, monkeypatch):
     monkeypatch.chdir(folder)
-    assert ids(find_slides(patterns)) == expected
+    assert ids(find_slides(patterns).slides) == expected
 
 
 def test_a_dicom_directory_is_one_slide():
-    (slide,) = find_slides([str(shared("data/slides/cmu1-dicom"))])
+    (slide,) = find_slides([str(shared("data/slides/cmu1-dicom"))]).slides
     assert slide.slide_id == "cmu1-dicom"
     assert slide.uri.endswith(".dcm")
-    (again,) = find_slides([str(shared("data/slides/cmu1-dicom")) + "/*.dcm"])
+    (again,) = find_slides([str(shared("data/slides/cmu1-dicom")) + "/*.dcm"]).slides
     assert again == slide
 
 
@@ -72,7 +75,7 @@ def test_two_series_in_one_directory_are_two_slides(tmp_path):
     other = pydicom.dcmread(source)
     other.SeriesInstanceUID = "1.2.3"
     other.save_as(tmp_path / "two.dcm")
-    slides = find_slides([str(tmp_path)])
+    slides = find_slides([str(tmp_path)]).slides
     assert ids(slides) == sorted(ids(slides))
     assert f"{tmp_path.name}/1.2.3" in ids(slides)
     assert len(slides) == 2
@@ -162,24 +165,106 @@ def test_read_manifest_errors(tmp_path, content, kind, named):
     assert "\n" not in caught.value.message
 
 
-def test_assign_masks(tmp_path):
-    for name in ("a.geojson", "b.png", "unrelated.png"):
+def test_a_dicom_series_without_endings_is_one_slide(tmp_path):
+    for number, source in enumerate(sorted(shared("data/slides/cmu1-dicom").glob("*.dcm"))):
+        shutil.copy(source, tmp_path / f"1.2.840.{number}")
+    (slide,) = find_slides([str(tmp_path)]).slides
+    assert slide.slide_id == tmp_path.name
+    with openslide.OpenSlide(slide.uri) as opened:
+        assert opened.properties["openslide.vendor"] == "dicom"
+
+
+def test_one_file_on_two_ways_is_one_slide(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.svs").write_bytes(b"")
+    (tmp_path / "y").symlink_to("x")
+    (tmp_path / "b.svs").symlink_to("x/a.svs")
+    patterns = [str(tmp_path / "x"), str(tmp_path / "y"), str(tmp_path / "**/*.svs")]
+    slides = find_slides(patterns).slides
+    # Under another name it is another slide, since somebody has named it so.
+    assert [slide.uri for slide in slides] == [str(tmp_path / "x/a.svs"), str(tmp_path / "b.svs")]
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    for name in ("a/a.svs", "a/n.txt", "b/b.svs", "b/b.vsi", "b/@eaDir/b.svs"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    slides = [
-        SlideRequest("a", "a.svs"),
-        SlideRequest("b", "b.svs", mask="own.png"),
-        SlideRequest("c", "c.svs"),
-    ]
-    masks = [slide.mask for slide in assign_masks(slides, str(tmp_path))]
-    assert masks == [str(tmp_path / "a.geojson"), "own.png", None]
+    found = find_slides([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert found.left_out == {"other": 1, ".vsi": 1, "@eaDir": 1}
+    (tmp_path / "a/a.svs").unlink()
+    with pytest.raises(InputError, match=r"matches no slide \(left out: 1 other file\)"):
+        find_slides([str(tmp_path / "a")])
 
 
-def test_assign_masks_errors(tmp_path):
-    slides = [SlideRequest("a", "a.svs")]
-    with pytest.raises(InputError, match="holds no mask"):
-        assign_masks(slides, str(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"")
-    (tmp_path / "a.geojson").write_bytes(b"")
+@pytest.fixture
+def slides(tmp_path):
+    """Slides a, b and ü; b has a mask of its own."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    found = []
+    for name in ("a.svs", "b.tif", unicodedata.normalize("NFD", "ü.tif")):
+        (folder / name).write_bytes(name.encode())
+        mask = "own.png" if name == "b.tif" else None
+        found.append(SlideRequest(name.rsplit(".", 1)[0], str(folder / name), mask=mask))
+    return found
+
+
+def touch(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+
+
+def test_assign_masks(tmp_path, slides):
+    masks = tmp_path / "masks"
+    touch(masks, "a.svs.geojson", "b.png", "unrelated.png", unicodedata.normalize("NFC", "ü.png"))
+    found = assign_masks(slides, str(masks))
+    names = [slide.mask and slide.mask.rsplit("/", 1)[-1] for slide in found.slides]
+    assert names == ["a.svs.geojson", "own.png", unicodedata.normalize("NFC", "ü.png")]
+    (note,) = found.notes
+    assert "2 of 4 masks are not used: b.png, unrelated.png" in note
+
+
+def test_a_slide_is_no_mask(tmp_path, slides):
+    folder = tmp_path / "slides"
+    touch(folder, "a.geojson")
+    other = tmp_path / "link"
+    other.symlink_to(folder)
+    for directory in (folder, other):
+        found = assign_masks(slides, str(directory))
+        assert [slide.mask for slide in found.slides] == [
+            str(directory / "a.geojson"), "own.png", None,
+        ]  # fmt: skip
+    (folder / "a.geojson").unlink()
+    # Nothing but slides: those without a mask will fail.
+    assert assign_masks(slides, str(folder)).slides == slides
+    # A hard link, in a folder of masks.
+    touch(tmp_path / "masks", "a.geojson")
+    os.link(slides[2].uri, tmp_path / "masks" / "ü.tif")
+    assert assign_masks(slides, str(tmp_path / "masks")).slides[2].mask is None
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "words"),
+    [
+        ((), "no_match", "holds no mask"),
+        (("notes.txt",), "no_match", "holds no mask"),
+        (("x.png", "y.geojson"), "no_match", "none of its 2 masks"),
+        (("a.png", "a.geojson"), "ambiguous_mask", "several masks for a: a.geojson, a.png"),
+        (("a.geojson", "a.svs.geojson"), "ambiguous_mask", "several masks for a"),
+    ],
+)
+def test_assign_masks_errors(tmp_path, slides, names, kind, words):
+    touch(tmp_path / "masks", *names)
     with pytest.raises(InputError) as caught:
-        assign_masks(slides, str(tmp_path))
-    assert caught.value.kind == "ambiguous_mask"
+        assign_masks(slides, str(tmp_path / "masks"))
+    assert caught.value.kind == kind
+    assert words in caught.value.message
+
+
+def test_the_case_of_a_slide_beside_its_mask():
+    folder = shared("cases/slides/slide_is_its_own_mask")
+    (slide,) = assign_masks(find_slides([str(folder / "a")]).slides, str(folder / "a")).slides
+    assert slide.mask == str(folder / "a/a.geojson")
+    (slide,) = assign_masks(find_slides([str(folder / "b")]).slides, str(folder / "b")).slides
+    assert slide.mask is None

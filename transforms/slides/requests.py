@@ -1,29 +1,26 @@
-"""Which slides: globs, directories and manifests, checked before anything runs."""
+"""Find the slides of globs, directories and manifests, and check them before anything runs."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import glob
 import io
 import itertools
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.slides.tissue.masks import GEOJSON_SUFFIXES, IMAGE_SUFFIXES, find_mask
+from beamscope.transforms.slides.slide_files import left_out_text, match_slide_files
+from beamscope.transforms.slides.tissue.mask_names import MaskNames
 from beamscope.transforms.storage import files
 
-# What OpenSlide 4 opens, by the ending of the file that one names to it.
-_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif",
-            ".czi")  # fmt: skip
-_DICOM_ENDING = ".dcm"
-MASK_SUFFIXES = GEOJSON_SUFFIXES + IMAGE_SUFFIXES
+# So many names are given as examples in a message.
+_NAMED = 5
 _MANIFEST_COLUMNS = ("slide_id", "uri", "mpp", "mask")
 
 
@@ -49,28 +46,50 @@ class SlideRequest:
         return self.slide_id
 
 
-def find_slides(patterns: Sequence[str]) -> list[SlideRequest]:
-    """The slides that globs, directories and files name, sorted by id.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The slides that were found, and what was not used.
+
+    Attributes:
+      slides: sorted by id.
+      left_out: how many files were no slides, by what they are, see `SlideFiles`.
+      notes: what else a person is to be told, a line each.
+    """
+
+    slides: list[SlideRequest]
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+
+
+def find_slides(patterns: Sequence[str]) -> Found:
+    """Find the slides that globs, directories and files name.
 
     A directory stands for every slide below it; the files of a DICOM slide, and the companions
     of an MRXS or VMS slide, count as the one slide that they are. A slide is called after its file
-    without the ending, a DICOM slide after its directory.
+    without the ending, a DICOM slide after its directory. A link that leads nowhere, and a folder
+    that may not be read, count as slides: they fail when they are planned.
 
     Raises:
       InputError: ``no_match`` or ``duplicate_id``; the message names the pattern or the id.
     """
-    paths: set[str] = set()
+    paths, dicom = set[str](), set[str]()
+    left_out: Counter[str] = Counter()
     for pattern in patterns:
-        matched = _match(pattern)
+        matched = match_slide_files(pattern)
         if not matched:
-            raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no slide")
+            others = f" (left out: {left_out_text(matched.left_out)})" if matched.left_out else ""
+            raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no slide{others}")
         # Patterns may overlap: the same file twice is one slide.
-        paths.update(matched)
-    return _check_ids(_slides_among(paths), "--input")
+        paths.update(matched.slides)
+        dicom.update(matched.dicom)
+        left_out.update(matched.left_out)
+    slides = [SlideRequest(_name_of(path), path) for path in _once(paths)]
+    slides.extend(_dicom_slides(_once(dicom)))
+    return Found(_check_ids(slides, "--input"), left_out)
 
 
 def read_manifest(path: str) -> list[SlideRequest]:
-    """The slides of a CSV file with the columns ``slide_id,uri[,mpp][,mask]``, sorted by id.
+    """Read the slides of a CSV file with the columns ``slide_id,uri[,mpp][,mask]``, sorted by id.
 
     Relative paths are relative to the manifest.
 
@@ -96,30 +115,65 @@ def read_manifest(path: str) -> list[SlideRequest]:
     return _check_ids(slides, f"--manifest {path}")
 
 
-def assign_masks(slides: Iterable[SlideRequest], directory: str) -> list[SlideRequest]:
-    """The slides, each that has no mask yet with the one in a directory that is called after it.
+def assign_masks(slides: Sequence[SlideRequest], directory: str) -> Found:
+    """Give each slide that has no mask yet the one in a directory that is called after it.
+
+    A mask is called after the slide's id or after its file, ending included: ``b.geojson`` or
+    ``b.tif.geojson``. A slide is no mask, neither its own nor another slide's.
+
+    Returns:
+      the slides, and a note on masks that no slide was found for. A slide without a mask stays
+      without; what then becomes of it is up to ``--tissue``.
 
     Raises:
-      InputError: ``no_match`` for a directory without files, ``ambiguous_mask`` for two masks of
-        one slide. A slide without a mask stays without, and fails when it is planned.
+      InputError: ``no_match`` for a directory without masks, or with masks of other slides alone;
+        ``ambiguous_mask`` for two masks of one slide.
     """
-    names_of: dict[str, list[str]] = defaultdict(list)
-    for file in files.list_files(directory, recursive=False):
-        name = file.path.rsplit("/", 1)[-1]
-        for suffix in MASK_SUFFIXES:
-            if name.lower().endswith(suffix):
-                names_of[name[: -len(suffix)]].append(name)
-    if not names_of:
+    paths = {file.path.rsplit("/", 1)[-1]: file.path
+             for file in files.list_files(directory, recursive=False)}  # fmt: skip
+    own = _same_files(paths, slides)
+    masks = MaskNames(paths, exclude=own)
+    if not len(masks) and not own:
         raise InputError(Kind.NO_MATCH, f"--masks {directory}: holds no mask")
-    return [
-        dataclasses.replace(
-            slide,
-            mask=files.join(directory, find_mask(names_of[slide.slide_id], slide.slide_id)),
+    given = []
+    for slide in slides:
+        if slide.mask is None:
+            name = masks.find([slide.slide_id, slide.uri.rsplit("/", 1)[-1]])
+            slide = dataclasses.replace(slide, mask=paths[name] if name else None)
+        given.append(slide)
+    unused = masks.unused()
+    if len(masks) and len(unused) == len(masks):
+        without = [slide.slide_id for slide in slides if slide.mask is None]
+        raise InputError(
+            Kind.NO_MATCH,
+            f"--masks {directory}: none of its {len(masks)} masks is called after a slide without "
+            f"one; masks: {_some(unused)}; slides without: {_some(without) or 'none'}",
         )
-        if slide.mask is None and slide.slide_id in names_of
-        else slide
-        for slide in slides
-    ]
+    what = f"{len(unused)} of {len(masks)} masks are not used: {_some(unused)}"
+    return Found(given, notes=(f"--masks {directory}: {what}",) if unused else ())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])
+
+
+def _same_files(paths: Mapping[str, str], slides: Iterable[SlideRequest]) -> set[str]:
+    """Return the names of those files that are slides, under whatever path."""
+    uris = {slide.uri for slide in slides}
+    known = {key for uri in uris if (key := _file_key(uri)) is not None}
+    return {
+        name for name, path in paths.items() if path in uris or _file_key(path) in known
+    }  # fmt: skip
+
+
+def _file_key(path: str) -> tuple[int, int] | None:
+    if not files.is_local(path):
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _check_columns(path: str, columns: list[str]) -> None:
@@ -138,7 +192,7 @@ def _check_columns(path: str, columns: list[str]) -> None:
 def _manifest_row(path: str, line: int, row: dict[str | None, str | None]) -> SlideRequest:
     where = f"--manifest {path}, line {line}"
     if None in row or None in row.values():
-        raise InputError(Kind.BAD_MANIFEST, f"{where}: has not as many fields as the header")
+        raise InputError(Kind.BAD_MANIFEST, f"{where}: does not have as many fields as the header")
     values = {name: (value or "").strip() for name, value in row.items() if name is not None}
     for name in _MANIFEST_COLUMNS[:2]:
         if not values[name]:
@@ -184,38 +238,28 @@ def _check_ids(slides: Iterable[SlideRequest], flag: str) -> list[SlideRequest]:
     return ordered
 
 
-def _match(pattern: str) -> list[str]:
-    """The files that may be slides, or DICOM files of one, among what a pattern names."""
-    if not files.is_local(pattern):
-        return [file.path for file in files.match(pattern)]
-    # A name with brackets is first of all a name.
-    names = [pattern] if Path(pattern).exists() else glob.glob(pattern, recursive=True)  # noqa: PTH207
-    found = []
-    for name in map(os.path.normpath, names):
-        if not Path(name).is_dir():
-            found.append(name)
-        elif not Path(f"{name}.mrxs").exists():
-            below = [file.path for file in files.list_files(name)]
-            found.extend(path for path in below if _looks_like_slide(path))
-    return found
+def _name_of(path: str) -> str:
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    return name.rsplit(".", 1)[0] or name
 
 
-def _looks_like_slide(path: str) -> bool:
-    name = path.rsplit("/", 1)[-1].lower()
-    return name.endswith((*_ENDINGS, _DICOM_ENDING)) and not name.startswith(".")
-
-
-def _slides_among(paths: Collection[str]) -> Iterator[SlideRequest]:
-    """One slide a file, but one for all the DICOM files of a series."""
-    dicoms = [path for path in paths if path.lower().endswith(_DICOM_ENDING)]
-    for path in set(paths) - set(dicoms):
-        name = path.rstrip("/").rsplit("/", 1)[-1]
-        yield SlideRequest(name.rsplit(".", 1)[0] or name, path)
-    yield from _dicom_slides(dicoms)
+def _once(paths: Collection[str]) -> list[str]:
+    """Return the paths, sorted. Of several that lead to one file of one name the shortest stays."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        by_name[path.rsplit("/", 1)[-1]].append(path)
+    kept: list[str] = []
+    for alike in by_name.values():
+        real: dict[str, str] = {}
+        for path in alike:
+            local = len(alike) > 1 and files.is_local(path)
+            real.setdefault(os.path.realpath(path) if local else path, path)
+        kept.extend(real.values())
+    return sorted(kept)
 
 
 def _dicom_slides(paths: Sequence[str]) -> Iterator[SlideRequest]:
-    """A DICOM slide is a series; OpenSlide finds its other files from any one of them."""
+    """Yield one slide a series. OpenSlide finds its other files from any one of them."""
     folders: dict[str, dict[str, str]] = defaultdict(dict)
     for path in sorted(paths):
         folders[path.rpartition("/")[0]].setdefault(_series(path), path)
@@ -226,7 +270,7 @@ def _dicom_slides(paths: Sequence[str]) -> Iterator[SlideRequest]:
 
 
 def _series(path: str) -> str:
-    """The series that a DICOM file belongs to; a file that is none counts as one of its own."""
+    """Return the series that a DICOM file belongs to; a file without one is a series of its own."""
     try:
         with files.open_read(path) as file:
             header = pydicom.dcmread(

@@ -255,7 +255,7 @@ def test_other_settings_are_refused_and_named(slides, mean_model, tmp_path, caps
         ),
         (["--input", "SLIDES", "--max_failed", "2"], "--max_failed must be between 0 and 1"),
         (["--input", "SLIDES", "--patch_size", "65"], "64x64"),
-        (["--input", "SLIDES", "--masks", "SLIDES"], "needs --tissue mask"),
+        (["--input", "SLIDES", "--masks", "SLIDES", "--tissue", "otsu"], "needs --tissue mask"),
         (["--input", "SLIDES", "--assume_mpp", "250"], "--assume_mpp 250: "),
         (["--input", "SLIDES", "--model", "SLIDES"], "saved_model.pb"),
         (["--input", "SLIDES", "--model", "nowhere"], "no such file or directory"),

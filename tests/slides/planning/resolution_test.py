@@ -15,6 +15,7 @@ from beamscope.transforms.slides.planning.resolution import (
 
 MPP = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.2502"}
 POWER = {"openslide.objective-power": "20"}
+ZERO = {"openslide.mpp-x": "0", "openslide.mpp-y": "0.0"}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,13 @@ POWER = {"openslide.objective-power": "20"}
         (MPP | POWER, {"assume_mpp": 1.0}, SlideMpp(0.25, 0.2502, "slide")),
         (POWER, {}, SlideMpp(0.5, 0.5, "objective")),
         (POWER, {"assume_mpp": 0.25}, SlideMpp(0.5, 0.5, "objective")),
+        # Zero says nothing.
+        (
+            {"openslide.mpp-x": "0", "openslide.mpp-y": "0.0"} | POWER,
+            {},
+            SlideMpp(0.5, 0.5, "objective"),
+        ),
+        (MPP | {"openslide.mpp-x": "0"} | POWER, {}, SlideMpp(0.2502, 0.2502, "slide")),
         ({}, {"assume_mpp": 0.25}, SlideMpp(0.25, 0.25, "assumed")),
         ({"openslide.mpp-x": "0.4"}, {}, SlideMpp(0.4, 0.4, "slide")),
         # A TIFF that says 72 dots per inch, taken at its word.

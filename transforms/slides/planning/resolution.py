@@ -19,6 +19,7 @@ MAX_UPSAMPLING = 1.05
 
 # By convention 10x is 1 µm/px.
 _MPP_AT_1X = 10.0
+_SAID = ("mpp-x", "mpp-y", "objective-power")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +85,14 @@ def _first_mpp(
 ) -> SlideMpp | None:
     if manifest_mpp is not None:
         return SlideMpp(manifest_mpp, manifest_mpp, "manifest")
-    x, y = properties.get("openslide.mpp-x"), properties.get("openslide.mpp-y")
+    x, y, power = (properties.get(f"openslide.{name}") for name in _SAID)
+    if power is not None and _number(power) > 0:
+        # Some programs write 0 for what they do not know.
+        x, y = (None if text is not None and _number(text) == 0 else text for text in (x, y))
     if x is not None or y is not None:
         return SlideMpp(
             _number(x if x is not None else y), _number(y if y is not None else x), "slide"
         )
-    power = properties.get("openslide.objective-power")
     if power is not None:
         mpp = _MPP_AT_1X / (_number(power) or math.nan)
         return SlideMpp(mpp, mpp, "objective")

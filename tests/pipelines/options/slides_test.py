@@ -1,0 +1,91 @@
+import pytest
+
+from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.slides import (
+    add_slide_arguments,
+    find_slide_requests,
+    slide_requests_from,
+    slide_settings_from,
+)
+from beamscope.transforms.problems import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a.svs", "b.svs", "notes.txt", "masks/a.geojson", "masks/x.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "with.csv").write_text("slide_id,uri,mask\na,a.svs,masks/a.geojson\nb,b.svs,\n")
+    (tmp_path / "without.csv").write_text("slide_id,uri,mask\na,a.svs,\nb,b.svs,\n")
+    (tmp_path / "image.csv").write_text("slide_id,uri,mask\na,a.svs,masks/x.png\n")
+    return tmp_path
+
+
+def parsed(folder, *arguments):
+    parser = Parser(prog="slides")
+    add_slide_arguments(parser)
+    return parser.parse_args([argument.replace("DIR", str(folder)) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tissue", "masks"),
+    [
+        (["--input", "DIR"], "otsu", [None, None]),
+        (["--manifest", "DIR/without.csv"], "otsu", [None, None]),
+        # Masks mean --tissue mask, unless something else is said.
+        (["--manifest", "DIR/with.csv"], "mask", ["a.geojson", None]),
+        (["--manifest", "DIR/with.csv", "--tissue", "otsu"], "otsu", ["a.geojson", None]),
+        (["--input", "DIR", "--masks", "DIR/masks"], "mask", ["a.geojson", None]),
+        (
+            ["--input", "DIR", "--masks", "DIR/masks", "--tissue", "mask_or_otsu"],
+            "mask_or_otsu",
+            ["a.geojson", None],
+        ),
+        (["--input", "DIR", "--tissue", "none"], "none", [None, None]),
+    ],
+)
+def test_masks_and_tissue(folder, arguments, tissue, masks):
+    args = parsed(folder, *arguments)
+    found = find_slide_requests(args)
+    names = [slide.mask and slide.mask.rsplit("/", 1)[-1] for slide in found.slides]
+    assert names == masks
+    assert slide_settings_from(args, 224).tissue == tissue
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--input", "DIR", "--masks", "DIR/masks", "--tissue", "none"], "needs --tissue mask"),
+        (["--input", "DIR", "--mask_classes", "A", "--tissue", "otsu"], "needs --tissue mask"),
+        (["--input", "DIR", "--mask_classes", "A"], "no masks are given"),
+        (["--input", "DIR", "--tissue", "mask"], "--tissue mask: needs --masks"),
+        (["--manifest", "DIR/without.csv", "--tissue", "mask_or_otsu"], "needs --masks"),
+        (["--manifest", "DIR/image.csv", "--mask_classes", "A"], "x.png is an image"),
+    ],
+)
+def test_masks_that_would_have_no_effect_error(folder, arguments, words):
+    with pytest.raises(InputError, match=words):
+        find_slide_requests(parsed(folder, *arguments))
+
+
+def test_what_is_not_used_is_said(folder, capsys):
+    slides = slide_requests_from(parsed(folder, "--input", "DIR", "--masks", "DIR/masks"))
+    assert len(slides) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"--masks {folder}/masks: 1 of 2 masks are not used: x.png",
+        # Of the folder: the notes, the manifests and the masks.
+        "not slides, left out: 6 other files",
+    ]
+    slide_requests_from(parsed(folder, "--manifest", "DIR/with.csv", "--tissue", "otsu"))
+    assert "the 1 masks of the manifest are not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [("Tumor", ("Tumor",)), (" b , a: c,,b", ("a: c", "b")), (",", ()), (None, ())],
+)
+def test_mask_classes(folder, value, classes):
+    flags = ["--mask_classes", value] if value else []
+    args = parsed(folder, "--manifest", "DIR/with.csv", *flags)
+    assert slide_settings_from(args, 224).mask_classes == classes
