@@ -39,6 +39,7 @@ def good_plan(request, **changes):
         "x_level0": np.array([0, 448, 896], np.int32),
         "y_level0": np.array([0, 0, 448], np.int32),
         "tissue": np.array([0.5, 1.0, 0.25], np.float32),
+        "classes": ("Tumor", None, "Stroma"),
         "block_size": 2,
         "picture": Picture(b"\xff\xd8jpeg", 10, 20, 2.5),
     }

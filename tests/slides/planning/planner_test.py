@@ -4,6 +4,7 @@ import json
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.slides.planning.planner import plan_slide
@@ -106,27 +107,86 @@ def test_bounds_place_the_grid(planned):
     assert sorted(set(plan.y_level0)) == [50, 114, 178]
 
 
+def write_mask(path, *areas):
+    """GeoJSON of rectangles (left, top, right, bottom), each with the name of its class."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"classification": {"name": name}} if name else {},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]],
+            },
+        }
+        for name, (x0, y0, x1, y1) in areas
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return str(path)
+
+
+def by_mask(**changes):
+    values = {"mpp": 0.5, "patch_px": 64, "stride_px": 64, "tissue": "mask", "min_tissue": 0.9}
+    return fake_settings(**values | changes)
+
+
 def test_mask_selects_patches(planned, tmp_path):
-    ring = [[128, 128], [256, 128], [256, 192], [128, 192], [128, 128]]
-    mask = tmp_path / "m.geojson"
-    mask.write_text(
-        json.dumps(
-            {
-                "type": "FeatureCollection",
-                "features": [
-                    {
-                        "type": "Feature",
-                        "properties": {"classification": {"name": "Tumor"}},
-                        "geometry": {"type": "Polygon", "coordinates": [ring]},
-                    }
-                ],
-            }
-        )
-    )
-    request = SlideRequest("s", "fake.svs", mask=str(mask))
-    settings = fake_settings(mpp=0.5, patch_px=64, stride_px=64, tissue="mask", min_tissue=0.9)
-    plan = planned(FakeSlide(pink(600, 600), mpp="0.5"), settings, request)
+    mask = write_mask(tmp_path / "m.geojson", (None, (128, 128, 256, 192)))
+    request = SlideRequest("s", "fake.svs", mask=mask)
+    plan = planned(FakeSlide(pink(600, 600), mpp="0.5"), by_mask(), request)
     assert list(zip(plan.x_level0, plan.y_level0, strict=True)) == [(128, 128), (192, 128)]
+    assert plan.classes is None
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 256])
+def test_the_class_of_each_patch_is_in_its_row(planned, tmp_path, block_size):
+    mask = write_mask(
+        tmp_path / "m.geojson",
+        ("Tumor", (0, 0, 192, 256)), ("Stroma", (192, 0, 256, 256)),
+        (None, (256, 0, 320, 256)), ("Ignore*", (320, 0, 448, 256)),
+    )  # fmt: skip
+    request = SlideRequest("s", "fake.svs", mask=mask)
+    plan = planned(FakeSlide(pink(600, 600), mpp="0.5"), by_mask(block_size=block_size), request)
+    rows = [row for block in plan.blocks() for row in block.rows().to_pylist()]
+    assert len(rows) == 20
+    expected = {0: "Tumor", 64: "Tumor", 128: "Tumor", 192: "Stroma", 256: None}
+    assert all(row["class"] == expected[row["x_level0"]] for row in rows)
+
+
+def test_classes_can_be_chosen(planned, tmp_path):
+    mask = write_mask(
+        tmp_path / "m.geojson", ("Tumor", (0, 0, 192, 256)), ("Stroma", (192, 0, 256, 256))
+    )
+    request = SlideRequest("s", "fake.svs", mask=mask)
+    slide = FakeSlide(pink(600, 600), mpp="0.5")
+    plan = planned(slide, by_mask(mask_classes=("Stroma",)), request)
+    assert set(plan.x_level0) == {192}
+    plan = planned(slide, by_mask(mask_classes=("Necrosis",)), request)
+    assert plan.empty_reason.endswith("classes Necrosis; its classes: Stroma, Tumor")
+
+
+def test_slides_without_a_mask_are_planned_by_otsu(planned, tmp_path):
+    mask = write_mask(tmp_path / "m.geojson", (None, (128, 128, 256, 192)))
+    rgba = np.full((1024, 1024, 4), (250, 250, 250, 255), np.uint8)
+    rgba[:512] = pink(512, 1024)
+    slide = FakeSlide(rgba, mpp="0.5")
+    both = by_mask(tissue="mask_or_otsu")
+    with_mask = planned(slide, both, SlideRequest("s", "fake.svs", mask=mask))
+    assert with_mask.patches == 2
+    without = planned(slide, both, SlideRequest("s", "fake.svs"))
+    otsu = planned(slide, by_mask(tissue="otsu"), SlideRequest("s", "fake.svs"))
+    assert without.patches == otsu.patches > 2
+    assert np.array_equal(without.x_level0, otsu.x_level0)
+
+
+def test_a_tiff_that_openslide_shows_wrongly_fails(tmp_path):
+    path = tmp_path / "a.tif"
+    planes = np.random.default_rng(0).integers(0, 256, (3, 512, 512), np.uint8)
+    tifffile.imwrite(path, planes, photometric="minisblack", tile=(128, 128), metadata=None)
+    for reader in ("auto", "openslide"):
+        settings = SlideSettings(tissue="none", assume_mpp=0.5, reader=reader)
+        plan = plan_slide(SlideRequest("a", str(path)), settings)
+        assert plan.problem.kind == "unsupported_slide"
+        assert plan.vendor == "generic-tiff"
 
 
 def test_unreadable_places_are_tried_and_not_left_out(planned):

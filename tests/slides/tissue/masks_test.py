@@ -348,7 +348,7 @@ def test_classes_can_be_chosen(
     expected = np.zeros(7)
     expected[columns] = 1
     assert (mask.coverage(place)[0] == expected).all()
-    names = [name for index in columns if (name := CLASSES[index][0])]
+    names = [CLASSES[index][0] for index in columns]
     assert {name: row[0].tolist() for name, row in mask.by_class(place)} == {
         name: [float(CLASSES[column][0] == name) for column in range(7)] for name in names
     }

@@ -23,6 +23,7 @@ ROW_SCHEMA = pa.schema(
         pa.field("size_level0", pa.int32(), nullable=False),
         pa.field("mpp", pa.float32(), nullable=False),
         pa.field("tissue", pa.float32(), nullable=False),
+        pa.field("class", pa.string()),
     ]
 )
 
@@ -40,6 +41,7 @@ class SlideBlock:
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
       generation: of the remote slide that was planned, where it is read by ranges; else None.
+      classes: of each patch, by the slide's mask; None where no mask names any.
     """
 
     key: BlockKey
@@ -50,6 +52,7 @@ class SlideBlock:
     y_level0: npt.NDArray[np.int32]
     tissue: npt.NDArray[np.float32]
     generation: int | None = None
+    classes: tuple[str | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.x_level0)
@@ -65,6 +68,7 @@ class SlideBlock:
                 pa.array(np.full(n, round(self.read.size_level0), np.int32)),
                 pa.array(np.full(n, self.read.mpp_effective, np.float32)),
                 pa.array(self.tissue),
+                pa.array(self.classes or [None] * n, pa.string()),
             ],
             schema=ROW_SCHEMA,
         )
@@ -88,6 +92,7 @@ class SlidePlan:
       x_level0: int32 ``[n]`` in the order of blocks, left edges in level-0 pixels.
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
+      classes: of each patch, by the slide's mask; None where no mask names any.
       block_size: patches in a block.
       generation: of a remote slide that is read by ranges; else None.
       picture: shows tissue and patches; None where the slide could not be read.
@@ -112,6 +117,7 @@ class SlidePlan:
     tissue: npt.NDArray[np.float32] = dataclasses.field(
         default_factory=lambda: np.empty(0, np.float32)
     )
+    classes: tuple[str | None, ...] | None = None
     block_size: int = 1
     generation: int | None = None
     picture: Picture | None = None
@@ -139,4 +145,5 @@ class SlidePlan:
                 self.y_level0[part],
                 self.tissue[part],
                 self.generation,
+                self.classes and self.classes[part],
             )

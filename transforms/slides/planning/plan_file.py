@@ -23,6 +23,7 @@ from beamscope.transforms.storage import files
 from beamscope.transforms.storage.remote_source import RemoteSource
 
 _ARRAYS = ("x_level0", "y_level0", "tissue")
+_CLASSES = "classes"  # a column of text, null throughout where there are none
 _VALUES = {"problem": Problem, "mpp": SlideMpp, "read": ReadPlan}
 
 
@@ -31,14 +32,15 @@ def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
     header = {
         field.name: getattr(plan, field.name)
         for field in dataclasses.fields(plan)
-        if field.name not in (*_ARRAYS, "picture")
+        if field.name not in (*_ARRAYS, _CLASSES, "picture")
     }
     picture = plan.picture
     if picture is not None:
         files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
         header["picture"] = [picture.x_level0, picture.y_level0, picture.scale]
     header |= {"identity": request_identity(request), "patches": plan.patches}
-    table = pa.table({name: getattr(plan, name) for name in _ARRAYS})
+    classes = pa.array(plan.classes or [None] * plan.patches, pa.string())
+    table = pa.table({name: getattr(plan, name) for name in _ARRAYS} | {_CLASSES: classes})
     write_plan_file(layout.plan(plan.slide_id), header, table)
 
 
@@ -53,7 +55,12 @@ def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
         header[name] = kind(**header[name]) if header[name] is not None else None
     if "picture" in header:
         header["picture"] = Picture(b"", *header["picture"])
-    return SlidePlan(**header, **{name: patches.column(name).to_numpy() for name in _ARRAYS})
+    classes = patches.column(_CLASSES)
+    return SlidePlan(
+        **header,
+        **{name: patches.column(name).to_numpy() for name in _ARRAYS},
+        classes=None if classes.null_count == len(classes) else tuple(classes.to_pylist()),
+    )
 
 
 def planned_patches(path: str) -> int:

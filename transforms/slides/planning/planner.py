@@ -31,6 +31,8 @@ from beamscope.transforms.slides.tissue.thumbnail import (
 )
 from beamscope.transforms.storage.cache import FileCache
 
+F64 = npt.NDArray[np.float64]
+
 # Coarse enough to be quick, fine enough for the outline of a needle biopsy.
 TISSUE_MPP = 8.0
 # How far from an unreadable place tissue is not decided, but assumed: some pixels of that.
@@ -129,6 +131,7 @@ def _plan_patches(
         x_level0=x_level0,
         y_level0=y_level0,
         tissue=fraction_of[chosen.row, chosen.column],
+        classes=given.classes(*_rectangles(chosen, read, small)) if given else None,
         empty_reason=None if len(chosen) else _why_empty(mask, given, settings),
         picture=draw_plan(
             thumbnail,
@@ -225,9 +228,13 @@ def _fractions(
     thumbnail: Thumbnail,
     mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
+    return tissue_fraction(mask, *_rectangles(grid, read, thumbnail))
+
+
+def _rectangles(grid: Grid, read: ReadPlan, thumbnail: Thumbnail) -> tuple[F64, F64, F64, F64]:
+    """Left and top edges, widths and heights of patches, in pixels of the thumbnail."""
     n = len(grid)
-    return tissue_fraction(
-        mask,
+    return (
         (grid.x_level0 - thumbnail.region.x) / thumbnail.scale_x,
         (grid.y_level0 - thumbnail.region.y) / thumbnail.scale_y,
         np.full(n, read.size_level0 / thumbnail.scale_x),

@@ -38,24 +38,30 @@ class GivenTissue:
     _mask: Mask
     _place: Placement
 
-    def classes(self, x: F64, y: F64, width: F64, height: F64) -> list[str | None]:
-        """Return the class that has the largest part of each rectangle; None where none has any.
+    def classes(self, x: F64, y: F64, width: F64, height: F64) -> tuple[str | None, ...] | None:
+        """Return the class that has the largest part of each rectangle.
 
-        Of two that have the same part it is the first by name.
+        Of two classes that have the same part it is the first by name.
 
         Args:
           x: left edges in pixels of the thumbnail, ``[n]``.
           y: top edges, likewise.
           width: of each rectangle.
           height: of each rectangle.
+
+        Returns:
+          for each rectangle a name, or None where what has no class is the largest part; None as
+          a whole where the mask names no class.
         """
+        named = False
         most = np.zeros(len(x), np.float32)
         largest: npt.NDArray[np.object_] = np.full(len(x), None, object)
         for name, coverage in self._mask.by_class(self._place):
+            named = True
             part = tissue_fraction(coverage, x, y, width, height)
             larger = part > most
             most[larger], largest[larger] = part[larger], name
-        return list(largest)
+        return tuple(largest) if named else None
 
 
 def lay_mask(

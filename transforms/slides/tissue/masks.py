@@ -64,8 +64,8 @@ class Mask(abc.ABC):
         """
 
     @abc.abstractmethod
-    def by_class(self, place: Placement) -> Iterator[tuple[str, F32]]:
-        """Yield name and coverage of each class; nothing where there are no classes."""
+    def by_class(self, place: Placement) -> Iterator[tuple[str | None, F32]]:
+        """Yield name and coverage of each class, and of what has none; nothing without classes."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +82,12 @@ class PolygonMask(Mask):
         """See `Mask.coverage`. Where areas overlap within a pixel, their parts are added."""
         return _coverage(self.areas, place)
 
-    def by_class(self, place: Placement) -> Iterator[tuple[str, F32]]:
-        """See `Mask.by_class`."""
-        for name in sorted({area.name for area in self.areas if area.name is not None}):
+    def by_class(self, place: Placement) -> Iterator[tuple[str | None, F32]]:
+        """See `Mask.by_class`. Names come in their order, what has none last."""
+        names = {area.name for area in self.areas}
+        if names == {None}:
+            return
+        for name in sorted(names, key=lambda name: (name is None, name)):
             yield name, _coverage([area for area in self.areas if area.name == name], place)
 
 
@@ -116,7 +119,7 @@ class ImageMask(Mask):
         y = (place.origin_level0[1] - top) * per_y + np.arange(h) * step_y
         return _in_steps(tissue_fraction(image.pixels, x[None, :], y[:, None], step_x, step_y))
 
-    def by_class(self, place: Placement) -> Iterator[tuple[str, F32]]:  # noqa: ARG002
+    def by_class(self, place: Placement) -> Iterator[tuple[str | None, F32]]:  # noqa: ARG002
         """See `Mask.by_class`: an image names no classes."""
         return iter(())
 
