@@ -253,19 +253,23 @@ def test_file_errors(tmp_path: Path) -> None:
     check_bad(tmp_path / "m.xml", ".geojson")
 
 
-def test_the_parts_of_small_pixels_are_averaged() -> None:
-    # A checkerboard of single pixels is half tissue wherever it is looked at.
-    image = MaskImage(np.indices((40, 60)).sum(axis=0) % 2 == 1, 60, 40)
-    coverage = ImageMask(image).coverage(Placement((20, 30), (6000, 4000)))
-    assert (coverage == 0.5).all()
+@pytest.mark.parametrize(("every", "tissue"), [(2, 1.0), (3, 0.0)])
+def test_the_parts_of_small_pixels_are_averaged(every: int, tissue: float) -> None:
+    # Of a checkerboard half is tissue wherever it is looked at, of stripes one third.
+    image = MaskImage(np.indices((40, 60)).sum(axis=0) % every == 1, 60, 40)
+    side = 2 if every == 2 else 3
+    coverage = ImageMask(image).coverage(Placement((40 // side, 60 // side), (6000, 4000)))
+    assert (coverage == tissue).all()
 
 
 def test_an_image_may_end_within_its_last_pixels() -> None:
-    # 60 x 40 px, averaged down by 7: the last column stands for 4 px, and is half tissue.
+    # 60 x 40 px, averaged down by 7: the last column stands for 4 px.
     pixels = np.zeros((6, 9), np.float32)
-    pixels[:, -1] = 0.5
-    coverage = ImageMask(MaskImage(pixels, 60 / 7, 40 / 7)).coverage(Placement((4, 6), (600, 400)))
-    assert coverage.sum() * 100 * 100 == pytest.approx(0.5 * 40 * 400, rel=1e-3)
+    pixels[:, -1] = 1
+    coverage = ImageMask(MaskImage(pixels, 60 / 7, 40 / 7)).coverage(Placement((4, 15), (600, 400)))
+    expected = np.zeros((4, 15))
+    expected[:, -1] = 1
+    np.testing.assert_array_equal(coverage, expected)
 
 
 SMALL = [4, 6, 8, 10, 12, 16]

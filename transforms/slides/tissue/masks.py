@@ -24,6 +24,7 @@ F32 = npt.NDArray[np.float32]
 
 ASPECT_TOLERANCE = 0.02  # a mask image is a whole number of pixels, and small ones round a lot
 # Coverage is kept in these steps, so that sums of it are exact in float64.
+_HALF = 0.5
 _STEPS = 1 << 16
 
 
@@ -107,7 +108,10 @@ class ImageMask(Mask):
     image: MaskImage
 
     def coverage(self, place: Placement) -> F32:
-        """See `Mask.coverage`."""
+        """See `Mask.coverage`: 1 where at least half of a pixel is covered, else 0.
+
+        The edge of an image is as coarse as its pixels, so parts of a pixel would say too much.
+        """
         image = self.image
         left, top, width, height = self._covers(
             place.dimensions or place.extent_level0, place.bounds
@@ -117,7 +121,8 @@ class ImageMask(Mask):
         step_x, step_y = place.extent_level0[0] / w * per_x, place.extent_level0[1] / h * per_y
         x = (place.origin_level0[0] - left) * per_x + np.arange(w) * step_x
         y = (place.origin_level0[1] - top) * per_y + np.arange(h) * step_y
-        return _in_steps(tissue_fraction(image.pixels, x[None, :], y[:, None], step_x, step_y))
+        covered = tissue_fraction(image.pixels, x[None, :], y[:, None], step_x, step_y)
+        return np.asarray(_in_steps(covered) >= _HALF, np.float32)
 
     def by_class(self, place: Placement) -> Iterator[tuple[str | None, F32]]:  # noqa: ARG002
         """See `Mask.by_class`: an image names no classes."""
