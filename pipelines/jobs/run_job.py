@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import platform
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,9 +33,14 @@ from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import claim_output
-from beamscope.transforms.output.dataset import DatasetSpec, read_description
+from beamscope.transforms.output.dataset import (
+    DatasetSpec,
+    add_to_description,
+    read_description,
+)
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.output.provenance import versions
 from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
 from beamscope.transforms.output.shards import ShardFormat
@@ -56,6 +61,7 @@ class Order:
       model: how the model is to be called.
       spec: how it is called, found out.
       shard_format: of what is written.
+      command_line: as it was typed, for the description of the dataset.
     """
 
     job: Job
@@ -66,6 +72,7 @@ class Order:
     model: ModelSettings
     spec: ModelSpec
     shard_format: ShardFormat
+    command_line: str
 
 
 def run_job(job: Job, argv: Sequence[str]) -> int:
@@ -100,6 +107,7 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
             return OK
         progress = ProgressReader(layout, len(order.requests), job.planned_rows)
         finished = execute(job, build, order.options, progress)
+        add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
     summary = read_summary(job, order.settings, layout, finished, max_failed=order.args.max_failed)
     print(f"\n{summary.text()}")
     return NOT_ALL_THERE if summary.faults else OK
@@ -119,7 +127,17 @@ def _understand(job: Job, argv: Sequence[str]) -> Order:
         requests = merged_requests(
             job, args.output, requests, add=args.add, only_these=args.only_these
         )
-    return Order(job, args, options, requests, settings, model, spec, shard_format)
+    return Order(
+        job,
+        args,
+        options,
+        requests,
+        settings,
+        model,
+        spec,
+        shard_format,
+        shlex.join(["beamscope", job.name, *argv]),
+    )
 
 
 def _record(order: Order) -> RunRecord:
@@ -170,19 +188,13 @@ def _dataset(order: Order, record: RunRecord, layout: Layout, request: str) -> D
             "job": job.name,
             "options": record.settings,
             "model": order.spec.to_json(),
-            "versions": _versions(),
+            "versions": versions(),
+            "command_line": order.command_line,
             "request": request,
         },
         problems=job.problems,
         count_table=job.count_table(order.settings),
     )
-
-
-def _versions() -> dict[str, str]:
-    names = ("beamscope", "apache-beam", "tensorflow", "pyarrow", "openslide-python",
-             "openslide-bin", "opencv-python-headless", "pydicom", "numpy")  # fmt: skip
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **found}
 
 
 def _complete_before(layout: Layout, job: Job, request: str) -> bool:

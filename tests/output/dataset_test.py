@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import json
 from pathlib import Path
 
@@ -80,9 +81,13 @@ def test_description(tmp_path: Path) -> None:
     spec = spec_in(tmp_path, ShardFormat(("parquet", "tfrecord.gz")))
     description = _finish(spec)
     assert json.loads((tmp_path / "dataset.json").read_bytes()) == description
+    # UTC, as ISO 8601 has it.
+    assert datetime.datetime.fromisoformat(description["finished"]).tzinfo == datetime.UTC
     assert read_description(str(tmp_path)) == description
     assert description == {
         "complete": True,
+        "finished": description["finished"],
+        "workers": [],
         "job": "slides",
         "options": {"mpp": 0.5},
         "fingerprint": "0123456789abcdef",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from beamscope.transforms.formats.parquet import write_table
 from beamscope.transforms.formats.registry import FORMATS, sidecar_names
 from beamscope.transforms.output.layout import Layout, is_shard
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
+from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.problems import Problem
@@ -92,7 +94,9 @@ def finish_dataset(
     _write_sidecars(spec, schema)
     description = {
         "complete": True,
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **spec.description,
+        "workers": read_worker_records(spec.layout),
         "fingerprint": spec.layout.fingerprint,
         "counts": {
             "rows": sum(shard.rows for shard in shards),
@@ -120,6 +124,18 @@ def read_description(root: str) -> dict[str, Any] | None:
         return None
     description: dict[str, Any] = json.loads(files.read_bytes(path))
     return description
+
+
+def add_to_description(root: str, **more: Any) -> None:
+    """Add to the description of a finished dataset what is known only after it was written.
+
+    Args:
+      root: the output directory.
+      more: values that JSON has, by name.
+    """
+    description = read_description(root)
+    if description is not None:
+        _write_json(files.join(root, "dataset.json"), {**description, **more})
 
 
 def _in_order(

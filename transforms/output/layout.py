@@ -7,6 +7,7 @@ OUTPUT/
     run.json                              whose output this is: job and settings
     <plan>/plans/<item>.arrow .jpg        one for each slide that was planned
     <plan>/parts/<item>/<embedding>/000003-256.arrow   one for each finished block
+    <plan>/workers/<embedding>/<digest>.json           what computed them
 
 <plan> is the fingerprint of what changes a plan, <embedding> that of what changes an embedding: so
 several models share the plans of one output.
@@ -93,6 +94,16 @@ class Layout:
     def plan_picture(self, item_id: str) -> str:
         """The picture of a plan, before any failed patch is marked on it."""
         return files.join(self.plans, f"{file_name(item_id)}.jpg")
+
+    @property
+    def workers(self) -> str:
+        """The directory of records of what computed the embeddings."""
+        work = files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint)
+        return files.join(work, "workers", self.fingerprint)
+
+    def worker_record(self, digest: str) -> str:
+        """Return the record of workers whose packages have the same versions."""
+        return files.join(self.workers, f"{digest}.json")
 
     def all_item_parts(self, item_id: str) -> str:
         """The directory of the finished blocks of one slide or archive, whatever embedded them."""

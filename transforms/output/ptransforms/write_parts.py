@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import apache_beam as beam
 
@@ -10,6 +11,7 @@ from beamscope.transforms.blocks import EmbeddingBlock, PartRef
 from beamscope.transforms.metrics import count, timed
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import write_part
+from beamscope.transforms.output.provenance import write_worker_record
 
 
 @dataclasses.dataclass
@@ -24,12 +26,23 @@ class WriteParts(beam.PTransform):
 
     def expand(self, blocks: beam.PCollection[EmbeddingBlock]) -> beam.PCollection[PartRef]:
         """Writes each block under its own name; a repeated one replaces itself."""
-        return blocks | "WritePart" >> beam.Map(_write_part, self.layout)
+        return blocks | "WritePart" >> beam.ParDo(_WritePartFn(self.layout))
 
 
-def _write_part(block: EmbeddingBlock, layout: Layout) -> PartRef:
-    with timed("write_part"):
-        ref = write_part(layout, block)
-    count("blocks_embedded")
-    count("patches_embedded", ref.embedded)
-    return ref
+@beam.typehints.with_output_types(PartRef)
+@dataclasses.dataclass
+class _WritePartFn(beam.DoFn):
+    layout: Layout
+
+    def setup(self) -> None:
+        self._recorded = False
+
+    def process(self, block: EmbeddingBlock) -> Iterator[PartRef]:
+        if not self._recorded:
+            write_worker_record(self.layout)
+            self._recorded = True
+        with timed("write_part"):
+            ref = write_part(self.layout, block)
+        count("blocks_embedded")
+        count("patches_embedded", ref.embedded)
+        yield ref

@@ -1,0 +1,48 @@
+"""What computed a dataset: the versions of the workers' packages, whatever machine they were on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from typing import Any
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.storage import files
+
+# Whatever reads, decodes, computes or writes a number.
+_PACKAGES = (
+    "beamscope", "apache-beam", "imagecodecs", "numpy", "opencv-python-headless", "openslide-bin",
+    "openslide-python", "openvino", "pillow", "pyarrow", "pydicom", "simplejpeg", "tensorflow",
+    "tfx-bsl", "tifffile",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that make numbers, where installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_worker_record(layout: Layout) -> None:
+    """Record the versions of this process; workers that agree share one record.
+
+    The record names no host, so that a dataset says nothing of where it was made.
+    """
+    record = json.dumps({"machine": platform.machine(), "versions": versions()}, sort_keys=True)
+    name = hashlib.sha256(record.encode()).hexdigest()[:16]
+    path = layout.worker_record(name)
+    if not files.exists(path):
+        files.write_bytes(path, record.encode())
+
+
+def read_worker_records(layout: Layout) -> list[dict[str, Any]]:
+    """Return what computed the embeddings of a dataset, a record each, in a fixed order."""
+    found = files.list_files(layout.workers, recursive=False)
+    return [json.loads(files.read_bytes(file.path)) for file in sorted(found)]
