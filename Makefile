@@ -1,6 +1,7 @@
 # Two commands: `make demo` and `make test`. Everything else is for those who change the code.
 
-PYTHON ?= python3.11
+# The newest supported Python that is there (scripts/find_python.sh), or the one that is given.
+PYTHON ?=
 VENV   := .venv
 PEERS  := .venv-peers
 BIN    := $(VENV)/bin
@@ -25,20 +26,28 @@ help:
 	@echo "make bench   speed, side by side, as ratios (a few minutes)      make bench-peers   beside LazySlide"
 	@echo "make env     the environment alone   make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch what docs/running.md runs on"
+	@echo "PYTHON=/path/to/python takes that Python for the environment, where there is none yet"
 
 env: $(VENV)/.runtime
 test-env: $(VENV)/.test
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(PYTHON='$(PYTHON)' scripts/find_python.sh) && "$$python" -m venv $(VENV)
 
-# The lock pins, setup.py says what is needed: one file serves both environments.
-$(VENV)/.runtime: requirements.lock setup.py | $(BIN)/python
-	$(PIP) install --quiet --constraint requirements.lock --editable '.[cpu]'
+# Every file that is installed has to have the hash that the locks say; what they leave out of what
+# setup.py asks for is found by `pip check`. setuptools is in the lock: nothing else builds.
+LOCKED   := $(PIP) install --quiet --require-hashes
+EDITABLE := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+
+$(VENV)/.runtime: requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
+	$(LOCKED) -r requirements.lock -r requirements-cpu.lock
+	$(EDITABLE)
+	$(PIP) check
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
-	$(PIP) install --quiet --constraint requirements.lock --editable '.[cpu,test]'
+$(VENV)/.test: requirements-test.lock $(VENV)/.runtime
+	$(LOCKED) -r requirements.lock -r requirements-cpu.lock -r requirements-test.lock
+	$(PIP) check
 	@touch $@
 
 demo: env $(filter $(DEMO)/%,$(INPUT) $(MODEL))
@@ -62,10 +71,23 @@ lint: test-env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: | $(BIN)/python
-	$(PIP) install --quiet --constraint requirements.lock uv
-	$(BIN)/uv pip compile setup.py --all-extras --python-version 3.11 --no-header --no-annotate \
-	    --quiet --output-file requirements.lock
+# One resolution of all extras, for every Python and system that setup.py and pyproject.toml name;
+# then a file of what runs, and one of what each extra adds to it. So they agree with one another.
+LOCK := build/lock
+UV   := $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-annotate --quiet
+# What is pinned now stays where it still fits; `make lock UPGRADE=--upgrade` takes the newest.
+UPGRADE ?=
+
+lock: | test-env
+	@mkdir -p $(LOCK)
+	cat requirements.lock requirements-*.lock > $(LOCK)/all.lock
+	$(UV) $(UPGRADE) --all-extras --output-file $(LOCK)/all.lock
+	$(UV) --constraint $(LOCK)/all.lock --output-file requirements.lock
+	sed -n 's/^\([a-z0-9.-]*\)\(\[.*\]\)*==.*/--no-emit-package \1/p' requirements.lock > $(LOCK)/runs
+	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra cpu --output-file requirements-cpu.lock
+	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra gpu --output-file requirements-gpu.lock
+	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra test --extra lock --output-file requirements-test.lock
 
 bench: test-env
 	$(BIN)/python -m benchmarks.reading
@@ -77,13 +99,13 @@ bench: test-env
 
 # Needs several GB: LazySlide's environment.
 bench-peers: test-env
-	test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
+	test -d $(PEERS) || $(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
 	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
 
 # Prism and Flink, into the user's cache; what is there at the right version is left alone.
-runners: $(VENV)/.runtime
-	PYTHON=$(BIN)/python scripts/fetch_runners.sh $(RUNNERS)
+runners: env
+	$(BIN)/beamscope fetch-runners $(RUNNERS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,34 +1,81 @@
 """Metadata, extras and the `beamscope` command.
 
 Beam ships this package to its workers with ``--setup_file ./setup.py``, so everything that a
-worker imports must be listed here. Exact versions are pinned in ``requirements.lock``.
+worker imports must be listed here. Exact versions are pinned in the ``requirements*.lock`` files.
 """
 
+import re
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+REPOSITORY = "https://github.com/beamscope/beamscope"
+
+
+def version() -> str:
+    """The version, from the only place where it is written."""
+    found: str = runpy.run_path(str(ROOT / "beamscope" / "_version.py"))["__version__"]
+    return found
+
+
+def long_description() -> str:
+    """README.md with absolute links: an index shows it far from the files that it points to."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[([^]]*)\]\((?!https?:)([^)]+)\)", rf"![\1]({REPOSITORY}/raw/main/\2)", text)
+    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", text)
+
 
 setup(
     name="beamscope",
-    version="0.1.0",
+    version=version(),
     description="Whole-slide images and chest X-ray archives to embeddings, with Apache Beam.",
-    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description=long_description(),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11,<3.12",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    url=REPOSITORY,
+    project_urls={
+        "Documentation": f"{REPOSITORY}/tree/main/docs",
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    },
+    keywords="apache-beam chest-x-ray computational-pathology dicom embeddings openslide radiology "
+    "remedis tensorflow whole-slide-imaging",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Healthcare Industry",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11,<3.14",
     # beamscope/ links to the folders beside it: nothing installs as a top-level `transforms`.
     packages=[
         *find_packages(include=["beamscope", "beamscope.*"]),
         "beamscope.runner_configs",  # Of data alone: find_packages looks for an __init__.py.
     ],
-    package_data={"beamscope": ["py.typed"], "beamscope.runner_configs": ["*.yaml"]},
+    package_data={
+        "beamscope": ["__init__.pyi", "py.typed"],
+        "beamscope.pipelines.runners": ["flink_job_server/pom.xml"],
+        "beamscope.runner_configs": ["*.yaml"],
+    },
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3",
         "google-crc32c>=1.5",
         "isal>=1.7",
+        "lazy-loader>=0.4",
         "numpy>=2",
         "opencv-python-headless>=4.10",
         "openslide-bin>=4.0.1",
@@ -48,9 +95,11 @@ setup(
     extras_require={
         # Twice as fast on processors; 180 MB that workers with a GPU never use.
         "cpu": ["openvino>=2026.1,<2027"],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform == 'linux'"],
         "test": [
-            "fastslide>=0.8",  # benchmarks only
+            # Benchmarks only; 0.8.1 is for Python 3.11 alone.
+            "fastslide>=0.8; python_version < '3.12'",
+            "fastslide>=0.8,<0.8.1; python_version >= '3.12'",
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
             "mypy>=1.11",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from beamscope._version import __version__
 from beamscope.pipelines.commands.registry import COMMANDS
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.transforms.problems import InputError
@@ -25,9 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if arguments else USAGE_ERROR
     name, *rest = arguments
     if name == "--version":
-        from importlib.metadata import version
-
-        print(f"beamscope {version('beamscope')}")
+        print(f"beamscope {__version__}")
         return 0
     try:
         return _run(name, rest)
@@ -68,7 +67,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 def _usage() -> str:
     lines = [
-        f"  {name:<12} {registry.summary(name)}"
+        f"  {name:<14} {registry.summary(name)}"
         for registry in (JOBS, COMMANDS)
         for name in registry.names()
     ]

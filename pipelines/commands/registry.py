@@ -22,3 +22,8 @@ COMMANDS.register(
     "build a BiT ResNet as a SavedModel",
 )
 COMMANDS.register("make-slide", f"{_HERE}.make_slide:run", "write a sample slide")
+COMMANDS.register(
+    "fetch-runners",
+    f"{_HERE}.fetch_runners:run",
+    "fetch Prism and Flink for the configs that need them",
+)

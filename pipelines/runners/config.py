@@ -48,7 +48,7 @@ def config_names() -> list[str]:
 
 
 def cache_directory() -> Path:
-    """Where `make runners` puts runners, and where the configs look for them.
+    """Where `beamscope fetch-runners` puts runners, and where the configs look for them.
 
     ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
     """
@@ -134,7 +134,8 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
     path = _VARIABLE.sub(lambda _: str(cache_directory()), value)
     if check and not Path(path).exists():
         raise InputError(
-            Kind.MISSING_RUNNER, f"--runner_config {name}: {path} is not there; run `make runners`"
+            Kind.MISSING_RUNNER,
+            f"--runner_config {name}: {path} is not there; run `beamscope fetch-runners`",
         )
     return path
 

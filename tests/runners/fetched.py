@@ -1,4 +1,4 @@
-"""Where the runners are that `make runners` fetches."""
+"""Where the runners are that `beamscope fetch-runners` fetches."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ def fetched(name: str) -> Path:
     """The path of a fetched runner; where it is missing the test is skipped, and in CI it fails."""
     path = cache_directory() / name
     if not path.exists():
-        reason = f"{name} is not fetched; run `make runners`"
+        reason = f"{name} is not fetched; run `beamscope fetch-runners`"
         if os.environ.get("CI"):
             pytest.fail(f"{reason}: CI needs it")
         pytest.skip(reason)

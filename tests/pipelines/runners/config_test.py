@@ -200,4 +200,4 @@ def test_a_runner_that_was_not_fetched(cache, name):
         parse(f"--runner_config={config}")
     assert raised.value.kind == "missing_runner"
     assert str(cache / name) in raised.value.message
-    assert "make runners" in raised.value.message
+    assert "beamscope fetch-runners" in raised.value.message
