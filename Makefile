@@ -39,7 +39,9 @@ $(BIN)/python:
 LOCKED   := $(PIP) install --quiet --require-hashes
 EDITABLE := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
-$(VENV)/.runtime: requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
+# pip itself goes first: those before 23.3 lose a pin where an extra of the package is asked for.
+$(VENV)/.runtime: requirements-pip.lock requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
+	$(LOCKED) -r requirements-pip.lock
 	$(LOCKED) -r requirements.lock -r requirements-cpu.lock
 	$(EDITABLE)
 	$(PIP) check
@@ -74,14 +76,17 @@ lint: test-env
 # One resolution of all extras, for every Python and system that setup.py and pyproject.toml name;
 # then a file of what runs, and one of what each extra adds to it. So they agree with one another.
 LOCK := build/lock
-UV   := $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes \
-        --no-header --no-annotate --quiet
+PIN  := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-annotate --quiet
+UV   := $(PIN) setup.py
 # What is pinned now stays where it still fits; `make lock UPGRADE=--upgrade` takes the newest.
 UPGRADE ?=
 
 lock: | test-env
 	@mkdir -p $(LOCK)
-	cat requirements.lock requirements-*.lock > $(LOCK)/all.lock
+	echo 'pip>=25' | $(PIN) $(UPGRADE) --output-file requirements-pip.lock -
+	cat requirements.lock requirements-cpu.lock requirements-gpu.lock requirements-test.lock \
+	    > $(LOCK)/all.lock
 	$(UV) $(UPGRADE) --all-extras --output-file $(LOCK)/all.lock
 	$(UV) --constraint $(LOCK)/all.lock --output-file requirements.lock
 	sed -n 's/^\([a-z0-9.-]*\)\(\[.*\]\)*==.*/--no-emit-package \1/p' requirements.lock > $(LOCK)/runs

@@ -62,7 +62,7 @@ setup(
     python_requires=">=3.11,<3.14",
     # beamscope/ links to the folders beside it: nothing installs as a top-level `transforms`.
     packages=[
-        *find_packages(include=["beamscope", "beamscope.*"]),
+        *find_packages(str(ROOT), include=["beamscope", "beamscope.*"]),
         "beamscope.runner_configs",  # Of data alone: find_packages looks for an __init__.py.
     ],
     package_data={
@@ -103,6 +103,7 @@ setup(
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
             "mypy>=1.11",
+            "packaging>=24",
             "pandas>=2.2",
             "pandas-stubs",
             "pytest>=8",

@@ -114,7 +114,7 @@ def fetch(runner: Runner, cache: Path, say: Callable[[str], None]) -> None:
 
 def _fetch_prism(folder: Path, version: str) -> None:
     _need("go", "prism", "Go (https://go.dev)")
-    _run(["go", "install", f"{_PRISM}@v{version}"], folder, GOBIN=str(folder))
+    _run("prism", ["go", "install", f"{_PRISM}@v{version}"], folder, GOBIN=str(folder))
 
 
 def _fetch_job_server(folder: Path, version: str, series: str) -> None:
@@ -122,6 +122,7 @@ def _fetch_job_server(folder: Path, version: str, series: str) -> None:
     shutil.copy(_POM, folder)
     # Maven remembers for a day what a registry did not have: -U asks again.
     _run(
+        "flink-job-server",
         ["mvn", "-U", "--batch-mode", "--quiet", "package", f"-Dbeam={version}",
          f"-Dflink={series}"],
         folder,
@@ -133,6 +134,7 @@ def _fetch_flink(folder: Path, version: str) -> None:
     if importlib.util.find_spec("pip") is None:
         raise FetchError(f"flink needs pip, which {sys.executable} does not have")
     _run(
+        "flink",
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
          "--no-deps", "--no-binary", ":all:", "--dest", str(folder), f"{_FLINK_JARS}=={version}"],
         folder,
@@ -155,11 +157,14 @@ def _need(program: str, runner: str, what: str) -> None:
         raise FetchError(f"{runner} needs {program}, which is not installed: install {what}")
 
 
-def _run(command: list[str], folder: Path, **variables: str) -> None:
+def _run(runner: str, command: list[str], folder: Path, **variables: str) -> None:
     """Run a program, whose own messages are shown as they come."""
     done = subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False)
     if done.returncode:
-        raise FetchError(f"`{' '.join(command[:3])} …` failed with status {done.returncode}")
+        program = Path(command[0]).name
+        raise FetchError(
+            f"{runner} could not be fetched: `{program} …` failed with status {done.returncode}"
+        )
 
 
 def _remove(path: Path) -> None:
