@@ -25,7 +25,11 @@ from .transforms.output.dataset import DatasetSpec as DatasetSpec
 from .transforms.output.dataset import read_description as read_description
 from .transforms.output.layout import Layout as Layout
 from .transforms.output.outcome import ItemOutcome as ItemOutcome
+from .transforms.output.planner import ItemPlanner as ItemPlanner
+from .transforms.output.planner import ItemSummary as ItemSummary
 from .transforms.output.ptransforms.assemble import AssembleDataset as AssembleDataset
+from .transforms.output.ptransforms.plan_items import PlanItems as PlanItems
+from .transforms.output.ptransforms.sum_up_items import SumUpItems as SumUpItems
 from .transforms.output.ptransforms.write_parts import WriteParts as WriteParts
 from .transforms.output.shards import ShardFormat as ShardFormat
 
