@@ -72,6 +72,7 @@ setup(
     },
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
+        "boto3>=1.36",
         "google-cloud-storage>=3",
         "google-crc32c>=1.5",
         "isal>=1.7",
@@ -84,6 +85,7 @@ setup(
         "pyarrow>=20",
         "pydicom>=3",
         "pyyaml>=6",
+        "requests>=2.32",
         "tensorflow>=2.21,<2.22",
         "tfx-bsl>=1.21,<1.22",
         "tqdm>=4.66",
@@ -102,6 +104,7 @@ setup(
             "fastslide>=0.8,<0.8.1; python_version >= '3.12'",
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
+            "moto[server]>=5.1",
             "mypy>=1.11",
             "packaging>=24",
             "pandas>=2.2",
