@@ -14,7 +14,7 @@ from .transforms.blocks import PartRef as PartRef
 
 # The model.
 from .transforms.inference.embedder import Embedder as Embedder
-from .transforms.inference.handler import SavedModelHandler as SavedModelHandler
+from .transforms.inference.handler import ModelBackendHandler as ModelBackendHandler
 from .transforms.inference.model_settings import ModelSettings as ModelSettings
 from .transforms.inference.model_settings import ModelSpec as ModelSpec
 from .transforms.inference.ptransforms.embed_blocks import EmbedBlocks as EmbedBlocks
