@@ -21,7 +21,7 @@ from beamscope import {names}
 assert_type(beamscope.__version__, str)
 settings = SlideSettings(mpp=1.0)
 assert_type(settings.patch_px, int)
-assert_type(find_slides(["*.svs"]), list[SlideRequest])
+slides: list[SlideRequest] = list(find_slides(["*.svs"]).slides)
 assert_type(Embedder.from_settings(ModelSettings("m")), Embedder)
 plan = PlanSlides(settings, Layout("out", "try"))
 assert_type(plan.layout, Layout)
