@@ -202,7 +202,7 @@ def test_other_runners_are_left_alone(runner, expected):
     options = PipelineOptions([f"--runner={runner}"])
     assert runs_on_dataflow(options) is expected
     if not expected:
-        prepare_dataflow(argparse.Namespace(output="/local"), options)
+        prepare_dataflow({}, argparse.Namespace(output="/local"), options)
         check_remote(options, "--input", ["/local", None])
         assert options.view_as(SetupOptions).setup_file is None
 

@@ -1,5 +1,6 @@
 """Folders as sources: trash in them, folders that may not be opened, links to nothing."""
 
+import contextlib
 import os
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_link_to_nothing_is_a_film_that_cannot_be_read(tmp_path):
     make(tmp_path / "films", "1.jpg")
     (tmp_path / "films/2.jpg").symlink_to(tmp_path / "gone.jpg")
     listing = listing_of(tmp_path / "films")
-    with SourceReader(listing.source, Limits()) as reader:
+    with contextlib.closing(SourceReader(listing.source, Limits())) as reader:
         assert reader.read_member(listing.members[0]) == b"film"
         with pytest.raises(InputError) as caught:
             reader.read_member(listing.members[1])

@@ -1,5 +1,6 @@
 """A central directory against its file; `zipfile` writes, and reads what is sound."""
 
+import contextlib
 import io
 import random
 import shutil
@@ -151,7 +152,7 @@ def test_a_name_that_is_there_often_is_two_rows_and_a_count(tmp_path):
     assert len(listing.members) == 1
     assert [problem.kind for problem in listing.problems] == ["duplicate_member"]
     assert listing.skipped == {"duplicate": 48}
-    with SourceReader(listing.source, LIMITS) as reader:
+    with contextlib.closing(SourceReader(listing.source, LIMITS)) as reader:
         assert reader.read_member(listing.members[0]) == b"0"
 
 
@@ -178,7 +179,7 @@ def test_the_hostile_case_of_a_negative_offset():
     (problem,) = listing.archive_problems
     assert problem.kind == "truncated_archive"
     sizes = {}
-    with SourceReader(source, LIMITS) as reader:
+    with contextlib.closing(SourceReader(source, LIMITS)) as reader:
         for member in listing.members[:5]:
             sizes[member.name] = len(reader.read_member(member))
         # unzip -l says the same sizes of these; the last member is damaged itself.
