@@ -6,13 +6,19 @@ import contextlib
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from gcp_storage_emulator.server import create_server
+from gcp_storage_emulator import server
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import objects
 
 BUCKET = "beamscope-test"
+
+_INSERTING = threading.Lock()
 
 # Without credentials Beam looks for those of a virtual machine, for some 20 s in each process. A
 # user's token that does not expire is taken as it is, and the emulator accepts any.
@@ -40,18 +46,45 @@ def gcs_emulator(directory: Path) -> Iterator[str]:
     credentials.write_text(json.dumps(_CREDENTIALS))
     # It warns of every response that it sends.
     logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
-    port = _free_port()
+    port = free_port()
     with (
-        create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET),
         pytest.MonkeyPatch.context() as environment,
+        server.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET),
     ):
+        environment.setattr(server, "HANDLERS", _with_conditions(server.HANDLERS))
         environment.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
         yield f"gs://{BUCKET}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
     return port
+
+
+def _with_conditions(handlers):
+    return tuple(
+        (
+            path,
+            {
+                method: _insert_if if handler is objects.insert else handler
+                for method, handler in by_method.items()
+            },
+        )
+        for path, by_method in handlers
+    )
+
+
+def _insert_if(request, response, storage, *args, **kwargs):
+    """Inserts as the real store does; the emulator overlooks ``ifGenerationMatch=0``."""
+    with _INSERTING:
+        if request.query.get("ifGenerationMatch") == ["0"]:
+            named = request.query.get("name") or [request.data["meta"]["name"]]
+            with contextlib.suppress(NotFound):
+                storage.get_file_obj(request.params["bucket_name"], named[0])
+                response.status = HTTPStatus.PRECONDITION_FAILED
+                return
+        objects.insert(request, response, storage, *args, **kwargs)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from beamscope.pipelines.jobs.registry import JOBS
-from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
 
 
 def run(argv: Sequence[str]) -> int:
@@ -26,9 +27,12 @@ def run(argv: Sequence[str]) -> int:
         description="Show a job's progress: the finished parts against the plans. It works on any "
         "output, while the job runs anywhere and afterwards.",
     )
-    parser.add_argument("output", metavar="DIR", help="output directory of the job")
+    parser.add_argument(
+        "output", metavar="DIR", type=place("output"), help="output directory of the job"
+    )
     args = parser.parse_args(list(argv))
-    record = read_run_record(args.output)
+    with files.refusals(Kind.NO_RUN):
+        record = read_run_record(args.output)
     if record is None:
         raise InputError(Kind.NO_RUN, f"{args.output}: is not the output of a beamscope job")
     print(status_of(args.output, record))

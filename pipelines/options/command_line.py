@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.uris import is_local, normalize
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +40,29 @@ class Parser(argparse.ArgumentParser):
             for group in self._mutually_exclusive_groups
             if group.required
         ]
+
+
+def place(flag: str, *, local: bool = False) -> Callable[[str], str]:
+    """Return an argument type for a path or URI, which gives it in the form of `normalize`.
+
+    Args:
+      flag: the flag's name, for the message.
+      local: whether only a path of this machine will do.
+
+    Raises:
+      InputError: the type raises ``unknown_scheme`` or ``not_local``; the message names the flag.
+    """
+
+    def convert(text: str) -> str:
+        try:
+            path = normalize(text)
+        except InputError as error:
+            raise InputError(error.kind, f"{flag} {error.message}") from error
+        if local and not is_local(path):
+            raise InputError(Kind.NOT_LOCAL, f"{flag} {text}: must be a path of this machine")
+        return path
+
+    return convert
 
 
 def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
+from beamscope.pipelines.options.command_line import place
 from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
 from beamscope.transforms.inference.model_settings import (
     INPUT_DTYPES,
@@ -26,9 +27,11 @@ def add_model_arguments(
     defaults = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
     model = " or ".join(backend.summary for backend in BACKENDS) + ", local or remote"
     if positional:
-        parser.add_argument("model", metavar="MODEL", help=model)
+        parser.add_argument("model", metavar="MODEL", type=place("model"), help=model)
     else:
-        parser.add_argument("--model", metavar="MODEL", required=True, help=model)
+        parser.add_argument(
+            "--model", metavar="MODEL", type=place("--model"), required=True, help=model
+        )
     parser.add_argument(
         "--tags",
         metavar="TAG",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from beamscope.pipelines.options.command_line import check_range
+from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.formats.registry import FORMATS
 from beamscope.transforms.output.schema import EMBEDDING_DTYPES
 from beamscope.transforms.output.shards import ROWS_PER_SHARD, ShardFormat
@@ -16,7 +16,11 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that every job has for its output."""
     group = parser.add_argument_group("output")
     group.add_argument(
-        "--output", required=True, metavar="DIR", help="directory of the dataset, local or gs://"
+        "--output",
+        required=True,
+        metavar="DIR",
+        type=place("--output"),
+        help="directory of the dataset, local, gs:// or s3://",
     )
     group.add_argument(
         "--format",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beamscope.pipelines.options.command_line import check_range
+from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -38,11 +38,15 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--input",
         nargs="+",
+        type=place("--input"),
         metavar="GLOB",
         help="slides, globs, or directories, which stand for every slide below them",
     )
     source.add_argument(
-        "--manifest", metavar="FILE.csv", help="CSV with the columns slide_id,uri[,mpp][,mask]"
+        "--manifest",
+        metavar="FILE.csv",
+        type=place("--manifest"),
+        help="CSV with the columns slide_id,uri[,mpp][,mask]",
     )
 
     group = parser.add_argument_group("resolution and patches")
@@ -108,6 +112,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--masks",
         metavar="DIR",
+        type=place("--masks"),
         help="masks called after slides, SLIDE_ID.geojson (as QuPath writes it) or .png, .tif; "
         "the manifest's column mask goes first",
     )
@@ -158,6 +163,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cache_dir",
         metavar="DIR",
+        type=place("--cache_dir", local=True),
         help="where those are kept, a directory of this user's own (default: beamscope-slides-UID "
         "in the temporary directory)",
     )

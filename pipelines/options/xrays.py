@@ -6,7 +6,7 @@ import argparse
 import glob
 import os
 
-from beamscope.pipelines.options.command_line import check_range
+from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.clutter import is_clutter_folder
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
@@ -40,10 +40,11 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--input",
         nargs="+",
+        type=place("--input"),
         required=True,
         metavar="GLOB",
         help=".zip, .tar, .tar.gz and .tgz archives, .jpg, .jpeg, .png and .dcm files, DICOM "
-        "without an extension, directories of all of them, or globs; local or gs://",
+        "without an extension, directories of all of them, or globs; local, gs:// or s3://",
     )
     group.add_argument(
         "--views",
@@ -59,7 +60,12 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose layout --catalog_file has: MIMIC-CXR-JPG's metadata, CheXpert's train or "
         "valid, ChestX-ray14's Data_Entry, or any CSV",
     )
-    group.add_argument("--catalog_file", metavar="FILE", help="CSV, plain or .gz, local or gs://")
+    group.add_argument(
+        "--catalog_file",
+        metavar="FILE",
+        type=place("--catalog_file"),
+        help="CSV, plain or .gz, local, gs:// or s3://",
+    )
     group.add_argument(
         "--catalog_key",
         metavar="COLUMN",
@@ -151,12 +157,14 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
     """
     found: list[str] = []
     for pattern in args.input:
-        matched = _match(pattern)
+        with files.refusals(Kind.NO_MATCH, "--input "):
+            matched = _match(pattern)
         if not matched:
             raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no film and no archive")
         check_has_films(f"--input {pattern}", matched)
         found.extend(matched)
-    return find_sources(found)
+    with files.refusals(Kind.NO_MATCH, "--input "):
+        return find_sources(found)
 
 
 def _match(pattern: str) -> list[str]:
@@ -167,9 +175,8 @@ def _match(pattern: str) -> list[str]:
         matched = glob.glob(pattern, recursive=True)  # noqa: PTH207
         # Trash and the like is taken only by its own name.
         return [path for path in matched if not is_clutter_folder(os.path.basename(path))]  # noqa: PTH119
-    if pattern.endswith("/"):
-        # Beam takes it for a glob that matches what lies in the directory, and nothing deeper.
-        return [pattern] if files.list_files(pattern) else []
+    if files.is_directory(pattern):
+        return [files.join(pattern, "")]
     return [file.path for file in files.match(pattern)]
 
 
@@ -236,7 +243,8 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
         return None
     catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "", named)
     try:
-        catalog.load()
+        with files.refusals(Kind.UNREADABLE_CATALOG):
+            catalog.load()
     except InputError as error:
         raise InputError(error.kind, f"--catalog_file {error.message}") from error
     return catalog

@@ -1,16 +1,18 @@
 import hashlib
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import boto3
 import pytest
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.localfilesystem import LocalFileSystem
 
 from beamscope.transforms.inference import model_files
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+from tests.gcs import gcs_emulator
+from tests.s3 import BUCKET, s3_server
 
 
 @pytest.fixture
@@ -25,45 +27,43 @@ def model(tmp_path: Path) -> Path:
     return directory
 
 
-class FakeFileSystem(LocalFileSystem):
-    """Serves `root` as ``fake://``, and counts what is opened."""
-
-    root = Path()
-    opened = 0
-
-    @classmethod
-    def scheme(cls) -> str:
-        return "fake"
-
-    @classmethod
-    def _real(cls, path: str) -> str:
-        return path.replace("fake:/", str(cls.root), 1)
-
-    def match(self, patterns: list[str], limits: Any = None) -> Any:
-        results = super().match([self._real(pattern) for pattern in patterns], limits)
-        for result in results:
-            for entry in result.metadata_list:
-                entry.path = entry.path.replace(str(self.root), "fake:/", 1)
-        return results
-
-    def open(self, path: str, *args: Any, **kwargs: Any) -> Any:
-        type(self).opened += 1
-        return super().open(self._real(path), *args, **kwargs)
+@pytest.fixture(scope="module", params=["gs", "s3"])
+def bucket(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    server = gcs_emulator if request.param == "gs" else s3_server
+    with server(tmp_path_factory.mktemp(request.param)) as bucket:
+        yield bucket
 
 
 @pytest.fixture
-def remote(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    local = FileSystems.get_filesystem
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are copied, by name; the temporary directory is the test's own."""
+    names = []
+    copy_file = files.copy_file
 
-    def get_filesystem(path: str) -> Any:
-        return FakeFileSystem(None) if path.startswith("fake://") else local(path)
+    def counting(file: files.FileInfo, target: Path) -> None:
+        names.append(target.name)
+        copy_file(file, target)
 
-    monkeypatch.setattr(FileSystems, "get_filesystem", staticmethod(get_filesystem))
-    monkeypatch.setattr(FakeFileSystem, "root", model.parent)
-    monkeypatch.setattr(FakeFileSystem, "opened", 0)
+    monkeypatch.setattr(files, "copy_file", counting)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(model_files, "_copies", {})
-    return f"fake://{model.name}"
+    forget(monkeypatch)
+    return names
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgets, as a new process would, what has been copied."""
+    monkeypatch.setattr(model_files, "_leases", {})
+
+
+@pytest.fixture
+def remote(bucket: str, model: Path, copied: list[str], request: pytest.FixtureRequest) -> str:
+    uri = f"{bucket}/{request.node.originalname}/{model.name}"
+    for path in model.rglob("*"):
+        if path.is_file():
+            files.write_bytes(f"{uri}/{path.relative_to(model)}", path.read_bytes())
+    return uri
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -76,54 +76,76 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_local_model_of_a_path(model: Path) -> None:
     assert local_model(str(model)) == model
+    assert local_model(f"file://{model}") == model
 
 
-def test_local_model_copies_once(remote: str, model: Path) -> None:
+def test_local_model_copies_once(remote: str, model: Path, copied: list[str]) -> None:
     copy = local_model(remote)
     assert contents(copy) == contents(model)
     assert copy.name == model.name
     assert local_model(remote) == copy
-    assert FakeFileSystem.opened == 4
+    assert len(copied) == 4
+
+
+def test_local_model_of_a_name_with_brackets(remote: str, model: Path) -> None:
+    # The second is what the first would match if it were taken for a glob.
+    for name in ("m[v2]", "mv"):
+        files.write_bytes(f"{remote}/{name}/saved_model.pb", name.encode())
+    copy = local_model(f"{remote}/m[v2]")
+    assert contents(copy) == {"saved_model.pb": b"m[v2]"}
+
+
+def test_local_model_beside_the_object_of_a_folder(remote: str, model: Path) -> None:
+    files.write_bytes(f"{remote}/m/saved_model.pb", b"graph")
+    if remote.startswith("gs:"):
+        files.write_bytes(f"{remote}/m/", b"")
+    else:
+        name = f"{remote}/m/".removeprefix(f"s3://{BUCKET}/")
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=name, Body=b"")
+    assert contents(local_model(f"{remote}/m")) == {"saved_model.pb": b"graph"}
 
 
 def test_local_model_reuses_the_copy_of_another_process(
-    remote: str, model: Path, monkeypatch: pytest.MonkeyPatch
+    remote: str, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = local_model(remote)
-    monkeypatch.setattr(model_files, "_copies", {})
+    forget(monkeypatch)
     assert local_model(remote + "/") == copy
-    assert FakeFileSystem.opened == 4
+    assert len(copied) == 4
 
-    (model / "saved_model.pb").write_bytes(b"another graph")
-    monkeypatch.setattr(model_files, "_copies", {})
-    assert contents(local_model(remote)) == contents(model)
+    files.write_bytes(f"{remote}/saved_model.pb", b"grapH")
+    forget(monkeypatch)
+    assert contents(local_model(remote))["saved_model.pb"] == b"grapH"
 
 
 def test_local_model_leaves_nothing_half_copied(
-    remote: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: FakeFileSystem, path: str, *args: Any, **kwargs: Any) -> Any:
+    def refuse(file: files.FileInfo, target: Path) -> None:
         raise ConnectionError("cut")
 
-    monkeypatch.setattr(FakeFileSystem, "open", refuse)
-    with pytest.raises(ConnectionError):
+    monkeypatch.setattr(files, "copy_file", refuse)
+    with pytest.raises(InputError, match="model cut"):
         local_model(remote)
     caches = list(tmp_path.glob("beamscope-models-*"))
     assert caches
-    assert not [path for path in caches[0].rglob("*") if path.is_file()]
+    assert not [path for path in caches[0].rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_local_model_errors(remote: str) -> None:
-    with pytest.raises(InputError, match="fake://elsewhere: there is no such directory"):
-        local_model("fake://elsewhere")
-    with pytest.raises(InputError, match="nosuch://m: cannot be listed"):
-        local_model("nosuch://m")
+def test_local_model_errors(bucket: str, copied: list[str]) -> None:
+    with pytest.raises(InputError, match=f"model {bucket}/none: there is no such directory"):
+        local_model(f"{bucket}/none")
+    scheme = bucket.partition("://")[0]
+    with pytest.raises(InputError, match=f"model {scheme}://no-such-bucket/.*no such file or"):
+        local_model(f"{scheme}://no-such-bucket/m")
+    with pytest.raises(InputError, match="https://m: there is no storage"):
+        local_model("https://m")
 
 
 def test_local_model_refuses_a_folder_that_others_can_write(remote: str, tmp_path: Path) -> None:
     local_model(remote).parents[1].chmod(0o777)
     with pytest.raises(InputError, match="can be written by others"):
-        local_model(remote + "/")
+        local_model(f"{remote}/assets")
 
 
 def test_model_digest_is_that_of_sha256sum(model: Path) -> None:

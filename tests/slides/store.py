@@ -26,12 +26,14 @@ class Store:
       fetched: bytes of content that were sent, by object.
       requests: for content, by object.
       forbidden: objects that nobody may read.
+      unlisted: whether nobody may list the bucket.
     """
 
     bucket: str
     fetched: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     requests: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     forbidden: set[str] = dataclasses.field(default_factory=set)
+    unlisted: bool = False
 
     def forget(self) -> None:
         """Begins to count anew."""
@@ -44,12 +46,12 @@ def watched_store(directory: Path) -> Iterator[Store]:
     """Runs an emulator; see `gcs_emulator`."""
     with pytest.MonkeyPatch.context() as patch, gcs_emulator(directory) as bucket:
         store = Store(bucket)
-        watched = {objects.get, objects.download}
+        watch = {objects.get: _watched, objects.download: _watched, objects.ls: _listed}
         handlers = tuple(
             (
                 path,
                 {
-                    method: _watched(handler, store) if handler in watched else handler
+                    method: watch[handler](handler, store) if handler in watch else handler
                     for method, handler in by_method.items()
                 },
             )
@@ -79,6 +81,16 @@ def _watched(handler, store: Store):
             send(content, **kwargs)
 
         response.write_file = counted
+        handler(request, response, storage, *args, **kwargs)
+
+    return handle
+
+
+def _listed(handler, store: Store):
+    def handle(request, response, storage, *args, **kwargs):
+        if store.unlisted:
+            response.status = HTTPStatus.FORBIDDEN
+            return
         handler(request, response, storage, *args, **kwargs)
 
     return handle

@@ -1,4 +1,4 @@
-"""The cache copies through `storage.files`, so that local files stand in for remote ones."""
+"""The cache copies through `storage.files`, so that local files stand in for most remote ones."""
 
 import multiprocessing
 import threading
@@ -99,14 +99,14 @@ def test_a_copy_that_fails_leaves_nothing_that_looks_whole(store, tmp_path):
 
 def test_threads_that_want_the_same_file_copy_it_once(store, tmp_path, monkeypatch):
     opened = []
-    read = files.open_read
+    copy_file = files.copy_file
 
-    def counting(path):
-        opened.append(path)
+    def counting(file, target):
+        opened.append(file.path)
         threading.Event().wait(0.05)
-        return read(path)
+        copy_file(file, target)
 
-    monkeypatch.setattr(files, "open_read", counting)
+    monkeypatch.setattr(files, "copy_file", counting)
     cache = FileCache(tmp_path / "cache", 10_000)
     wanted = [info(store / "a.svs")]
     with ThreadPoolExecutor(8) as threads:
@@ -122,6 +122,32 @@ def test_own_folder_that_others_can_write_errors(store, tmp_path):
     with pytest.raises(InputError, match="can be written by others"):
         lease(cache, store / "a.svs")
     lease(FileCache(cache.directory, 10_000), store / "a.svs")
+
+
+def test_a_remote_directory_and_its_next_version(bucket, tmp_path):
+    cache = FileCache(tmp_path / "cache", 10_000, holds="models")
+    uri = f"{bucket}/m[v2]"
+    for name in ("saved_model.pb", "variables/variables.index"):
+        files.write_bytes(f"{uri}/{name}", name.encode())
+    files.write_bytes(f"{bucket}/mv/other", b"of a model that a glob might take it for")
+    copy = cache.lease(uri, files.list_files(uri)).path
+    assert copy.name == "m[v2]"
+    assert (copy / "variables" / "variables.index").read_bytes() == b"variables/variables.index"
+    assert cache.lease(f"{uri}/", files.list_files(uri)).path == copy
+    # Of the same size, and yet another model.
+    files.write_bytes(f"{uri}/saved_model.pb", b"saved_modeL.pb")
+    new = cache.lease(uri, files.list_files(uri)).path
+    assert (new / "saved_model.pb").read_bytes() == b"saved_modeL.pb"
+    assert (copy / "saved_model.pb").read_bytes() == b"saved_model.pb"
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "a/../../../escaped"])
+def test_a_name_that_leaves_the_cache_errors(store, tmp_path, name):
+    cache = FileCache(tmp_path / "cache", 10_000)
+    wanted = files.FileInfo(f"{store}/{name}", 1)
+    with pytest.raises(InputError, match="no file can be called like that"):
+        cache.lease(f"{store}/a", [wanted])
+    assert not list(tmp_path.rglob("*escaped*"))
 
 
 def _lease_and_read(directory, path, out):

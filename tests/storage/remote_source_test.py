@@ -3,14 +3,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from google.cloud.storage import Blob
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage import remote_source as remote
+from beamscope.transforms.storage.google_store import GoogleStore
 from beamscope.transforms.storage.remote_source import RemoteSource, join_ranges
+from beamscope.transforms.storage.s3_store import S3Store
+from tests.s3 import forbid, s3_server
 from tests.slides.store import watched_store
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -24,10 +26,23 @@ def store(tmp_path_factory):
         yield store
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    with s3_server(tmp_path_factory.mktemp("s3")) as bucket:
+        files.write_bytes(f"{bucket}/a/slide.svs", CONTENT)
+        yield bucket
+
+
+@pytest.fixture(scope="module", params=["gs", "s3"])
+def bucket(request):
+    if request.param == "s3":
+        return request.getfixturevalue("s3")
+    return request.getfixturevalue("store").bucket
+
+
 @pytest.fixture
-def source(store):
-    store.forget()
-    return RemoteSource(f"{store.bucket}/a/slide.svs")
+def source(bucket):
+    return RemoteSource(f"{bucket}/a/slide.svs")
 
 
 @given(RANGES, st.integers(0, 30_000), st.integers(1, 200_000))
@@ -64,14 +79,16 @@ def test_join_ranges(ranges, expected):
 
 @settings(max_examples=40, deadline=None)
 @given(RANGES)
-def test_any_ranges_are_slices(store, ranges):
-    source = RemoteSource(f"{store.bucket}/a/slide.svs")
+def test_any_ranges_are_slices(bucket, ranges):
+    source = RemoteSource(f"{bucket}/a/slide.svs")
     expected = [CONTENT[offset : offset + length] for offset, length in ranges]
     assert [wait() for wait in source.request(ranges)] == expected
     assert [source.read(*pair) for pair in ranges[:3]] == expected[:3]
 
 
-def test_what_is_close_is_fetched_together(source, store):
+def test_what_is_close_is_fetched_together(store):
+    store.forget()
+    source = RemoteSource(f"{store.bucket}/a/slide.svs")
     ranges = [(0, 1000), (2000, 1000), (100_000, 1000), (299_000, 5000), (250_000, 0)]
     for wait in source.request(ranges):
         wait()
@@ -89,8 +106,8 @@ def test_many_threads(source):
 
 
 @pytest.mark.parametrize("change", [files.delete, None])
-def test_another_generation_errors(store, change):
-    uri = f"{store.bucket}/changing.svs"
+def test_another_generation_errors(bucket, change):
+    uri = f"{bucket}/changing.svs"
     files.write_bytes(uri, CONTENT)
     source = RemoteSource(uri)
     assert source.read(10, 10) == CONTENT[10:20]
@@ -110,23 +127,54 @@ def test_another_generation_errors(store, change):
         assert error.value.kind == "missing_file"
 
 
+def test_a_file_that_is_replaced_is_never_a_mix(bucket):
+    uri = f"{bucket}/mixed.bin"
+    files.write_bytes(uri, CONTENT)
+    with files.open_read(uri) as file:
+        assert file.read(10) == CONTENT[:10]
+        files.write_bytes(uri, CONTENT[::-1])
+        file.seek(250_000)
+        with pytest.raises(InputError, match=r"mixed.bin: replaced or deleted"):
+            file.read(10)
+
+
+def test_a_listed_file_is_copied_in_the_version_that_was_listed(bucket, tmp_path):
+    uri = f"{bucket}/listed/a.bin"
+    files.write_bytes(uri, CONTENT)
+    (found,) = files.list_files(f"{bucket}/listed")
+    assert found.version == RemoteSource(uri).generation
+    files.write_bytes(uri, CONTENT[::-1])
+    with pytest.raises(InputError, match="replaced or deleted"):
+        files.copy_file(found, tmp_path / "copy")
+
+
 @pytest.mark.parametrize("uri", ["/none.svs", "-none/a.svs"])
-def test_missing_object_errors(store, uri):
+def test_missing_object_errors(bucket, uri):
     with pytest.raises(InputError, match=f"{uri}: no such file") as error:
-        RemoteSource(f"{store.bucket}{uri}")
+        RemoteSource(f"{bucket}{uri}")
     assert error.value.kind == "missing_file"
 
 
-def test_forbidden_object_errors(store):
-    store.forbidden.add("secret.svs")
-    with pytest.raises(InputError, match=r"secret.svs: no permission") as error:
-        RemoteSource(f"{store.bucket}/secret.svs")
-    assert error.value.kind == "unopenable"
+def test_forbidden_object_errors(bucket, request):
+    uri = f"{bucket}/secret.svs"
+    files.write_bytes(uri, CONTENT)
+    source = RemoteSource(uri)
+    if bucket.startswith("gs:"):
+        request.getfixturevalue("store").forbidden.add("secret.svs")
+    else:
+        forbid(uri, "s3:GetObject", "s3:HeadObject")
+    for read in (lambda: RemoteSource(uri), lambda: source.read(0, 10)):
+        with pytest.raises(InputError, match=r"secret.svs: no permission") as error:
+            read()
+        assert error.value.kind == "unopenable"
+    with pytest.raises(PermissionError, match=r"secret.svs: no permission"):
+        files.read_bytes(uri)
 
 
 def test_an_answer_that_is_cut_off_is_no_damage_errors(source, monkeypatch):
-    whole = Blob.download_as_bytes
-    monkeypatch.setattr(Blob, "download_as_bytes", lambda *a, **k: whole(*a, **k)[:-1])
+    store = GoogleStore if isinstance(source.generation, int) else S3Store
+    whole = store.read
+    monkeypatch.setattr(store, "read", lambda *a, **k: whole(*a, **k)[:-1])
     with pytest.raises(ConnectionError, match="99 bytes of 100 at 7"):
         source.read(7, 100)
     assert source.bytes_fetched == 0

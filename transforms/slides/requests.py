@@ -75,7 +75,8 @@ def find_slides(patterns: Sequence[str]) -> Found:
     paths, dicom = set[str](), set[str]()
     left_out: Counter[str] = Counter()
     for pattern in patterns:
-        matched = match_slide_files(pattern)
+        with files.refusals(Kind.NO_MATCH, "--input "):
+            matched = match_slide_files(pattern)
         if not matched:
             others = f" (left out: {left_out_text(matched.left_out)})" if matched.left_out else ""
             raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no slide{others}")
@@ -129,8 +130,9 @@ def assign_masks(slides: Sequence[SlideRequest], directory: str) -> Found:
       InputError: ``no_match`` for a directory without masks, or with masks of other slides alone;
         ``ambiguous_mask`` for two masks of one slide.
     """
-    paths = {file.path.rsplit("/", 1)[-1]: file.path
-             for file in files.list_files(directory, recursive=False)}  # fmt: skip
+    with files.refusals(Kind.NO_MATCH, "--masks "):
+        lying = files.list_files(directory, recursive=False)
+    paths = {file.path.rsplit("/", 1)[-1]: file.path for file in lying}
     own = _same_files(paths, slides)
     masks = MaskNames(paths, exclude=own)
     if not len(masks) and not own:
@@ -206,15 +208,19 @@ def _manifest_row(path: str, line: int, row: dict[str | None, str | None]) -> Sl
                 Kind.BAD_MANIFEST, f"{where}: mpp {values['mpp']!r} is not a number"
             ) from error
     mask = values.get("mask")
-    return SlideRequest(
-        values["slide_id"],
-        _beside(path, values["uri"]),
-        mpp,
-        _beside(path, mask) if mask else None,
-    )
+    try:
+        return SlideRequest(
+            values["slide_id"],
+            _beside(path, values["uri"]),
+            mpp,
+            _beside(path, mask) if mask else None,
+        )
+    except InputError as error:
+        raise InputError(error.kind, f"{where}: {error.message}") from error
 
 
 def _beside(manifest: str, uri: str) -> str:
+    uri = files.normalize(uri)
     if not files.is_local(uri) or Path(uri).is_absolute():
         return uri
     return files.join(manifest.rsplit("/", 1)[0], uri) if "/" in manifest else uri

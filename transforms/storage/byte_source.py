@@ -1,4 +1,4 @@
-"""Where the bytes of a slide come from, for readers that fetch no more than they need."""
+"""Random access to the bytes of a file, for readers that fetch no more than they need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from typing import Protocol
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage.store import Version
+from beamscope.transforms.storage.uris import local_path
 
-# What is read at a time: a directory is dozens of tiny pieces that lie close to each other.
+# Bytes that are read at a time: a directory is dozens of tiny pieces that lie close to each other.
 _PIECE_BYTES = 1 << 16
-# How many of those are kept: more than the headers of a slide of some gigabytes have.
+# Pieces that are kept: more than the headers of a slide of some gigabytes have.
 _MOST_PIECES = 64
 
 
@@ -29,42 +31,42 @@ class ByteSource(Protocol):
         """Length of the file, bytes."""
 
     @property
-    def generation(self) -> int | None:
-        """Of a remote file, which state of it is read; None for a local one."""
+    def generation(self) -> Version | None:
+        """The version of a remote file that is read; None for a local one."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """The bytes from `offset` on; fewer than `length` only where the file ends.
+        """Return the bytes from `offset` on; fewer than `length` only where the file ends.
 
         Raises:
-          InputError: when these bytes can never be had. A fault that may pass is raised as it is.
+          InputError: these bytes can never be had. A fault that may pass is raised as it is.
         """
 
     def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:
-        """Asks for several (offset, length) at once.
+        """Begin to read several (offset, length).
 
-        Where bytes come from afar, ranges that are close are fetched together, and on their way
-        before this returns.
+        A remote source fetches ranges that are close to each other together, and has asked for
+        all of them before this returns.
 
         Returns:
-          for each range what waits for its bytes, and gives or raises what `read` would.
+          for each range a function that waits for its bytes, and returns or raises as `read` does.
         """
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Close the file."""
 
 
 class LocalSource:
-    """A file on a local or mounted disk.
+    """A file on a local or mounted disk, for use by several threads.
 
     Raises:
       InputError: ``missing_file`` or ``unopenable``.
     """
 
-    generation = None
+    generation: Version | None = None
 
     def __init__(self, path: str | Path) -> None:
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = os.open(local_path(path), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise InputError(Kind.MISSING_FILE, f"{path}: no such file") from error
         except OSError as error:
@@ -79,7 +81,7 @@ class LocalSource:
         return self._size
 
     def read(self, offset: int, length: int) -> bytes:
-        """The bytes from `offset` on; fewer than `length` only where the file ends.
+        """Return the bytes from `offset` on; fewer than `length` only where the file ends.
 
         Raises:
           InputError: ``unreadable_bytes`` where the disk is damaged.
@@ -96,11 +98,11 @@ class LocalSource:
         return data
 
     def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:
-        """Reads each (offset, length) when it is waited for, in the thread that does."""
+        """Return functions that each read one (offset, length), in the thread that calls them."""
         return [functools.partial(self.read, offset, length) for offset, length in ranges]
 
     def close(self) -> None:
-        """Lets the file go; a later read fails."""
+        """Close the file; a later read fails."""
         self._file = -1  # the number may soon be another file's
         self._close()
 
@@ -141,9 +143,9 @@ class _SourceFile(io.RawIOBase):
 
 
 def as_file(source: ByteSource) -> io.BufferedReader:
-    """The source as a seekable binary file, for libraries that want one; not for several threads.
+    """Return a source as a seekable binary file, for libraries that want one.
 
-    It reads pieces of 64 KiB and keeps the last 4 MiB of them: for headers, that lie here and
-    there, not for all of a large file.
+    It reads pieces of 64 KiB and keeps the last 4 MiB of them, which suits headers that lie here
+    and there, and not the whole of a large file. It is not for several threads.
     """
     return io.BufferedReader(_SourceFile(source))

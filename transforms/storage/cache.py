@@ -1,8 +1,8 @@
 """Local copies of remote files, bounded in bytes, shared by the threads and processes of a machine.
 
-An entry is a directory that appears whole, by a rename, when every file of it has been copied. Who
-uses it holds a shared lock on the entry's lock file; who makes or removes it holds that lock alone.
-The kernel drops the locks of a process that dies.
+An entry is a directory that appears whole, by a rename, when every file of it has been copied. A
+user of an entry holds a shared lock on its lock file; whoever makes or removes the entry holds that
+lock alone. The kernel drops the locks of a process that dies.
 """
 
 from __future__ import annotations
@@ -23,22 +23,20 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.own_folder import make_own
 
-_COPY_BYTES = 8 << 20
-
 
 @dataclasses.dataclass(frozen=True)
 class Lease:
     """A local copy that nobody removes for as long as this object, or its lock, is kept.
 
     Attributes:
-      path: of the local copy of the file that was asked for.
+      path: the local copy of the file, or of the directory, that was asked for.
     """
 
     path: Path
     _lock: IO[bytes]
 
     def release(self) -> None:
-        """Lets the copy go; it stays until its room is needed."""
+        """Release the copy; it stays until its room is needed."""
         self._lock.close()
 
 
@@ -48,33 +46,42 @@ class FileCache:
 
     Attributes:
       directory: many processes may share it.
-      max_bytes: of all copies together.
-      own: whether the directory has to be one that only this user can write to.
+      max_bytes: most bytes of all copies together.
+      own: whether the directory must be one that only this user can write to.
+      holds: the plural of what is copied; ``<holds>_fetched`` counts the copies.
+      advice: what a user can do when there is no room.
     """
 
     directory: Path
     max_bytes: int
     own: bool = False
+    holds: str = "slides"
+    advice: str = "give more with --cache_gb"
 
     def lease(self, uri: str, wanted: Sequence[files.FileInfo]) -> Lease:
-        """A local copy of a remote file, with its companions lying about it as they do there.
+        """Return a local copy of a remote file with its companions, or of a directory.
+
+        The copies lie about each other as the remote files do. Another version of a file is
+        another copy.
 
         Args:
-          uri: the file that is to be opened.
-          wanted: it and its companions, all below the directory of `uri`.
+          uri: the file, or the directory, whose copy is wanted.
+          wanted: the files to copy, all below the directory that `uri` lies in.
 
         Raises:
-          InputError: ``cache_full`` where the copies in use leave no room for it;
-            ``unsafe_folder`` where others can write to a directory that is to be one's own.
+          InputError: ``cache_full`` where the copies in use leave no room for it,
+            ``unsafe_folder`` where others can write to a directory that must be one's own,
+            ``missing_file`` where a file has been replaced since it was listed.
+          OSError: a file cannot be read.
         """
         if self.own:
             make_own(self.directory)
         else:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        uri = uri.rstrip("/")
         root = uri.rpartition("/")[0] + "/"
-        name = hashlib.sha256(repr((uri, sorted(wanted))).encode()).hexdigest()[:24]
-        entry = self.directory / name
-        lock = (self.directory / f"{name}.lock").open("ab")
+        entry = self.directory / _name(uri, wanted)
+        lock = entry.with_suffix(".lock").open("ab")
         try:
             while True:
                 fcntl.flock(lock, fcntl.LOCK_SH)
@@ -96,19 +103,18 @@ class FileCache:
 
     def _fetch(self, entry: Path, root: str, wanted: Sequence[files.FileInfo]) -> None:
         partial = entry.with_suffix(".partial")
-        # Left there by a process that died; whoever holds the lock is alone with it.
+        # A process that died has left it; whoever holds the lock is alone with it.
         shutil.rmtree(partial, ignore_errors=True)
         for file in wanted:
-            target = partial / file.path.removeprefix(root)
+            target = partial / _inside(file.path, root)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with files.open_read(file.path) as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy, _COPY_BYTES)
+            files.copy_file(file, target)
             count("bytes_fetched", file.size)
-        count("slides_fetched")
+        count(f"{self.holds}_fetched")
         partial.rename(entry)
 
     def _make_room(self, uri: str, needed: int) -> None:
-        """Removes copies that nobody uses, the least recently used first."""
+        """Remove copies that nobody uses, the least recently used first."""
         with (self.directory / "room.lock").open("ab") as room:
             fcntl.flock(room, fcntl.LOCK_EX)
             sizes = {entry: _size_of(entry) for entry in self._entries()}
@@ -122,7 +128,7 @@ class FileCache:
                 raise InputError(
                     Kind.CACHE_FULL,
                     f"{uri}: {needed:,} bytes do not fit beside {total:,} in use, of "
-                    f"{self.max_bytes:,}; give more with --cache_gb",
+                    f"{self.max_bytes:,}; {self.advice}",
                 )
 
     def _entries(self) -> list[Path]:
@@ -131,12 +137,25 @@ class FileCache:
         return [lock.with_suffix("") for lock in by_use if lock.with_suffix("").is_dir()]
 
 
+def _inside(path: str, root: str) -> str:
+    """Return a file's path below the root, refusing one that would leave the entry."""
+    inside = path.removeprefix(root)
+    if inside.startswith("/") or ".." in inside.split("/"):
+        raise InputError(Kind.UNOPENABLE, f"{path}: no file can be called like that")
+    return inside
+
+
+def _name(uri: str, wanted: Sequence[files.FileInfo]) -> str:
+    stamps = sorted((file.path, file.size, file.version) for file in wanted)
+    return hashlib.sha256(repr((uri, stamps)).encode()).hexdigest()[:24]
+
+
 def _size_of(entry: Path) -> int:
     return sum(file.size for file in files.list_files(str(entry)))
 
 
 def _remove_unused(entry: Path) -> bool:
-    """Removes an entry unless it is in use; the lock file stays, since somebody may wait for it."""
+    """Remove an entry unless it is in use; its lock file stays, for somebody may wait for it."""
     with entry.with_suffix(".lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,99 +1,109 @@
-"""Files anywhere that Beam reaches (a local disk, gs://), written so that none is ever half there.
+"""Files anywhere, on a local disk or in an object store, written so that none is ever half there.
 
-Thin over Beam's `FileSystems`. What it adds is atomic creation on a local disk (object stores have
-it by nature), and a local path for the libraries that need one.
+Every function takes a path, a ``file://`` URI, or the URI of a store. All raise OSError where a
+store refuses or does not answer (see `store.Store`), and InputError (``unknown_scheme``) for a URI
+that no store has.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import glob
+import errno
 import hashlib
+import io
 import itertools
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError
-from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[import-untyped]
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage import globs
+from beamscope.transforms.storage.remote_source import RemoteSource
+from beamscope.transforms.storage.store import FileInfo, store_of
+from beamscope.transforms.storage.stream_file import StreamFile
+from beamscope.transforms.storage.uris import is_local, join, local_path, name_of, normalize
+
+__all__ = [
+    "FileInfo", "atomic_path", "copy_file", "create_if_absent", "delete", "delete_temporaries",
+    "delete_tree", "download", "exists", "is_directory", "is_local", "join", "list_files", "match",
+    "normalize", "open_read", "read_bytes", "refusals", "size", "stat", "write_bytes",
+]  # fmt: skip
 
 TEMPORARY_SUFFIX = ".beamscope-tmp"
+_COPY_BYTES = 8 << 20
+# Pieces of a copy that are on their way at a time.
+_COPIES_AHEAD = 4
+# What file systems answer that have no hard links, such as some network mounts.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class FileInfo:
-    """A file that a listing found: its full path and its size in bytes."""
-
-    path: str
-    size: int
-
-
-def is_local(path: str) -> bool:
-    """Whether a path names a file of this machine rather than an object of a store."""
-    return FileSystems.get_scheme(path) is None
-
-
-def join(base: str, *parts: str) -> str:
-    """Joins path components with the separator of the base's file system."""
-    if is_local(base):
-        return os.path.join(base, *parts)  # noqa: PTH118 (a Path would drop a trailing slash)
-    return FileSystems.join(base, *parts)
-
-
-def exists(path: str) -> bool:
-    """Whether there is a file (or, locally, a directory) of exactly that name."""
-    return bool(Path(path).exists() if is_local(path) else FileSystems.exists(path))
-
-
-def size(path: str) -> int:
-    """The size of a file in bytes.
+def stat(path: str) -> FileInfo:
+    """Return the size of a file and, of a remote one, its version.
 
     Raises:
       OSError: there is no such file.
     """
     if is_local(path):
-        return Path(path).stat().st_size
-    (found,) = FileSystems.match([glob.escape(path)])
-    if not found.metadata_list:
-        raise FileNotFoundError(f"{path}: no such file")
-    return int(found.metadata_list[0].size_in_bytes)
+        return FileInfo(path, local_path(path).stat().st_size)
+    return store_of(path).stat(normalize(path))
+
+
+def exists(path: str) -> bool:
+    """Return whether there is a file (or, locally, a directory) of exactly that name."""
+    if is_local(path):
+        return local_path(path).exists()
+    try:
+        stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_directory(path: str) -> bool:
+    """Return whether a path names a directory; in a store, the beginning of an object's name."""
+    if is_local(path):
+        return local_path(path).is_dir()
+    return any(True for _ in store_of(path).list(join(normalize(path), "")))
+
+
+def size(path: str) -> int:
+    """Return the size of a file in bytes.
+
+    Raises:
+      OSError: there is no such file.
+    """
+    return stat(path).size
 
 
 def open_read(path: str) -> IO[bytes]:
-    """Opens a file for reading bytes as they are stored, without decompression.
+    """Open a file for reading and seeking its bytes as they are stored, without decompression.
+
+    A remote file is read by ranges, all of the version that is there when it is opened; where it
+    is replaced meanwhile, reading raises InputError (``missing_file``).
 
     Raises:
       OSError: there is no such file, or it cannot be read.
     """
     if is_local(path):
-        return Path(path).open("rb")
-    with _store_errors(path):
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-
-
-@contextlib.contextmanager
-def _store_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (GoogleAPICallError, InvalidResponse) as error:
-        raise OSError(f"{path}: {error}") from error
+        return local_path(path).open("rb")
+    return io.BufferedReader(StreamFile(RemoteSource.of(stat(path))))
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole content of a (small) file."""
-    with open_read(path) as file:
-        return file.read()
+    """Return the whole content of a (small) file."""
+    if is_local(path):
+        return local_path(path).read_bytes()
+    source = RemoteSource.of(stat(path))
+    return source.read(0, source.size)
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Creates or replaces a file with `data`, so that a reader sees all of it or none.
+    """Create or replace a file with `data`, so that a reader sees all of it or none.
 
     Raises:
       OSError: it cannot be written.
@@ -104,19 +114,15 @@ def write_bytes(path: str, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: str) -> Iterator[Path]:
-    """Yields a local path to write to; on success its content appears under `path` at once.
+    """Yield a local path to write to; on success its content appears under `path` at once.
 
-    On a local disk the temporary file lies in the same directory and is renamed; elsewhere it lies
-    in the temporary directory and is uploaded, which object stores make visible at its end. When
-    the body raises, nothing appears.
+    On a local disk the temporary file lies in the same directory and is renamed. For a store it
+    lies in the temporary directory and is uploaded; an object becomes visible when its upload has
+    ended. When the body raises, nothing appears.
     """
     if is_local(path):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = (
-            # File systems count bytes, of which a character may have four.
-            target.parent / f".{target.name[-40:]}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
-        )
+        target = local_path(path)
+        temporary = _beside(target)
         try:
             yield temporary
             _sync(temporary)
@@ -124,15 +130,55 @@ def atomic_path(path: str) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
         return
+    store = store_of(path)
     with tempfile.TemporaryDirectory(prefix="beamscope-") as directory:
         temporary = Path(directory) / "upload"
         yield temporary
-        with (
-            _store_errors(path),
-            temporary.open("rb") as source,
-            FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as target_file,
-        ):
-            shutil.copyfileobj(source, target_file, 8 << 20)
+        store.upload(temporary, normalize(path))
+
+
+def create_if_absent(path: str, data: bytes) -> bool:
+    """Create a file unless there is one, and return whether this call has created it.
+
+    Of several processes that call it at the same time, exactly one is told True. A reader sees all
+    of the content or no file (on a disk without hard links, possibly a part of it).
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    if not is_local(path):
+        return store_of(path).create(normalize(path), data)
+    target = local_path(path)
+    temporary = _beside(target)
+    try:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        return _link(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            with target.open("xb") as file:
+                file.write(temporary.read_bytes())
+        except FileExistsError:
+            return False
+        _sync(target)
+    return True
+
+
+def _beside(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # File systems count bytes, and a character may have four.
+    return target.parent / f".{target.name[-40:]}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
 
 
 def _sync(path: Path) -> None:
@@ -142,91 +188,156 @@ def _sync(path: Path) -> None:
 
 
 def list_files(directory: str, *, recursive: bool = True) -> list[FileInfo]:
-    """The files in a directory, sorted by path; one that does not exist holds none.
+    """Return the files in a directory, sorted by path; one that does not exist holds none.
 
-    Files that are still being written are left out.
+    Files that are still being written are left out. So are the empty objects, with a slash at the
+    end of their names, that consoles of stores make to show a folder. Links to directories are not
+    followed.
 
     Args:
       directory: where to look.
       recursive: whether to look in the directories below it too.
+
+    Raises:
+      OSError: the directory cannot be listed, or there is no such bucket.
     """
     if is_local(directory):
-        walk = os.walk(directory)
-        folders = walk if recursive else itertools.islice(walk, 1)
-        found = [
-            FileInfo(entry.path, entry.stat().st_size)
-            for folder, _, _ in folders
-            for entry in os.scandir(folder)
-            # One that is being written may be gone before its size is asked for.
-            if not entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file()
-        ]
-    else:
-        (match,) = FileSystems.match([join(glob.escape(directory), "**" if recursive else "*")])
-        found = [
-            FileInfo(item.path, item.size_in_bytes)
-            for item in match.metadata_list
-            # An empty object of that form is how web consoles keep a folder.
-            if not item.path.endswith("/")
-        ]
-    return sorted(found)
+        return sorted(_walk(str(local_path(directory)), recursive=recursive))
+    folder = join(normalize(directory), "")
+    return sorted(_files(store_of(folder).list(folder, recursive=recursive)))
+
+
+def _walk(directory: str, *, recursive: bool) -> Iterator[FileInfo]:
+    walk = os.walk(directory, onerror=_raise_unless_absent)
+    for folder, _, _ in walk if recursive else itertools.islice(walk, 1):
+        for entry in os.scandir(folder):
+            # A file that is being written may be gone before its size is asked for.
+            if not entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file():
+                yield FileInfo(entry.path, entry.stat().st_size)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _files(found: Iterator[FileInfo]) -> Iterator[FileInfo]:
+    return (file for file in found if not file.path.endswith("/"))
 
 
 def match(pattern: str) -> list[FileInfo]:
-    """The remote files that one of Beam's globs matches, sorted; all below it for a directory."""
-    if pattern.endswith("/"):
-        return list_files(pattern)
-    (found,) = FileSystems.match([pattern])
-    items = [FileInfo(item.path, item.size_in_bytes) for item in found.metadata_list]
-    return sorted(items) or list_files(pattern)
+    """Return the remote files that a pattern names, sorted by path.
+
+    A pattern is first of all a name, with its brackets: of an object, or else of a directory, for
+    which all files below it are returned. Only then is it a glob (see `globs.compile_glob`).
+
+    Raises:
+      OSError: the store refuses, or there is no such bucket.
+    """
+    pattern = normalize(pattern)
+    store = store_of(pattern)
+    if not pattern.endswith("/"):
+        with contextlib.suppress(FileNotFoundError):
+            return [store.stat(pattern)]
+    if found := list_files(pattern):
+        return found
+    if not globs.has_wildcard(pattern):
+        return []
+    fixed = globs.fixed_part(pattern)
+    rest = pattern[len(fixed) :]
+    # The objects in the folders below need not be listed for a glob that ends in this one.
+    listed = store.list(fixed, recursive="/" in rest or "**" in rest)
+    matches = globs.compile_glob(rest).fullmatch
+    return sorted(file for file in _files(listed) if matches(file.path[len(fixed) :]))
 
 
-def delete(paths: list[str]) -> None:
-    """Deletes files; those already gone are no error."""
+def delete(paths: Sequence[str]) -> None:
+    """Delete files; one that does not exist is no error.
+
+    Raises:
+      OSError: some of them could not be deleted.
+    """
+    remote: dict[str, list[str]] = {}
     for path in paths:
         if is_local(path):
-            Path(path).unlink(missing_ok=True)
-    remote = [path for path in paths if not is_local(path)]
-    if remote:
-        # Beam takes each path for a glob, and would delete whatever else it matches.
-        FileSystems.delete([glob.escape(path) for path in remote])
+            local_path(path).unlink(missing_ok=True)
+        else:
+            uri = normalize(path)
+            remote.setdefault(uri.partition("://")[0], []).append(uri)
+    for uris in remote.values():
+        store_of(uris[0]).delete(uris)
 
 
 def delete_tree(directory: str) -> None:
-    """Deletes a directory with everything in it; one that is not there is no error.
+    """Delete a directory with everything in it; one that does not exist is no error.
 
     Raises:
       OSError: some of it could not be deleted.
     """
     if is_local(directory):
-        if Path(directory).is_dir():
-            shutil.rmtree(directory)
+        if local_path(directory).is_dir():
+            shutil.rmtree(local_path(directory))
         return
-    # With a slash at its end Beam deletes all below in batches, but only logs what it could not.
-    with _store_errors(directory):
-        FileSystems.delete([join(directory, "")])
-    if left := list_files(directory):
-        raise OSError(f"{directory}: {len(left)} files could not be deleted")
+    folder = join(normalize(directory), "")
+    delete([file.path for file in store_of(folder).list(folder)])
 
 
 def delete_temporaries(directory: str) -> None:
-    """Deletes what killed writers left half written in a local directory, not below it."""
+    """Delete the half-written files that killed writers left in a local directory, not below it."""
     if is_local(directory):
-        for path in Path(directory).glob(f".*{TEMPORARY_SUFFIX}"):
+        for path in local_path(directory).glob(f".*{TEMPORARY_SUFFIX}"):
             path.unlink(missing_ok=True)
 
 
+def copy_file(file: FileInfo, target: Path) -> None:
+    """Copy a file to a local path, all of it of the version that `file` names.
+
+    Raises:
+      OSError: it cannot be read.
+      InputError: ``missing_file`` where a remote file has been replaced.
+    """
+    if is_local(file.path):
+        shutil.copyfile(local_path(file.path), target)
+        return
+    source = RemoteSource.of(file if file.version is not None else stat(file.path))
+    offsets = iter(range(0, source.size, _COPY_BYTES))
+    with target.open("wb") as copy:
+        waiting = [_ask(source, offset) for offset in itertools.islice(offsets, _COPIES_AHEAD)]
+        while waiting:
+            copy.write(waiting.pop(0)())
+            waiting += [_ask(source, offset) for offset in itertools.islice(offsets, 1)]
+
+
+def _ask(source: RemoteSource, offset: int) -> Callable[[], bytes]:
+    (wait,) = source.request([(offset, _COPY_BYTES)])
+    return wait
+
+
 def download(uri: str, directory: Path) -> Path:
-    """Copies a remote file into a local directory, atomically, and returns its path.
+    """Copy a remote file into a local directory, atomically, and return its path.
 
     A file that is already there under the same uri is not copied again.
+
+    Raises:
+      OSError: it cannot be read.
     """
-    name = uri.rstrip("/").rsplit("/", 1)[-1]
-    target = directory / hashlib.sha256(uri.encode()).hexdigest()[:16] / name
+    target = directory / hashlib.sha256(uri.encode()).hexdigest()[:16] / name_of(uri)
     if not target.exists():
-        with (
-            open_read(uri) as source,
-            atomic_path(str(target)) as temporary,
-            temporary.open("wb") as copy,
-        ):
-            shutil.copyfileobj(source, copy, 8 << 20)
+        found = stat(uri)
+        with atomic_path(str(target)) as temporary:
+            copy_file(found, temporary)
     return target
+
+
+@contextlib.contextmanager
+def refusals(kind: Kind, prefix: str = "") -> Iterator[None]:
+    """Turn an OSError of the body into an InputError of one line.
+
+    Args:
+      kind: of the InputError.
+      prefix: of its message, such as ``--manifest ``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(kind, f"{prefix}{one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""Folders of this user's own in the temporary directory, which is everyone's."""
+"""Folders of this user's own in the temporary directory, which every user can write to."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from beamscope.transforms.problems import InputError
 
 
 def own_folder(name: str) -> Path:
-    """Where this user's folder of a name is; it need not be there."""
+    """Return the path of this user's folder of a name; the folder may not exist yet."""
     return Path(tempfile.gettempdir()) / f"beamscope-{name}-{os.getuid()}"
 
 
 def make_own(folder: Path) -> None:
-    """Makes a folder that nobody else can write to, or makes sure that one is.
+    """Make a folder that nobody else can write to, or check that an existing one is such.
 
     Raises:
-      InputError: ``unsafe_folder`` where it is another user's, a link, or open to others, who could
-        then say what is read from it.
+      InputError: ``unsafe_folder`` where the folder is another user's, a link, or open to others,
+        who could then change what is read from it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()

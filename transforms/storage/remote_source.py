@@ -1,28 +1,24 @@
-"""Bytes of a slide in Google Cloud Storage, fetched by ranges; of one generation of the object."""
+"""Bytes of an object in a store, fetched by ranges; all of one version of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
-
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_of
 
-SCHEME = "gs"
-
-# What lies between two ranges is fetched with them where it is less than this. A request costs
-# some 50 ms before its first byte, the time of a few MB; but bytes are what the reader is to spare.
+# Bytes between two ranges are fetched with them where they are fewer than this. A request costs
+# some 50 ms before its first byte, the time of a few MB; but a reader by ranges wants few bytes.
 MAX_GAP_BYTES = 64 << 10
-# Ranges are joined up to about this length, so that several requests share what is much.
+# Ranges are joined up to about this length, so that a long run of them becomes several requests.
 MAX_REQUEST_BYTES = 4 << 20
-# Requests of a process that are under way at a time, for all slides; the client keeps ten
-# connections open.
+# Requests that a process has under way at a time, for all objects.
 _MOST_REQUESTS = 8
 
 
@@ -47,12 +43,12 @@ def join_ranges(
     max_gap: int = MAX_GAP_BYTES,
     max_length: int = MAX_REQUEST_BYTES,
 ) -> list[Span]:
-    """Joins ranges that are close to each other.
+    """Return the requests that fetch some ranges, those that are close to each other together.
 
     Args:
       ranges: (offset, length) each, in any order; they may overlap, and be empty.
-      max_gap: bytes between two ranges that are fetched for nothing, at most.
-      max_length: beyond which nothing more is joined; a longer range is a span of its own.
+      max_gap: most bytes between two ranges that are fetched and thrown away.
+      max_length: nothing is joined to more than this; a longer range is a span of its own.
 
     Returns:
       the spans, by start; every range lies wholly in the one that has its index.
@@ -70,87 +66,95 @@ def join_ranges(
 
 
 class RemoteSource:
-    """One generation of an object, for use by several threads.
+    """One version of an object, for use by several threads.
 
     An object that is replaced while it is read is an error, never a mix of two.
 
     Args:
-      uri: ``gs://BUCKET/NAME``.
-      generation: the one that is meant; None for the one that is there now.
+      uri: ``gs://BUCKET/NAME`` or ``s3://BUCKET/NAME``.
+      generation: the version that is meant; None for the one that is there now.
 
     Attributes:
       size: length of the object, bytes.
-      generation: of the object.
+      generation: of the object: an int from Google's store, the ETag from S3.
       bytes_fetched: so far.
       requests: so far.
 
     Raises:
-      InputError: ``missing_file`` where there is no such object or generation (any more),
+      InputError: ``missing_file`` where there is no such object or version (any more),
         ``unopenable`` where it may not be read.
     """
 
-    def __init__(self, uri: str, generation: int | None = None) -> None:
-        self._uri = uri
-        bucket, _, self._name = uri.removeprefix(f"{SCHEME}://").partition("/")
-        # Beam's own client: with the credentials and options by which all other files are read.
-        client = FileSystems.get_filesystem(uri)._gcsIO().client
-        self._bucket = client.bucket(bucket)
+    def __init__(self, uri: str, generation: Version | None = None) -> None:
         try:
-            found = self._bucket.get_blob(self._name, generation=generation)
-        except (Forbidden, Unauthorized) as error:
-            raise InputError(Kind.UNOPENABLE, f"{uri}: no permission to read") from error
-        if found is None and generation is None:
-            raise InputError(Kind.MISSING_FILE, f"{uri}: no such file")
-        if found is None or generation not in (None, found.generation):
-            raise self._gone(generation)
+            found = store_of(uri).stat(uri)
+        except FileNotFoundError as error:
+            if generation is None:
+                raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error
+            raise _gone(uri, generation) from error
+        except PermissionError as error:
+            raise _forbidden(error) from error
+        if generation not in (None, found.version):
+            raise _gone(uri, generation)
+        self._begin(found)
+
+    @classmethod
+    def of(cls, found: FileInfo) -> RemoteSource:
+        """Return the source of an object whose size and version are known; nothing is asked."""
+        source = cls.__new__(cls)
+        source._begin(found)
+        return source
+
+    def _begin(self, found: FileInfo) -> None:
+        assert found.version is not None
+        self._uri = found.path
+        self._store = store_of(found.path)
         self.size: int = found.size
-        self.generation: int = found.generation
+        self.generation: Version = found.version
         self.bytes_fetched = 0
         self.requests = 0
         self._counting = threading.Lock()
 
     def read(self, offset: int, length: int) -> bytes:
-        """The bytes from `offset` on; fewer than `length` only where the object ends.
+        """Return the bytes from `offset` on; fewer than `length` only where the object ends.
 
         Raises:
-          InputError: ``missing_file`` where this generation is there no more.
+          InputError: ``missing_file`` where this version is there no more, ``unopenable`` where
+            the permission is gone.
         """
         end = min(offset + length, self.size)
         return self._fetch(offset, end) if offset < end else b""
 
     def request(self, ranges: Sequence[tuple[int, int]]) -> list[Callable[[], bytes]]:
-        """Begins to fetch several (offset, length); those that are close, together.
+        """Begin to fetch several (offset, length); those that are close, together.
 
         Returns:
-          for each range what waits for its bytes, and gives or raises what `read` would.
+          for each range a function that waits for its bytes, and returns or raises as `read` does.
         """
         waiting: list[Callable[[], bytes]] = [bytes] * len(ranges)
-        # What reaches beyond the end is cut, what is empty then need not be fetched.
+        # A range is cut at the end of the object; one that is empty then need not be fetched.
         inside = [
             (index, (offset, min(length, self.size - offset)))
             for index, (offset, length) in enumerate(ranges)
             if length > 0 and offset < self.size
         ]
         for span in join_ranges([pair for _, pair in inside]):
-            fetched = _fetchers().submit(self._fetch, span.start, span.end)
+            fetched = _fetchers(os.getpid()).submit(self._fetch, span.start, span.end)
             for number in span.ranges:
                 index, (offset, length) = inside[number]
                 waiting[index] = functools.partial(_part, fetched, offset - span.start, length)
         return waiting
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection belongs to a source."""
 
     def _fetch(self, start: int, end: int) -> bytes:
-        # Of its own: the client notes in it what it was answered.
-        blob = self._bucket.blob(self._name, generation=self.generation)
         try:
-            # As stored, whatever the object says of its encoding; ranges have no checksums.
-            data: bytes = blob.download_as_bytes(
-                start=start, end=end - 1, raw_download=True, checksum=None
-            )
-        except NotFound as error:
-            raise self._gone(self.generation) from error
+            data = self._store.read(self._uri, start, end, self.generation)
+        except ReplacedError as error:
+            raise _gone(self._uri, self.generation) from error
+        except PermissionError as error:
+            raise _forbidden(error) from error
         if len(data) != end - start:
             raise ConnectionError(f"{self._uri}: {len(data)} bytes of {end - start} at {start}")
         with self._counting:
@@ -158,10 +162,15 @@ class RemoteSource:
             self.requests += 1
         return data
 
-    def _gone(self, generation: int | None) -> InputError:
-        return InputError(
-            Kind.MISSING_FILE, f"{self._uri}: replaced or deleted; generation {generation} is gone"
-        )
+
+def _gone(uri: str, generation: Version | None) -> InputError:
+    return InputError(
+        Kind.MISSING_FILE, f"{uri}: replaced or deleted; generation {generation} is gone"
+    )
+
+
+def _forbidden(error: OSError) -> InputError:
+    return InputError(Kind.UNOPENABLE, one_line(error))
 
 
 def _part(fetched: Future[bytes], start: int, length: int) -> bytes:
@@ -169,5 +178,7 @@ def _part(fetched: Future[bytes], start: int, length: int) -> bytes:
 
 
 @functools.cache
-def _fetchers() -> ThreadPoolExecutor:
+def _fetchers(process: int) -> ThreadPoolExecutor:
+    # The threads of a parent are not there in a process that it has forked.
+    del process
     return ThreadPoolExecutor(_MOST_REQUESTS, thread_name_prefix="fetch-range")

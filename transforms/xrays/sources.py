@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, cast
 from beamscope.transforms.clutter import is_clutter
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage import files
 
 SourceKind = Literal["zip", "tar", "tgz", "directory", "files"]
 
@@ -104,9 +105,9 @@ def _refuse_folder(error: OSError) -> None:
 def list_directory(
     uri: str, refused: Callable[[OSError], None] = _refuse_folder
 ) -> list[tuple[str, int]]:
-    """Names relative to a directory, and sizes in bytes, of every file below it, by name.
+    """Return the name, relative to a directory, and the size in bytes of every file below it.
 
-    Links to directories are not followed, so that a loop cannot be entered. A link to nothing is
+    They are sorted by name. Links to directories are not followed, so that a loop cannot be entered. A link to nothing is
     listed, since it was to be a file.
 
     Args:
@@ -114,7 +115,8 @@ def list_directory(
       refused: called for each local folder that may not be opened.
 
     Raises:
-      InputError: ``unreadable_file`` for such a folder, where `refused` is not given.
+      InputError: ``unreadable_file`` for such a folder, where `refused` is not given, and for a
+        remote directory that may not be listed.
     """
     if not is_remote(uri):
         paths = (
@@ -128,45 +130,41 @@ def list_directory(
             if path.is_file() or (path.is_symlink() and not path.exists())
         ]
     else:
-        from apache_beam.io.filesystems import FileSystems
-
-        matched = FileSystems.match([join(uri, "**")])[0].metadata_list
-        start = len(uri.rstrip("/")) + 1
-        entries = [(item.path[start:], item.size_in_bytes) for item in matched]
+        try:
+            found = files.list_files(uri)
+        except (FileNotFoundError, PermissionError) as error:
+            raise InputError(Kind.UNREADABLE_FILE, one_line(error)) from None
+        start = len(join(uri, ""))
+        entries = [(file.path[start:], file.size) for file in found]
     return sorted(entries)
 
 
 def open_file(uri: str) -> BinaryIO:
-    """Open a local or remote file for reading and seeking, its bytes as they are stored.
+    """Open a local or remote file for reading and seeking its bytes as they are stored.
 
     Raises:
       InputError: ``unreadable_file`` where it is missing or may not be read.
     """
     try:
-        if not is_remote(uri):
-            return Path(uri).open("rb")
-        from apache_beam.io.filesystem import CompressionTypes
-        from apache_beam.io.filesystems import FileSystems
-
-        # Beam would otherwise inflate what ends in .gz, without a limit and without seeking.
-        stored = CompressionTypes.UNCOMPRESSED
-        return cast(BinaryIO, FileSystems.open(uri, compression_type=stored))
+        return cast(BinaryIO, files.open_read(uri))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise InputError(Kind.UNREADABLE_FILE, f"{uri}: {one_line(error)}") from None
+        # A store's errors begin with the uri, the system's end with it.
+        message = f"{uri}: {error.strerror}" if error.strerror else one_line(error)
+        raise InputError(Kind.UNREADABLE_FILE, message) from None
 
 
 def is_remote(uri: str) -> bool:
-    """Whether a uri has a scheme, such as gs://, and so is opened through Beam."""
-    return "://" in uri
+    """Return whether a URI names an object of a store, such as gs://, and no file of a disk."""
+    return not files.is_local(uri)
 
 
 def is_directory(uri: str) -> bool:
-    """Whether a uri is a directory; a remote one says so with a slash at its end."""
+    """Return whether a URI is a directory; a remote one says so with a slash at its end."""
     return uri.endswith("/") if is_remote(uri) else Path(uri).is_dir()
 
 
 def join(directory: str, name: str) -> str:
-    """The uri of a file below a directory."""
+    """Return the URI of a file below a directory."""
     return posixpath.join(directory, name)
 
 

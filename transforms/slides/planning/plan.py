@@ -14,6 +14,7 @@ from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.grid import block_slices
 from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
+from beamscope.transforms.storage.store import Version
 
 ROW_SCHEMA = pa.schema(
     [
@@ -51,7 +52,7 @@ class SlideBlock:
     x_level0: npt.NDArray[np.int32]
     y_level0: npt.NDArray[np.int32]
     tissue: npt.NDArray[np.float32]
-    generation: int | None = None
+    generation: Version | None = None
     classes: tuple[str | None, ...] | None = None
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ class SlidePlan:
     )
     classes: tuple[str | None, ...] | None = None
     block_size: int = 1
-    generation: int | None = None
+    generation: Version | None = None
     picture: Picture | None = None
 
     @property

@@ -84,14 +84,18 @@ def _plan_by(
                 allow_implausible=settings.allow_implausible_mpp,
             ),
         )
-        return _plan_patches(plan, slide, request, settings)
+        return _plan_patches(plan, slide, request, settings, cache)
     except InputError as error:
         problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
         return dataclasses.replace(plan, problem=problem)
 
 
 def _plan_patches(
-    plan: SlidePlan, slide: OpenedSlide, request: SlideRequest, settings: SlideSettings
+    plan: SlidePlan,
+    slide: OpenedSlide,
+    request: SlideRequest,
+    settings: SlideSettings,
+    cache: FileCache | None,
 ) -> SlidePlan:
     assert plan.mpp is not None  # the caller resolved it
     slide_mpp = plan.mpp.mean
@@ -115,7 +119,7 @@ def _plan_patches(
 
     thumbnail = read_thumbnail(slide, region, scale)
     small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    given = _given_tissue(small, slide, request, settings)
+    given = _given_tissue(small, slide, request, settings, cache)
     mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
     fraction = _fractions(grid, read, small, mask)
     # With `none` every patch counts of which anything was scanned.
@@ -173,7 +177,11 @@ def _patch_reader(
 
 
 def _given_tissue(
-    thumbnail: Thumbnail, slide: OpenedSlide, request: SlideRequest, settings: SlideSettings
+    thumbnail: Thumbnail,
+    slide: OpenedSlide,
+    request: SlideRequest,
+    settings: SlideSettings,
+    cache: FileCache | None,
 ) -> GivenTissue | None:
     """The user's mask on the thumbnail; None where tissue is found in another way."""
     if settings.tissue not in ("mask", "mask_or_otsu"):
@@ -198,7 +206,7 @@ def _given_tissue(
         bounds=bounds,
         dimensions=slide.dimensions,
     )
-    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes)
+    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes, cache=cache)
 
 
 def _tissue_mask(

@@ -17,6 +17,7 @@ import openslide
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.planning.resolution import ReadPlan
+from beamscope.transforms.storage.store import Version
 
 _WHITE = (255, 255, 255)
 # Alpha from which on a pixel counts as scanned.
@@ -49,7 +50,7 @@ class OpenedSlide(Protocol):
     @property
     def background(self) -> tuple[int, int, int]: ...  # noqa: D102
     @property
-    def generation(self) -> int | None: ...  # noqa: D102
+    def generation(self) -> Version | None: ...  # noqa: D102
 
     def read_area(
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
@@ -86,7 +87,7 @@ class SlideReader:
       InputError: ``missing_file``, ``not_a_slide`` or ``unopenable``.
     """
 
-    generation = None
+    generation: Version | None = None
 
     def __init__(self, path: str | Path, keep: object = None) -> None:
         self.path = str(path)

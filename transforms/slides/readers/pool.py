@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.native.slide import NativeSlide, open_native
 from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide, SlideReader
 from beamscope.transforms.slides.readers.read_block import ReadPatches
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.byte_source import LocalSource
 from beamscope.transforms.storage.cache import FileCache
-from beamscope.transforms.storage.remote_source import SCHEME, RemoteSource
+from beamscope.transforms.storage.remote_source import RemoteSource
+from beamscope.transforms.storage.store import Version
 
 # A worker's blocks come from one or two slides at a time; OpenSlide holds a tile cache of 32 MB for
 # each, the native reader where its tiles lie.
@@ -96,7 +97,7 @@ def open_slide(uri: str, cache: FileCache | None = None) -> SlideReader:
 
 
 def open_patches(
-    uri: str, reader: str, cache: FileCache | None = None, generation: int | None = None
+    uri: str, reader: str, cache: FileCache | None = None, generation: Version | None = None
 ) -> ReadPatches:
     """What reads a slide's patches, by the reader that its plan has chosen.
 
@@ -137,9 +138,7 @@ def _version(uri: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _remote_source(uri: str, generation: int | None = None) -> RemoteSource:
-    if not uri.startswith(f"{SCHEME}://"):
-        raise InputError(Kind.NOT_SERVED, f"{uri}: is not read by ranges")
+def _remote_source(uri: str, generation: Version | None = None) -> RemoteSource:
     return RemoteSource(uri, generation)
 
 
@@ -180,17 +179,19 @@ def slide_files(uri: str) -> list[files.FileInfo]:
     DICOM, VMS and VMU slides have companions beside them, MRXS slides in a directory of their name.
 
     Raises:
-      InputError: ``missing_file``.
+      InputError: ``missing_file``, or ``unopenable`` where it may not be read.
     """
     folder, _, name = uri.rpartition("/")
     stem, _, ending = name.rpartition(".")
-    if ending.lower() in ("dcm", "vms", "vmu"):
-        companions = files.list_files(folder, recursive=False)
-    elif ending.lower() == "mrxs":
-        companions = files.list_files(f"{folder}/{stem}")
-    else:
-        companions = []
     try:
-        return sorted({files.FileInfo(uri, files.size(uri)), *companions})
-    except OSError as error:
+        if ending.lower() in ("dcm", "vms", "vmu"):
+            companions = files.list_files(folder, recursive=False)
+        elif ending.lower() == "mrxs":
+            companions = files.list_files(f"{folder}/{stem}")
+        else:
+            companions = []
+        return sorted({files.stat(uri), *companions})
+    except FileNotFoundError as error:
         raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error
+    except PermissionError as error:
+        raise InputError(Kind.UNOPENABLE, one_line(error)) from error

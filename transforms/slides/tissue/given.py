@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import filecmp
-import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.detection import tissue_fraction
 from beamscope.transforms.slides.tissue.masks import Mask, Placement, read_mask
 from beamscope.transforms.storage import files
+from beamscope.transforms.storage.cache import FileCache
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -65,7 +66,12 @@ class GivenTissue:
 
 
 def lay_mask(
-    mask: str, slide: str, place: Placement, *, classes: Collection[str] = ()
+    mask: str,
+    slide: str,
+    place: Placement,
+    *,
+    classes: Collection[str] = (),
+    cache: FileCache | None = None,
 ) -> GivenTissue:
     """Read a slide's mask and lay it over the slide's thumbnail.
 
@@ -74,9 +80,10 @@ def lay_mask(
       slide: uri of the slide.
       place: where the thumbnail lies on the slide.
       classes: names of the QuPath classes that are tissue; empty for all but ``Ignore*``.
+      cache: where local copies of remote masks are kept; None where the mask is local.
 
     Raises:
-      InputError: ``missing_mask``, ``bad_mask`` or ``mask_mismatch``.
+      InputError: ``missing_mask``, ``bad_mask`` or ``mask_mismatch``; ``cache_full``.
     """
     dimensions = place.dimensions or place.extent_level0
     # An image covers the slide, or its bounds, which are smaller.
@@ -86,15 +93,8 @@ def lay_mask(
     )
     if _is_same_file(mask, slide):
         raise InputError(Kind.BAD_MASK, f"{mask} is the slide itself, not a mask of it")
-    if files.is_local(mask):
-        found = read_mask(mask, enough=enough, classes=classes)
-    else:
-        with tempfile.TemporaryDirectory(prefix="beamscope-") as directory:
-            try:
-                local = files.download(mask, Path(directory))
-            except OSError as error:
-                raise InputError(Kind.MISSING_MASK, f"{mask}: {one_line(error)}") from error
-            found = read_mask(local, enough=enough, classes=classes)
+    with _local_copy(mask, cache) as local:
+        found = read_mask(local, enough=enough, classes=classes)
     coverage = found.coverage(place)
     reason = None if coverage.any() else found.empty_reason or "the mask is empty"
     return GivenTissue(coverage, reason, found, place)
@@ -106,6 +106,25 @@ def shown(coverage: F32 | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     if 2 * np.count_nonzero(half) < coverage.sum(dtype=np.float64):
         return np.asarray(coverage > 0, bool)
     return np.asarray(half, bool)
+
+
+@contextlib.contextmanager
+def _local_copy(mask: str, cache: FileCache | None) -> Iterator[str | Path]:
+    if files.is_local(mask):
+        yield mask
+        return
+    if cache is None:
+        raise InputError(Kind.BAD_MASK, f"{mask}: reading remote masks needs a cache")
+    try:
+        lease = dataclasses.replace(cache, holds="masks").lease(mask, [files.stat(mask)])
+    except (FileNotFoundError, PermissionError) as error:
+        raise InputError(Kind.MISSING_MASK, one_line(error)) from error
+    try:
+        yield lease.path
+    except InputError as error:
+        raise InputError(error.kind, error.message.replace(str(lease.path), mask)) from error
+    finally:
+        lease.release()
 
 
 def _is_same_file(mask: str, slide: str) -> bool:

@@ -1,0 +1,142 @@
+"""Google Cloud Storage, by Google's own client."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import requests
+from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.cloud.storage import Blob, Client  # type: ignore[import-untyped]
+from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[import-untyped]
+from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+
+from beamscope.transforms.problems import one_line
+from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_error
+from beamscope.transforms.storage.uris import split
+
+# More than the threads that read parts, or delete, at a time; the client's own default is ten.
+_CONNECTIONS = 64
+_DELETERS = 32
+_TOKEN = "beamscope-writer"
+
+
+def google_store() -> GoogleStore:
+    """Return the store of this process."""
+    return _store(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+
+
+@functools.cache
+def _store(process: int, emulator: str | None) -> GoogleStore:
+    # A forked process must not share its parent's connections, hence the arguments.
+    del process, emulator
+    # Beam's client: it has the credentials and the impersonation that the job's options ask for.
+    client: Client = FileSystems.get_filesystem("gs://")._gcsIO().client
+    for prefix in ("https://", "http://"):
+        client._http.mount(prefix, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return GoogleStore(client)
+
+
+class GoogleStore:
+    """Objects of ``gs://`` URIs. The version of an object is its generation."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, prefix: str, *, recursive: bool = True) -> Iterator[FileInfo]:
+        """See `Store.list`."""
+        bucket, name = split(prefix)
+        with _errors(prefix):
+            found = self._client.list_blobs(
+                bucket,
+                prefix=name,
+                delimiter=None if recursive else "/",
+                fields="items(name,size,generation),prefixes,nextPageToken",
+            )
+            for blob in found:
+                yield FileInfo(f"gs://{bucket}/{blob.name}", blob.size, blob.generation)
+
+    def stat(self, uri: str) -> FileInfo:
+        """See `Store.stat`."""
+        blob = self._blob(uri)
+        with _errors(uri):
+            blob.reload()
+        return FileInfo(uri, blob.size, blob.generation)
+
+    def read(self, uri: str, start: int, end: int, version: Version) -> bytes:
+        """See `Store.read`."""
+        blob = self._blob(uri, version)
+        with _errors(uri):
+            try:
+                # As stored, whatever the object says of its encoding; ranges have no checksums.
+                data: bytes = blob.download_as_bytes(
+                    start=start, end=end - 1, raw_download=True, checksum=None
+                )
+            except NotFound as error:
+                raise ReplacedError(uri) from error
+        return data
+
+    def upload(self, path: Path, uri: str) -> None:
+        """See `Store.upload`."""
+        with _errors(uri):
+            self._blob(uri).upload_from_filename(str(path), retry=DEFAULT_RETRY)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        """See `Store.create`."""
+        blob = self._blob(uri)
+        token = uuid.uuid4().hex
+        blob.metadata = {_TOKEN: token}
+        with _errors(uri):
+            try:
+                blob.upload_from_string(
+                    data, "application/octet-stream", if_generation_match=0, retry=DEFAULT_RETRY
+                )
+            except PreconditionFailed:
+                # A retry meets the object that its first try has made, when that answer was lost.
+                return self._token(uri) == token
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """See `Store.delete`."""
+        if uris:
+            with ThreadPoolExecutor(min(_DELETERS, len(uris))) as deleters:
+                for _ in deleters.map(self._delete, uris):
+                    pass
+
+    def _delete(self, uri: str) -> None:
+        with _errors(uri), contextlib.suppress(NotFound):
+            self._blob(uri).delete(retry=DEFAULT_RETRY)
+
+    def _token(self, uri: str) -> str | None:
+        blob = self._blob(uri)
+        try:
+            blob.reload()
+        except NotFound:
+            return None
+        return (blob.metadata or {}).get(_TOKEN)
+
+    def _blob(self, uri: str, version: Version | None = None) -> Blob:
+        bucket, name = split(uri)
+        # A blob of its own for each call: the client notes in it what it was answered.
+        return self._client.bucket(bucket).blob(name, generation=version)
+
+
+@contextlib.contextmanager
+def _errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except GoogleAPICallError as error:
+        raise store_error(uri, error.code, one_line(error)) from error
+    except InvalidResponse as error:
+        raise store_error(uri, error.response.status_code, one_line(error)) from error
+    except (TransportError, requests.RequestException) as error:
+        raise ConnectionError(f"{uri}: {one_line(error)}") from error
+    except GoogleAuthError as error:
+        raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error

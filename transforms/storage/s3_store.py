@@ -1,0 +1,193 @@
+"""S3, and every store that speaks its protocol, by Amazon's own client.
+
+Endpoint, region and credentials come from where all of Amazon's tools find them: the environment
+(``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, …), ``~/.aws``, or the role of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from beamscope.transforms.problems import one_line
+from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_error
+from beamscope.transforms.storage.uris import split
+
+# More than the threads that read parts at a time; the client's own default is ten.
+_CONNECTIONS = 64
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+_MOST_DELETES = 1000
+# The client tries a request again, but not the reading of its body.
+_TRIES = 5
+_FIRST_PAUSE_S = 0.2
+_TOKEN = "beamscope-writer"
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+# Amazon answers 400, not 401, to a token that has run out.
+_BAD_TOKENS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+
+
+def s3_store() -> S3Store:
+    """Return the store of this process."""
+    # A forked process must not share its parent's connections.
+    return _store(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"))
+
+
+@functools.cache
+def _store(process: int, endpoint: str | None) -> S3Store:
+    del process, endpoint
+    with _errors("s3://"):
+        session = boto3.Session()
+        # Public buckets can be read without credentials, but not with a wrong signature.
+        signature = {} if session.get_credentials() else {"signature_version": UNSIGNED}
+        config = Config(max_pool_connections=_CONNECTIONS, **signature)
+        return S3Store(session.client("s3", config=config))
+
+
+class S3Store:
+    """Objects of ``s3://`` URIs. The version of an object is its ETag."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list(self, prefix: str, *, recursive: bool = True) -> Iterator[FileInfo]:
+        """See `Store.list`."""
+        bucket, name = split(prefix)
+        folders = {} if recursive else {"Delimiter": "/"}
+        with _errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=bucket, Prefix=name, **folders):
+                for found in page.get("Contents", ()):
+                    yield FileInfo(f"s3://{bucket}/{found['Key']}", found["Size"], found["ETag"])
+
+    def stat(self, uri: str) -> FileInfo:
+        """See `Store.stat`."""
+        found = self._head(uri)
+        return FileInfo(uri, found["ContentLength"], found["ETag"])
+
+    def read(self, uri: str, start: int, end: int, version: Version) -> bytes:
+        """See `Store.read`."""
+        wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
+        with _errors(uri):
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._get(uri, wanted)
+                except ClientError as error:
+                    if _status(error) in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
+                        raise ReplacedError(uri) from error
+                    raise
+                except HTTPClientError:
+                    if not left:
+                        raise
+                    time.sleep(_FIRST_PAUSE_S * 2 ** (_TRIES - 1 - left))
+        raise AssertionError("the last try returns or raises")
+
+    def _get(self, uri: str, wanted: dict[str, Any]) -> bytes:
+        bucket, name = split(uri)
+        data: bytes = self._client.get_object(Bucket=bucket, Key=name, **wanted)["Body"].read()
+        return data
+
+    def upload(self, path: Path, uri: str) -> None:
+        """See `Store.upload`."""
+        bucket, name = split(uri)
+        with _errors(uri):
+            self._client.upload_file(str(path), bucket, name)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        """See `Store.create`."""
+        bucket, name = split(uri)
+        token = uuid.uuid4().hex
+        with _errors(uri):
+            try:
+                self._client.put_object(
+                    Bucket=bucket, Key=name, Body=data, IfNoneMatch="*", Metadata={_TOKEN: token}
+                )
+            except ClientError as error:
+                # The second is the answer while another creates the same object.
+                if _status(error) not in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
+                    raise
+                # A retry meets the object that its first try has made, when that answer was lost.
+                return self._token(uri) == token
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """See `Store.delete`."""
+        by_bucket: dict[str, list[str]] = {}
+        for uri in uris:
+            bucket, name = split(uri)
+            by_bucket.setdefault(bucket, []).append(name)
+        for bucket, names in by_bucket.items():
+            for start in range(0, len(names), _MOST_DELETES):
+                self._delete(bucket, names[start : start + _MOST_DELETES])
+
+    def _delete(self, bucket: str, names: Sequence[str]) -> None:
+        wanted = {"Objects": [{"Key": name} for name in names], "Quiet": True}
+        with _errors(f"s3://{bucket}"):
+            answer = self._client.delete_objects(Bucket=bucket, Delete=wanted)
+        for error in answer.get("Errors", ()):
+            status = HTTPStatus.FORBIDDEN if error["Code"] == "AccessDenied" else None
+            raise store_error(f"s3://{bucket}/{error['Key']}", status, error["Message"])
+
+    def _token(self, uri: str) -> str | None:
+        try:
+            found: str | None = self._head(uri)["Metadata"].get(_TOKEN)
+        except FileNotFoundError:
+            return None
+        return found
+
+    def _head(self, uri: str) -> dict[str, Any]:
+        bucket, name = split(uri)
+        with _errors(uri):
+            found: dict[str, Any] = self._client.head_object(Bucket=bucket, Key=name)
+        return found
+
+
+def _status(error: ClientError) -> int | None:
+    if error.response["Error"].get("Code") in _BAD_TOKENS:
+        return HTTPStatus.UNAUTHORIZED
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+@contextlib.contextmanager
+def _errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise store_error(uri, _status(error), one_line(error)) from error
+    except boto3.exceptions.S3UploadFailedError as error:
+        cause = error.__context__
+        status = _status(cause) if isinstance(cause, ClientError) else None
+        raise store_error(uri, status, one_line(error)) from error
+    except _NO_CREDENTIALS as error:
+        raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error
+    except BotoCoreError as error:
+        raise ConnectionError(f"{uri}: {one_line(error)}") from error
