@@ -2,10 +2,10 @@
 
     python -m benchmarks.storage [--store gs|s3] [--repeats N] [--megabytes N]
 
-The stores are the emulators of the tests: gcp-storage-emulator, and moto's server, each in a process
-of its own. Both are slow: what they take is the same for every client, so that the processor time
-that a client itself spends on a request is told beside the rate. A third server, which answers any
-range at once from memory, shows what the client of s3:// could do with a fast store.
+The stores are the emulators of the tests, gcp-storage-emulator and moto's server, each in a process
+of its own. Both are slow, and equally so for every client; so the processor time that a client
+itself spends on a request is told beside the rate. A third server answers any range at once from
+memory. It shows what the clients of s3:// could do with a fast store.
 
 Every way reads the same ranges, at random places that do not overlap, with 8 threads. One way after
 the other reads a round, so that whatever else the machine does meets all of them alike; the figures

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import tensorflow as tf
 
 from beamscope.transforms.inference import model_files
 from beamscope.transforms.inference.model_files import local_model, model_digest
@@ -93,6 +95,24 @@ def test_local_model_of_a_name_with_brackets(remote: str, model: Path) -> None:
         files.write_bytes(f"{remote}/{name}/saved_model.pb", name.encode())
     copy = local_model(f"{remote}/m[v2]")
     assert contents(copy) == {"saved_model.pb": b"m[v2]"}
+
+
+def test_tensorflow_loads_a_model_of_a_name_with_brackets(
+    bucket: str, copied: list[str], tmp_path: Path
+) -> None:
+    module = tf.Module()
+    module.weights = tf.Variable([1.0, 2.0])
+    local = tmp_path / "a [1]*" / "m[v2]"
+    tf.saved_model.save(module, str(tmp_path / "plain"))
+    shutil.copytree(tmp_path / "plain", local)
+    for path in local.rglob("*"):
+        if path.is_file():
+            files.write_bytes(f"{bucket}/loaded/m[v2]/{path.relative_to(local)}", path.read_bytes())
+    for uri in (str(local), f"{bucket}/loaded/m[v2]"):
+        # Twice: the link is there already then.
+        for _ in range(2):
+            loaded = tf.saved_model.load(str(local_model(uri)))
+        assert loaded.weights.numpy().tolist() == [1.0, 2.0]
 
 
 def test_local_model_beside_the_object_of_a_folder(remote: str, model: Path) -> None:

@@ -93,3 +93,12 @@ def test_a_dataset_is_assembled(bucket: str) -> None:
     ]
     assert [row["slide_id"] for table in tables for row in table.to_pylist()] == list("aaabbbb")
     assert json.loads(files.read_bytes(spec.layout.description))["counts"]["rows"] == 7
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.usefixtures("bucket")
+def test_claim_in_a_bucket_that_is_not_there_errors(overwrite: bool) -> None:
+    with pytest.raises(InputError, match="--output gs://no-such-bucket/o: cannot be .*no such") as e:
+        claim_output("gs://no-such-bucket/o", RUN, overwrite=overwrite)
+    assert e.value.kind == "unwritable_output"
+    assert "\n" not in e.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -11,10 +12,12 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache, Lease
-from beamscope.transforms.storage.own_folder import own_folder
+from beamscope.transforms.storage.own_folder import make_own, own_folder
 
 # Copies of models that lie about on a machine, all together.
 _MAX_BYTES = 50 * 10**9
+
+_WILDCARDS = frozenset("*?[\\")
 
 # Each copy is kept for as long as the process, since TensorFlow reads some of its files late.
 _leases: dict[str, Lease] = {}
@@ -43,11 +46,11 @@ def local_model(uri: str) -> Path:
     """
     uri = files.normalize(uri)
     if files.is_local(uri):
-        return Path(uri)
+        return _without_wildcards(Path(uri))
     with _lock:
         if uri not in _leases:
             _leases[uri] = _copy(uri)
-        return _leases[uri].path
+        return _without_wildcards(_leases[uri].path)
 
 
 def model_digest(path: Path) -> str:
@@ -72,6 +75,23 @@ def model_digest(path: Path) -> str:
         with paths[name].open("rb") as file:
             listing.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
     return listing.hexdigest()
+
+
+def _without_wildcards(directory: Path) -> Path:
+    """Return a path to a directory by which TensorFlow finds it.
+
+    TensorFlow takes the path of a model for a glob when it looks for the variables, so that
+    ``m[v2]`` has none. A link with a plain name leads around that.
+    """
+    if not directory.is_dir() or not _WILDCARDS.intersection(str(directory)):
+        return directory
+    target = directory.absolute()
+    folder = own_folder("models")
+    make_own(folder)
+    link = folder / f"link-{hashlib.sha256(os.fsencode(target)).hexdigest()[:24]}"
+    with contextlib.suppress(FileExistsError):  # The name is that of this target alone.
+        link.symlink_to(target)
+    return link
 
 
 def _copy(uri: str) -> Lease:

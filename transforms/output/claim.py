@@ -29,8 +29,14 @@ def claim_output(root: str, record: RunRecord, *, overwrite: bool = False) -> No
     Raises:
       InputError: ``other_settings``: embeddings of another run are there; the message names what
         differs. ``old_output``: version 0.1 has begun it. ``foreign_output``: the directory holds
-        a dataset that has no record of its run. ``unwritable_output``.
+        a dataset that has no record of its run. ``unwritable_output``: it cannot be read or
+        written.
     """
+    with files.refusals(Kind.UNWRITABLE_OUTPUT, f"--output {root}: cannot be used: "):
+        _claim(root, record, overwrite)
+
+
+def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
     if overwrite:
         delete_output(root)
     elif (earlier := read_run_record(root)) is not None:

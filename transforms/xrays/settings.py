@@ -7,6 +7,7 @@ import hashlib
 from typing import Any
 
 from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns
@@ -31,8 +32,13 @@ class CatalogFile:
     named: NamedColumns = dataclasses.field(default_factory=NamedColumns)
 
     def fingerprint_value(self) -> list[Any]:
-        """Return the parts of a catalogue that change a row: layout, key, content, columns."""
-        content = files.read_bytes(self.uri)
+        """Return the parts of a catalogue that change a row: layout, key, content, columns.
+
+        Raises:
+          InputError: ``unreadable_catalog``.
+        """
+        with files.refusals(Kind.UNREADABLE_CATALOG, "--catalog_file "):
+            content = files.read_bytes(self.uri)
         value: list[Any] = [
             self.kind,
             self.key_column,
