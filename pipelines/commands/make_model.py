@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.pipelines.terminal.quiet import import_tensorflow
 from beamscope.transforms.inference.bit.weights import (
     ALIASES,
@@ -36,12 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="DIR",
+        type=place("--output", local=True),
         help="local directory to write; it must not exist or be empty",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--weights",
         metavar="FILE.npz",
+        type=place("--weights", local=True),
         help="weights in the layout of the official BiT files (default: random weights)",
     )
     source.add_argument(

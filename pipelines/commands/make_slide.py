@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.sample.slide import (
@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
       InputError: what the user can put right: a flag, or the place to write.
     """
     args = vars(_parser().parse_args(list(argv)))
-    output: Path = args.pop("output")
+    output = Path(args.pop("output"))
     if args["objective_power"] == "auto":
         args["objective_power"] = _nominal_power(args["mpp"])
     slide = SampleSlide(**args)
@@ -44,7 +44,13 @@ def _parser() -> Parser:
         description="Write a sample slide: a tiled, pyramidal, Aperio-style SVS of drawn tissue "
         "that looks like H&E. The same flags always give the same pixels.",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE.svs", help="local file")
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=place("--output", local=True),
+        metavar="FILE.svs",
+        help="local file",
+    )
 
     def add(name: str, type_: Callable[[str], object], text: str, **more: object) -> None:
         default = more.pop("default", getattr(DEFAULTS, name))

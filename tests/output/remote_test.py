@@ -98,7 +98,9 @@ def test_a_dataset_is_assembled(bucket: str) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.usefixtures("bucket")
 def test_claim_in_a_bucket_that_is_not_there_errors(overwrite: bool) -> None:
-    with pytest.raises(InputError, match="--output gs://no-such-bucket/o: cannot be .*no such") as e:
+    with pytest.raises(
+        InputError, match=r"--output gs://no-such-bucket/o: cannot be .*no such"
+    ) as e:
         claim_output("gs://no-such-bucket/o", RUN, overwrite=overwrite)
     assert e.value.kind == "unwritable_output"
     assert "\n" not in e.value.message

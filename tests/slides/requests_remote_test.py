@@ -10,6 +10,7 @@ from beamscope.transforms.slides.requests import (
     read_manifest,
 )
 from beamscope.transforms.storage import files
+from tests.shared_data import shared
 from tests.slides.store import watched_store
 
 
@@ -85,3 +86,9 @@ def test_what_may_not_be_read_errors(store, folder):
         with pytest.raises(InputError, match=rf"^{flag} {folder}/in.*: no permission"):
             use()
     store.unlisted = False
+
+
+def test_the_files_of_a_dicom_slide_are_one_slide(folder):
+    for path in shared("data/slides/cmu1-dicom").iterdir():
+        files.write_bytes(f"{folder}/cmu1/{path.name}", path.read_bytes())
+    assert ids(f"{folder}/") == ["cmu1"]

@@ -76,6 +76,12 @@ def test_a_large_file_is_written_and_read_whole(base: str) -> None:
         assert b"".join(iter(lambda: file.read(300_001), b"")) == content
 
 
+def test_an_open_file_knows_its_name(base: str) -> None:
+    files.write_bytes(f"{base}/a.dcm", b"x")
+    with files.open_read(f"{base}/a.dcm") as file:
+        assert (file.name, file.mode) == (f"{base}/a.dcm", "rb")
+
+
 def test_create_if_absent_says_who_made_it(base: str) -> None:
     assert files.create_if_absent(f"{base}/a/lock", b"one")
     assert not files.create_if_absent(f"{base}/a/lock", b"two")

@@ -91,7 +91,7 @@ def open_read(path: str) -> IO[bytes]:
     """
     if is_local(path):
         return local_path(path).open("rb")
-    return io.BufferedReader(StreamFile(RemoteSource.of(stat(path))))
+    return io.BufferedReader(StreamFile(RemoteSource.of(stat(path)), path))
 
 
 def read_bytes(path: str) -> bytes:

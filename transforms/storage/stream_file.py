@@ -24,9 +24,16 @@ class StreamFile(io.RawIOBase):
     Reading from end to end costs a request for every 4 MiB, each made while the piece before is
     used. Reading here and there costs a request of 128 KiB for each place, or one of the length
     that is asked for where that is more.
+
+    Attributes:
+      name: of the file, which some libraries ask for.
+      mode: likewise.
     """
 
-    def __init__(self, source: ByteSource) -> None:
+    mode = "rb"
+
+    def __init__(self, source: ByteSource, name: str = "") -> None:
+        self.name = name
         self._source = source
         self._position = 0
         self._start = 0

@@ -28,6 +28,8 @@ CASES = [
     ([*XRAYS, "--catalog", "nih", "--catalog_file", "URI"], "--catalog_file"),
     (["status", "URI"], "output"),
     (["check-model", "URI"], "model"),
+    (["make-slide", "--output", "URI"], "--output"),
+    (["make-model", "--architecture", "50x1", "--modality", "path", "--output", "URI"], "--output"),
 ]  # fmt: skip
 
 
@@ -46,9 +48,13 @@ def test_unknown_scheme_errors(command, flag, uri, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket/cache", "s3://bucket/cache"])
-def test_a_remote_cache_errors(uri, capsys):
-    assert main(with_flag(SLIDES, "--cache_dir", uri)) == 2
-    assert f"--cache_dir {uri}: must be a path of this machine" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [(SLIDES, "--cache_dir"), (["make-slide"], "--output"), (["make-model"], "--output")],
+)
+def test_what_must_be_local_errors(command, flag, uri, capsys):
+    assert main(with_flag(command, flag, uri)) == 2
+    assert f"{flag} {uri}: must be a path of this machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("column", ["uri", "mask"])
