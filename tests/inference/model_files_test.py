@@ -115,6 +115,11 @@ def test_tensorflow_loads_a_model_of_a_name_with_brackets(
         assert loaded.weights.numpy().tolist() == [1.0, 2.0]
 
 
+def test_local_model_of_a_single_file(remote: str) -> None:
+    copy = local_model(f"{remote}/saved_model.pb")
+    assert (copy.name, copy.read_bytes()) == ("saved_model.pb", b"graph")
+
+
 def test_local_model_beside_the_object_of_a_folder(remote: str, model: Path) -> None:
     files.write_bytes(f"{remote}/m/saved_model.pb", b"graph")
     if remote.startswith("gs:"):
@@ -153,7 +158,7 @@ def test_local_model_leaves_nothing_half_copied(
 
 
 def test_local_model_errors(bucket: str, copied: list[str]) -> None:
-    with pytest.raises(InputError, match=f"model {bucket}/none: there is no such directory"):
+    with pytest.raises(InputError, match=f"model {bucket}/none: there is no such file or"):
         local_model(f"{bucket}/none")
     scheme = bucket.partition("://")[0]
     with pytest.raises(InputError, match=f"model {scheme}://no-such-bucket/.*no such file or"):

@@ -30,7 +30,7 @@ def model_name(uri: str) -> str:
 
 
 def local_model(uri: str) -> Path:
-    """Return the directory of a SavedModel on this machine.
+    """Return the directory or the file of a model on this machine.
 
     A remote model is copied whole, once per process (TensorFlow's own client for gs:// neither
     honours STORAGE_EMULATOR_HOST nor shares Beam's credentials). The copy stays in the user's
@@ -38,7 +38,7 @@ def local_model(uri: str) -> Path:
     keep their names, sizes and versions, and until its room is needed.
 
     Args:
-      uri: a local path, or the URI of a directory in a store.
+      uri: a local path, or a URI in a store.
 
     Raises:
       InputError: ``bad_model`` where nothing is there or it cannot be read; ``unsafe_folder``
@@ -97,8 +97,9 @@ def _without_wildcards(directory: Path) -> Path:
 def _copy(uri: str) -> Lease:
     with files.refusals(Kind.BAD_MODEL, "model "):
         found = files.list_files(uri)
-        if not found:
-            raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such directory")
+        if not found and not files.exists(uri):
+            raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such file or directory")
+        found = found or [files.stat(uri)]
         # A model is a program: nobody else may be able to change the copy.
         cache = FileCache(
             own_folder("models"),

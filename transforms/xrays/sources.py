@@ -1,4 +1,4 @@
-"""Where films come from: archives, directories and loose files, local or in a bucket."""
+"""Sources of films: archives, directories and loose files, local or in a bucket."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def list_directory(
 ) -> list[tuple[str, int]]:
     """Return the name, relative to a directory, and the size in bytes of every file below it.
 
-    They are sorted by name. Links to directories are not followed, so that a loop cannot be entered. A link to nothing is
-    listed, since it was to be a file.
+    They are sorted by name. Links to directories are not followed, so that a loop cannot be
+    entered. A link to nothing is listed, since it was to be a file.
 
     Args:
       uri: of the directory, local or remote.
