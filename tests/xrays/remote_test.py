@@ -15,7 +15,7 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.archives.read_source import list_members
-from beamscope.transforms.xrays.catalogs import load_catalog
+from beamscope.transforms.xrays.catalogs.load import load_catalog
 from beamscope.transforms.xrays.planning.plan import plan_source
 from beamscope.transforms.xrays.planning.plan_file import source_identity
 from beamscope.transforms.xrays.reading.films import FilmStream

@@ -7,12 +7,15 @@ import hashlib
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
-from beamscope.transforms.storage.cache import FileCache, Lease
 from beamscope.transforms.storage.own_folder import make_own, own_folder
+
+if TYPE_CHECKING:
+    from beamscope.transforms.storage.cache import Lease
 
 # Copies of models that lie about on a machine, all together.
 _MAX_BYTES = 50 * 10**9
@@ -95,6 +98,9 @@ def _without_wildcards(directory: Path) -> Path:
 
 
 def _copy(uri: str) -> Lease:
+    # It counts with Beam's metrics, and Beam is slow to import: only remote models need it.
+    from beamscope.transforms.storage.cache import FileCache
+
     with files.refusals(Kind.BAD_MODEL, "model "):
         found = files.list_files(uri)
         if not found and not files.exists(uri):
