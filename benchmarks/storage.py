@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", choices=tuple(WAYS), nargs="+", default=list(WAYS))
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--megabytes", type=int, default=64)
+    parser.add_argument("--megabytes", type=int, default=16)
     args = parser.parse_args()
     content = random.Random(0).randbytes(args.megabytes << 20)
     for store in args.store:
