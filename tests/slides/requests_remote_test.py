@@ -31,7 +31,7 @@ def put(folder, *names):
 
 
 def ids(*patterns):
-    return [slide.slide_id for slide in find_slides(patterns)]
+    return [slide.slide_id for slide in find_slides(patterns).slides]
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -50,7 +50,7 @@ def test_a_glob_and_a_name_with_brackets(folder):
 
 def test_a_folder_of_masks_with_brackets(folder):
     put(folder, "m[1]/a.png", "m[1]/", "m1/a.geojson")
-    (slide,) = assign_masks([SlideRequest("a", "a.svs")], f"{folder}/m[1]")
+    (slide,) = assign_masks([SlideRequest("a", "a.svs")], f"{folder}/m[1]").slides
     assert slide.mask == f"{folder}/m[1]/a.png"
 
 
