@@ -49,7 +49,8 @@ def stat(path: str) -> FileInfo:
       OSError: there is no such file.
     """
     if is_local(path):
-        return FileInfo(path, local_path(path).stat().st_size)
+        status = local_path(path).stat()
+        return FileInfo(path, status.st_size, modified=status.st_mtime)
     return store_of(path).stat(normalize(path))
 
 
@@ -213,7 +214,8 @@ def _walk(directory: str, *, recursive: bool) -> Iterator[FileInfo]:
         for entry in os.scandir(folder):
             # A file that is being written may be gone before its size is asked for.
             if not entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file():
-                yield FileInfo(entry.path, entry.stat().st_size)
+                status = entry.stat()
+                yield FileInfo(entry.path, status.st_size, modified=status.st_mtime)
 
 
 def _raise_unless_absent(error: OSError) -> None:

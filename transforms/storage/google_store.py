@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import requests
 from apache_beam.io.filesystems import FileSystems
@@ -61,14 +62,14 @@ class GoogleStore:
                 fields="items(name,size,generation),prefixes,nextPageToken",
             )
             for blob in found:
-                yield FileInfo(f"gs://{bucket}/{blob.name}", blob.size, blob.generation)
+                yield _info(f"gs://{bucket}/{blob.name}", blob)
 
     def stat(self, uri: str) -> FileInfo:
         """See `Store.stat`."""
         blob = self._blob(uri)
         with _errors(uri):
             blob.reload()
-        return FileInfo(uri, blob.size, blob.generation)
+        return _info(uri, blob)
 
     def read(self, uri: str, start: int, end: int, version: Version) -> bytes:
         """See `Store.read`."""
@@ -140,3 +141,8 @@ def _errors(uri: str) -> Iterator[None]:
         raise ConnectionError(f"{uri}: {one_line(error)}") from error
     except GoogleAuthError as error:
         raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error
+
+
+def _info(uri: str, blob: Any) -> FileInfo:
+    written = blob.updated or blob.time_created
+    return FileInfo(uri, blob.size, blob.generation, written.timestamp() if written else 0.0)

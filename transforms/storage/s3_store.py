@@ -11,7 +11,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,12 @@ class S3Store:
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=bucket, Prefix=name, **folders):
                 for found in page.get("Contents", ()):
-                    yield FileInfo(f"s3://{bucket}/{found['Key']}", found["Size"], found["ETag"])
+                    yield _info(f"s3://{bucket}/{found['Key']}", found, "Size")
 
     def stat(self, uri: str) -> FileInfo:
         """See `Store.stat`."""
         found = self._head(uri)
-        return FileInfo(uri, found["ContentLength"], found["ETag"])
+        return _info(uri, found, "ContentLength")
 
     def read(self, uri: str, start: int, end: int, version: Version) -> bytes:
         """See `Store.read`."""
@@ -191,3 +191,7 @@ def _errors(uri: str) -> Iterator[None]:
         raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error
     except BotoCoreError as error:
         raise ConnectionError(f"{uri}: {one_line(error)}") from error
+
+
+def _info(uri: str, found: Mapping[str, Any], size: str) -> FileInfo:
+    return FileInfo(uri, found[size], found["ETag"], found["LastModified"].timestamp())

@@ -22,11 +22,13 @@ class FileInfo:
       path: full path or URI.
       size: bytes.
       version: of a remote file, which state of it was found; None for a local one.
+      modified: when it was written last, seconds since 1970 by the clock of the disk or the store.
     """
 
     path: str
     size: int
     version: Version | None = dataclasses.field(default=None, compare=False)
+    modified: float = dataclasses.field(default=0.0, compare=False)
 
 
 class ReplacedError(FileNotFoundError):
