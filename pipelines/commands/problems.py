@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -26,13 +26,17 @@ def run(argv: Sequence[str]) -> int:
         description="Show what went wrong: a line for each slide, patch, archive or film, with its "
         "place, kind and message.",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="output directory of the job")
+    parser.add_argument(
+        "output", metavar="OUTPUT", type=place("output"), help="output directory of the job"
+    )
     parser.add_argument("--kind", help="show only problems of this kind, such as missing_mpp")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line, for programs"
     )
     args = parser.parse_args(list(argv))
-    if read_description(args.output) is None:
+    with files.refusals(Kind.NO_RUN):
+        description = read_description(args.output)
+    if description is None:
         raise InputError(
             Kind.NO_RUN,
             f"{args.output}: holds no finished dataset; its problems are told when the job is done "

@@ -2,17 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
 
 from beamscope.pipelines.jobs.registry import JOBS
-from beamscope.pipelines.options.command_line import Parser, place
+from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.transforms.output.dataset import read_description
-from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.output.progress import Progress, ProgressReader
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
+
+_WATCH_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """The state of an output.
+
+    Attributes:
+      job: name of the job.
+      items: what it plans, in the plural.
+      unit: what it embeds, in the plural.
+      fingerprint: of the embedding; of the plan where nothing is embedded.
+      progress: of the run.
+      counts: of the finished dataset, as in ``dataset.json``; None where it is not complete.
+      table: the key of `counts` that has the items by status.
+    """
+
+    job: str
+    items: str
+    unit: str
+    fingerprint: str
+    progress: Progress
+    counts: Mapping[str, Any] | None
+    table: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as JSON values; times are seconds, moments since 1970."""
+        return {
+            "job": self.job,
+            "fingerprint": self.fingerprint,
+            "complete": self.counts is not None,
+            **dataclasses.asdict(self.progress),
+            "seconds_left": self.progress.seconds_left,
+            "counts": self.counts,
+        }
+
+    def text(self, now: float) -> str:
+        """Return the status in a few lines.
+
+        Args:
+          now: seconds since 1970.
+        """
+        progress = self.progress
+        share = progress.rows_done / progress.rows_planned if progress.rows_planned else 0.0
+        lines = [
+            ("job", f"{self.job}, fingerprint {self.fingerprint}"),
+            ("planned", f"{progress.items_planned:,} of {progress.items:,} {self.items}"
+                        + (f", {progress.items_failed:,} failed" if progress.items_failed else "")),
+            ("done", f"{progress.rows_done:,} of {progress.rows_planned:,} {self.unit} "
+                     f"({share:.1%})"),
+        ]  # fmt: skip
+        if progress.last_write is not None:
+            ago = tqdm.format_interval(max(0, now - progress.last_write))
+            when = datetime.datetime.fromtimestamp(progress.last_write).astimezone()
+            lines.append(("written", f"last {ago} ago, {when:%Y-%m-%d %H:%M:%S %Z}"))
+        if self.counts is None:
+            if progress.rows_per_second and progress.seconds_left is not None:
+                left = tqdm.format_interval(progress.seconds_left)
+                rate = f"{progress.rows_per_second:,.1f} {self.unit} a second"
+                lines.append(("rate", f"{rate}, {left} left of what is planned"))
+            lines.append(("dataset", "not complete yet"))
+        else:
+            statuses = ", ".join(f"{n:,} {name}" for name, n in self.counts[self.table].items())
+            problems = sum(self.counts["problems"].values())
+            lines.append(("dataset", f"complete: {self.counts['rows']:,} rows"))
+            lines.append((self.table, statuses or "none"))
+            lines.append(("problems", f"{problems:,}" if problems else "none"))
+        return "\n".join(f"  {label:<9} {text}" for label, text in lines)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -28,34 +104,59 @@ def run(argv: Sequence[str]) -> int:
         "output, while the job runs anywhere and afterwards.",
     )
     parser.add_argument(
-        "output", metavar="DIR", type=place("output"), help="output directory of the job"
+        "output", metavar="OUTPUT", type=place("output"), help="output directory of the job"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=_WATCH_SECONDS,
+        metavar="SECONDS",
+        help="look again and again until the dataset is complete "
+        f"(every {_WATCH_SECONDS:g} seconds where no number is given)",
     )
     args = parser.parse_args(list(argv))
-    with files.refusals(Kind.NO_RUN):
-        record = read_run_record(args.output)
-    if record is None:
-        raise InputError(Kind.NO_RUN, f"{args.output}: is not the output of a beamscope job")
-    print(status_of(args.output, record))
-    return 0
+    if args.watch is not None:
+        check_range("--watch", args.watch, 0.1, 86_400)
+    while True:
+        status = read_status(args.output)
+        print(json.dumps(status.to_json()) if args.json else status.text(time.time()), flush=True)
+        if args.watch is None or status.counts is not None:
+            return 0
+        time.sleep(args.watch)
+        if not args.json:
+            print()
 
 
-def status_of(root: str, record: RunRecord) -> str:
-    """Return the progress of a run in a few lines.
+def read_status(root: str) -> Status:
+    """Return the state of an output.
 
     Raises:
-      InputError: ``no_run`` where nobody here knows the job.
+      InputError: ``no_run`` where it is not the output of a job, or of one that nobody here knows.
     """
+    with files.refusals(Kind.NO_RUN):
+        record = read_run_record(root)
+    if record is None:
+        raise InputError(Kind.NO_RUN, f"{root}: is not the output of a beamscope job")
     if record.job not in JOBS:
         known = ", ".join(JOBS.names())
         raise InputError(Kind.NO_RUN, f"{root}: is of a job {record.job!r}; known are {known}")
+    return _status(root, record)
+
+
+def _status(root: str, record: RunRecord) -> Status:
     job = JOBS.get(record.job)
     layout = record.layout(root)
-    progress = ProgressReader(layout, record.items, job.planned_rows).read()
-    complete = read_description(root) is not None
-    share = progress.rows_done / progress.rows_planned if progress.rows_planned else 0.0
-    return "\n".join([
-        f"  job       {record.job}, fingerprint {layout.fingerprint or layout.plan_fingerprint}",
-        f"  planned   {progress.items_planned:,} of {progress.items:,} {job.items}",
-        f"  done      {progress.rows_done:,} of {progress.rows_planned:,} {job.unit} ({share:.1%})",
-        f"  dataset   {'complete' if complete else 'not complete yet'}",
-    ])  # fmt: skip
+    description = read_description(root)
+    # A dataset of other settings lies there until this run has assembled its own.
+    own = description is not None and description.get("fingerprint") == layout.fingerprint
+    return Status(
+        job.name,
+        job.items,
+        job.unit,
+        layout.fingerprint or layout.plan_fingerprint,
+        ProgressReader(layout, record.items, job.glance).read(),
+        description["counts"] if description is not None and own else None,
+        job.table_name,
+    )

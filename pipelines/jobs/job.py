@@ -20,6 +20,7 @@ from beamscope.pipelines.options.model import model_settings_from
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
 
 
@@ -116,8 +117,8 @@ class Job(abc.ABC):
         """Return the job's own parts of the pipeline."""
 
     @abc.abstractmethod
-    def planned_rows(self, plan_path: str) -> int | None:
-        """Return how many rows a plan has; None where that is not known before all is read."""
+    def glance(self, plan_path: str) -> PlanGlance:
+        """Return what the header of a plan tells of its item."""
 
     @abc.abstractmethod
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:

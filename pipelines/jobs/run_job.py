@@ -105,7 +105,7 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
         if runs_on_dataflow(order.options):
             submit(job.name, layout, build, order.options)
             return OK
-        progress = ProgressReader(layout, len(order.requests), job.planned_rows)
+        progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = execute(job, build, order.options, progress)
         add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
     summary = read_summary(job, order.settings, layout, finished, max_failed=order.args.max_failed)

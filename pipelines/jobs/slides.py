@@ -22,9 +22,11 @@ from beamscope.pipelines.options.slides import (
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import read_plan_header
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
-from beamscope.transforms.slides.planning.plan_file import planned_patches, request_identity
+from beamscope.transforms.slides.planning.plan_file import request_identity
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.ptransforms.read_slides import ReadSlideBlocks
 from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
@@ -93,9 +95,10 @@ class SlideJob(Job):
             spread=SpreadBlocks(),
         )
 
-    def planned_rows(self, plan_path: str) -> int:
-        """Return how many patches a plan has."""
-        return planned_patches(plan_path)
+    def glance(self, plan_path: str) -> PlanGlance:
+        """Return how many patches a plan has, and whether the slide has failed."""
+        header = read_plan_header(plan_path)
+        return PlanGlance(header["patches"], header.get("problem") is not None)
 
     def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
         """Return what tells that a slide and its mask are still the same files."""

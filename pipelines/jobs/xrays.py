@@ -19,6 +19,8 @@ from beamscope.pipelines.options.xrays import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import read_plan_header
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.film_summary import FilmSummary
 from beamscope.transforms.xrays.outcome import (
@@ -28,7 +30,7 @@ from beamscope.transforms.xrays.outcome import (
     explain_no_match,
 )
 from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
-from beamscope.transforms.xrays.planning.plan_file import planned_films, source_identity
+from beamscope.transforms.xrays.planning.plan_file import source_identity
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
@@ -78,9 +80,16 @@ class XrayJob(Job):
             summary=FilmSummary(settings),
         )
 
-    def planned_rows(self, plan_path: str) -> int | None:
-        """Return how many films a plan has; None for a tar.gz that has not been read."""
-        return planned_films(plan_path)
+    def glance(self, plan_path: str) -> PlanGlance:
+        """Return how many films a plan has, and whether the source has failed.
+
+        Of a tar.gz that has not been read, the number is not known.
+        """
+        header = read_plan_header(plan_path)
+        if not header["known"]:
+            return PlanGlance(None)
+        rows = sum(header["block_sizes"])
+        return PlanGlance(rows, failed=bool(header["archive_problems"]) and not rows)
 
     def same_item(self, before: Source, now: Source) -> bool:
         """Return whether it is the same place: ids are only the ends of places."""

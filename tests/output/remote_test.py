@@ -12,7 +12,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 from beamscope.transforms.fingerprints import Fingerprint
 from beamscope.transforms.output.claim import claim_output
 from beamscope.transforms.output.parts import list_parts, read_part_refs, write_part
-from beamscope.transforms.output.progress import Progress, ProgressReader
+from beamscope.transforms.output.progress import PlanGlance, Progress, ProgressReader
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
 from beamscope.transforms.output.shards import ShardFormat
@@ -49,7 +49,7 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
         files.write_bytes(path, b"ours")
     ref = write_part(layout, block_of("a", 0, 4))
     assert list_parts(layout) == {ref.path: 4}
-    progress = ProgressReader(layout, 2, lambda path: 0)
+    progress = ProgressReader(layout, 2, lambda path: PlanGlance(0))
     assert progress.read() == Progress(2, 0, 0, 4)
 
     claim_output(root, RUN)

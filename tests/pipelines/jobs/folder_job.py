@@ -27,6 +27,7 @@ from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part_problems
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
 from beamscope.transforms.output.plans import read_plan_file, read_plan_header, write_plan_file
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.storage import files
@@ -187,8 +188,8 @@ class FolderJob(Job):
     def steps(self, settings: FolderSettings, args: argparse.Namespace, layout: Layout) -> Steps:
         return Steps(FolderPlanner(settings), ReadFolderBlocks(settings), FolderSummary())
 
-    def planned_rows(self, plan_path: str) -> int:
-        return int(read_plan_header(plan_path)["pictures"])
+    def glance(self, plan_path: str) -> PlanGlance:
+        return PlanGlance(read_plan_header(plan_path)["pictures"])
 
     def identities(self, requests: Sequence[FolderRequest]) -> list[Any]:
         return [sorted(path.name for path in Path(r.path).iterdir()) for r in requests]
