@@ -14,6 +14,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms import jpeg_markers
+
 U8 = npt.NDArray[np.uint8]
 
 # Numbers of TIFF's Compression tag; 33005 is Aperio's JPEG 2000 of RGB.
@@ -61,15 +63,15 @@ def split_tables(jpeg: bytes) -> tuple[bytes, bytes]:
     Both are streams of their own (ITU T.81, B.4 and B.5). The tables are the same for all images of
     one quality, because the encoder keeps to the standard Huffman tables.
     """
-    tables, image, at = [jpeg[:2]], [jpeg[:2]], 2
-    while (marker := jpeg[at + 1]) != 0xDA:  # start of scan: the rest is the image
-        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if marker in (0xDB, 0xC4):  # quantisation and Huffman tables
-            tables.append(jpeg[at:end])
-        elif marker != 0xE0:  # the JFIF header has no place in a TIFF
-            image.append(jpeg[at:end])
-        at = end
-    return b"".join([*tables, b"\xff\xd9"]), b"".join([*image, jpeg[at:]])
+    tables, image = [jpeg_markers.SOI], [jpeg_markers.SOI]
+    for segment in jpeg_markers.segments(jpeg):
+        if segment.marker == jpeg_markers.SCAN:
+            image.append(jpeg[segment.start :])  # the rest is the image
+        elif segment.marker in (jpeg_markers.TABLES, jpeg_markers.HUFFMAN):
+            tables.append(jpeg[segment.start : segment.end])
+        elif segment.marker != jpeg_markers.APP0:  # the JFIF header has no place in a TIFF
+            image.append(jpeg[segment.start : segment.end])
+    return b"".join([*tables, jpeg_markers.EOI]), b"".join(image)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

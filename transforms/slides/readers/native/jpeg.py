@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from beamscope.transforms import jpeg_markers
+
 # libjpeg-turbo scales by these without any arithmetic beyond the smaller inverse transform.
 SCALES = (8, 4, 2)
 
-# Marker codes of ITU-T T.81, table B.1.
-_SOI, _EOI, _SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
-_APP0, _APP14 = 0xE0, 0xEE
-_SOF = frozenset({0xC0, 0xC1, 0xC2})  # Huffman-coded: baseline, extended, progressive
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# The Huffman-coded kinds: baseline, extended, progressive.
+_HUFFMAN = frozenset({jpeg_markers.SOF0, jpeg_markers.SOF1, jpeg_markers.SOF2})
 # Of the components, (horizontal << 4 | vertical): those that TurboJPEG names.
 _SUBSAMPLINGS = frozenset(
     {
@@ -49,7 +48,7 @@ def jpeg_prefix(tables: bytes | None, *, ycbcr: bool) -> bytes:
     """
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + (b"\x01" if ycbcr else b"\x00")
     own = b"" if tables is None else _segments(tables)[0]
-    return _SOI + adobe + own
+    return jpeg_markers.SOI + adobe + own
 
 
 class TileDecoder:
@@ -123,31 +122,21 @@ def _segments(data: bytes) -> tuple[bytes, bytes | None, int | None]:
       the segments but those that speak of the colour space; the body of the frame header, None
       where there is none; and the end of the start-of-scan marker, likewise.
     """
-    if data[:2] != _SOI:
-        raise TileError("not JPEG data")
     kept: list[bytes] = []
-    frame, at = None, 2
-    while True:
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
-        if data[at : at + 2] == _EOI:
-            return b"".join(kept), frame, None
-        if at + 4 > len(data) or data[at] != 0xFF:
-            raise TileError("a broken JPEG header")
-        marker = data[at + 1]
-        if marker in _STANDALONE:
-            at += 2
-            continue
-        if marker == _SOS:
-            return b"".join(kept), frame, at + 2
-        end = at + 2 + _u16(data, at + 2)
-        if end > len(data):
-            raise TileError("a broken JPEG header")
-        if marker in _SOF:
-            frame = data[at + 4 : end]
-        if marker not in (_APP0, _APP14):
-            kept.append(data[at:end])
-        at = end
+    frame = None
+    try:
+        for segment in jpeg_markers.segments(data):
+            if segment.marker == jpeg_markers.END:
+                break
+            if segment.marker == jpeg_markers.SCAN:
+                return b"".join(kept), frame, segment.start + 2
+            if segment.marker in _HUFFMAN:
+                frame = segment.body(data)
+            if segment.marker not in (jpeg_markers.APP0, jpeg_markers.APP14):
+                kept.append(data[segment.start : segment.end])
+    except jpeg_markers.MarkerError as error:
+        raise TileError(str(error)) from error
+    return b"".join(kept), frame, None
 
 
 def _u16(data: bytes, at: int) -> int:
