@@ -165,6 +165,10 @@ class Kind(enum.StrEnum):
     CORRUPT_MEMBER = "corrupt_member", "plan read", "not the bytes that the archive promised"
     NOT_A_FILM = "not_a_film", "read", "neither JPEG, PNG nor DICOM, whatever its name"
     CORRUPT_IMAGE = "corrupt_image", "read", "damaged, or mended by its decoder"
+    TRUNCATED_IMAGE = (
+        "truncated_image", "read", "the file is cut off", "fetch the file again",
+    )  # fmt: skip
+    BLANK_IMAGE = "blank_image", "read", "all of the film is one grey"
     CORRUPT_DICOM = "corrupt_dicom", "read", "a DICOM file that cannot be parsed"
     NO_PIXELS = "no_pixels", "read", "a DICOM file without an image"
     MULTI_FRAME = "multi_frame", "read", "more than one frame"

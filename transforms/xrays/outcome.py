@@ -29,6 +29,8 @@ TABLE_SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("origin", pa.string()),
         pa.field("photometric", pa.string()),
+        pa.field("grey_scale", pa.string()),
+        pa.field("grey_scale_ignored", pa.string()),
         pa.field("modality", pa.string()),
         pa.field("view_position", pa.string()),
         pa.field("patient_id", pa.string()),

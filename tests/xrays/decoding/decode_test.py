@@ -10,9 +10,10 @@ from PIL import Image, ImageOps
 
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.decoding import jpeg2000
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, to_uint8
-from beamscope.transforms.xrays.decoding.jpeg import jpeg2000_size, jpeg_size
+from beamscope.transforms.xrays.decoding.jpeg import read_frame
 from tests.shared_data import shared
 
 SETTINGS = DecodeSettings()
@@ -117,11 +118,14 @@ def damaged_jpegs():
     }
 
 
+CUT = ("truncated", "without its end", "header only", "signature only")
+
+
 @pytest.mark.parametrize("name", damaged_jpegs())
 def test_a_jpeg_that_a_decoder_would_mend_errors(name):
     with pytest.raises(InputError) as caught:
         decode_film(damaged_jpegs()[name], SETTINGS)
-    assert caught.value.kind == "corrupt_image"
+    assert caught.value.kind == ("truncated_image" if name in CUT else "corrupt_image")
 
 
 def png_with(data, chunk, change):
@@ -161,7 +165,7 @@ def damaged_pngs():
 def test_a_damaged_png_errors(name):
     with pytest.raises(InputError) as caught:
         decode_film(damaged_pngs()[name], SETTINGS)
-    assert caught.value.kind == "corrupt_image"
+    assert caught.value.kind == ("truncated_image" if name in CUT else "corrupt_image")
 
 
 def animated_png():
@@ -197,8 +201,7 @@ def test_too_many_pixels_errors(kind):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("MR_truncated.dcm", "corrupt_image"),
-        ("RG3_JPLY.dcm", "corrupt_image"),
+        ("MR_truncated.dcm", "truncated_image"),
         ("rtplan_truncated.dcm", "no_pixels"),
         ("no_meta.dcm", "not_a_film"),
         ("crlf_mangled.png", "not_a_film"),
@@ -247,20 +250,21 @@ def test_to_uint8(values, low, high, expected):
 
 def test_sizes_are_read_from_headers():
     jpeg = encode(Image.new("L", (123, 45)), "JPEG", exif=Image.Exif(), comment=b"x" * 500)
-    assert jpeg_size(jpeg) == (123, 45)
-    jpeg2000 = encode(Image.new("L", (77, 33)), "JPEG2000", no_jp2=True)
-    assert jpeg2000_size(jpeg2000) == (77, 33)
+    frame = read_frame(jpeg)
+    assert (frame.width, frame.height, frame.precision) == (123, 45, 8)
+    stream = encode(Image.new("L", (77, 33)), "JPEG2000", no_jp2=True)
+    assert jpeg2000.read_size(stream) == jpeg2000.Size(77, 33, 1, 8, signed=False)
 
 
 def test_a_jpeg_2000_of_a_thousand_components_errors():
-    jpeg2000 = bytearray(encode(Image.new("L", (77, 33)), "JPEG2000", no_jp2=True))
-    jpeg2000[40:42] = (1000).to_bytes(2)
+    stream = bytearray(encode(Image.new("L", (77, 33)), "JPEG2000", no_jp2=True))
+    stream[40:42] = (1000).to_bytes(2)
     with pytest.raises(InputError, match="1000 components"):
-        jpeg2000_size(bytes(jpeg2000))
+        jpeg2000.read_size(bytes(stream))
 
 
-@pytest.mark.parametrize("read", [jpeg_size, jpeg2000_size])
+@pytest.mark.parametrize("read", [read_frame, jpeg2000.read_size])
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xda\x00\x02" + bytes(20)])
 def test_sizes_are_read_from_headers_errors(read, data):
-    with pytest.raises(InputError, match=r"header|size"):
+    with pytest.raises(InputError, match=r"header|size|JPEG data|cut off"):
         read(data)

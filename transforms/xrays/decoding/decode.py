@@ -18,12 +18,16 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.xrays.decoding.dicom import decode_dicom, is_dicom
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film, luminance, to_uint8
-from beamscope.transforms.xrays.decoding.jpeg import decode_jpeg
+from beamscope.transforms.xrays.decoding.jpeg import decode_jpeg, read_frame, with_8_bits
+from beamscope.transforms.xrays.decoding.png import SIGNATURE, ends_early, exif_of
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg")
 # What Pillow raises on damaged headers, chunks and data, beside OSError.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError)
+
+# The kinds of JPEG, by their frame marker, whose headers Pillow reads.
+_OF_PILLOW = frozenset({0xC0, 0xC1, 0xC2})
 
 Grey = npt.NDArray[np.uint8]
 
@@ -33,39 +37,62 @@ def decode_film(data: bytes, settings: DecodeSettings) -> Film:
 
     Raises:
       InputError: ``not_a_film`` for another kind of file, ``corrupt_image`` for one that is damaged
-        (and for one that a decoder would mend), ``too_many_pixels``, ``multi_frame``,
+        (and for one that a decoder would mend), ``truncated_image`` for one that is cut off,
+        ``blank_image`` for one that ends as one grey, ``too_many_pixels``, ``multi_frame``,
         ``unsupported_image``, and what `decode_dicom` raises.
     """
     if data.startswith(_JPEG):
-        return Film(_decode_jpeg(data, settings), "jpeg")
-    if data.startswith(_PNG):
-        return Film(_decode_png(data, settings), "png")
-    if is_dicom(data):
-        return decode_dicom(data, settings)
-    raise InputError(Kind.NOT_A_FILM, f"{_describe(data)}, not a JPEG, PNG or DICOM film")
+        film = Film(_decode_jpeg(data, settings), "jpeg")
+    elif data.startswith(SIGNATURE):
+        film = _decode_png(data, settings)
+    elif is_dicom(data):
+        film = decode_dicom(data, settings)
+    else:
+        raise InputError(Kind.NOT_A_FILM, f"{_describe(data)}, not a JPEG, PNG or DICOM film")
+    if film.pixels.min() == film.pixels.max():
+        raise InputError(Kind.BLANK_IMAGE, f"{film.origin}: all of the film is one grey")
+    return film
 
 
 def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
-    # Pillow reads no more than the headers: sizes before there is room made for them.
-    header = _open(data, "JPEG")
-    settings.limits.check_pixels(*header.size)
-    if header.mode not in ("L", "RGB"):
+    frame = read_frame(data)
+    settings.limits.check_pixels(frame.width, frame.height)
+    # Pillow reads no more than the headers, for EXIF, and of no JPEG but those of 8 bits.
+    eight = frame.precision == 8 and frame.marker in _OF_PILLOW
+    header = (
+        _open(data if eight else with_8_bits(data), "JPEG") if frame.marker in _OF_PILLOW else None
+    )
+    if header is not None and header.mode not in ("L", "RGB"):
         raise InputError(Kind.UNSUPPORTED_IMAGE, f"JPEG: {header.mode} pixels are no film")
-    return _upright(decode_jpeg(data), _orientation(header, "JPEG"))
+    pixels, _ = decode_jpeg(data)
+    grey = to_uint8(pixels, 0, (1 << frame.precision) - 1)
+    return _upright(grey, 1 if header is None else _orientation(header, "JPEG"))
 
 
-def _decode_png(data: bytes, settings: DecodeSettings) -> Grey:
-    header = _open(data, "PNG")
-    settings.limits.check_pixels(*header.size)
-    if frames := getattr(header, "n_frames", 1) - 1:
-        raise InputError(Kind.MULTI_FRAME, f"PNG: {frames + 1} frames, a film has one")
+def _decode_png(data: bytes, settings: DecodeSettings) -> Film:
     try:
+        header = _open(data, "PNG")
+        settings.limits.check_pixels(*header.size)
+        if frames := getattr(header, "n_frames", 1) - 1:
+            raise InputError(Kind.MULTI_FRAME, f"PNG: {frames + 1} frames, a film has one")
+        orientation = _orientation(_open(exif_of(data), "PNG"), "PNG")
         values = imagecodecs.png_decode(data)
-    except imagecodecs.PngError as error:
-        raise InputError(Kind.CORRUPT_IMAGE, f"PNG: {one_line(error)}") from None
-    # Without EXIF ahead of its pixels Pillow would decode them in search of it.
-    orientation = _orientation(header, "PNG") if "exif" in header.info else 1
-    return _upright(_to_grey(values, settings), orientation)
+    except InputError as error:
+        cut = error.kind is Kind.CORRUPT_IMAGE and ends_early(data)
+        raise (_cut_png() if cut else error) from None
+    except (imagecodecs.PngError, ValueError) as error:
+        if ends_early(data):
+            raise _cut_png() from None
+        # The text of libpng may hold a chunk's name, which need not be text.
+        reason = one_line(error) if isinstance(error, imagecodecs.PngError) else "an unknown chunk"
+        raise InputError(Kind.CORRUPT_IMAGE, f"PNG: {reason}") from None
+    stretched = settings.window == "minmax" and values.dtype.itemsize > 1
+    pixels = _upright(_to_grey(values, settings), orientation)
+    return Film(pixels, "png", grey_scale="minmax" if stretched else None)
+
+
+def _cut_png() -> InputError:
+    return InputError(Kind.TRUNCATED_IMAGE, "PNG: it is cut off before its end")
 
 
 def _to_grey(values: npt.NDArray[Any], settings: DecodeSettings) -> Grey:

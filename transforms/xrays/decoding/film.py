@@ -15,6 +15,7 @@ from beamscope.transforms.xrays.archives.members import Limits
 
 Origin = Literal["jpeg", "png", "dicom"]
 Window = Literal["auto", "dicom", "minmax"]
+GreyScale = Literal["lut", "window", "minmax"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Film:
       view_position: of a DICOM, such as ``PA``; None where it is not given.
       modality: of a DICOM, such as ``DX``; None where it is not given.
       kept: the attributes that the user asked to keep, as text, by keyword.
+      grey_scale: of a DICOM in grey, what chose black and white: ``lut``, ``window`` or ``minmax``;
+        of a 16-bit PNG ``minmax`` where it was stretched; None for all others.
+      ignored: what a DICOM has for that and could not be used, such as ``window``.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -52,6 +56,8 @@ class Film:
     view_position: str | None = None
     modality: str | None = None
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    grey_scale: GreyScale | None = None
+    ignored: tuple[str, ...] = ()
 
 
 def luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
