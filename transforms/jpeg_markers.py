@@ -97,7 +97,7 @@ def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
             yield Segment(marker, at, at + 2)
             return
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if end > len(data):
+        if max(end, at + 4) > len(data):
             raise CutOffError("the JPEG data end in a header")
         if end < at + 4:
             raise MarkerError("a broken JPEG header")

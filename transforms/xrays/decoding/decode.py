@@ -1,7 +1,7 @@
 """From the bytes of a film to its pixels: JPEG and PNG here, DICOM next door.
 
-Pillow reads headers, and no pixels: of a PNG it skips checksums and fills missing rows with black
-without a word. libpng (through imagecodecs) refuses both, as simplejpeg does for a JPEG.
+Pillow reads headers and EXIF, and no pixels: of a PNG it skips checksums and fills missing rows
+with black without a word. libpng (through imagecodecs) refuses both, as `jpeg` does for a JPEG.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ _JPEG = b"\xff\xd8\xff"
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg")
 # What Pillow raises on damaged headers, chunks and data, beside OSError.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError)
-
-# The kinds of JPEG, by their frame marker, whose headers Pillow reads.
-_OF_PILLOW = frozenset({0xC0, 0xC1, 0xC2})
 
 Grey = npt.NDArray[np.uint8]
 
@@ -57,16 +54,14 @@ def decode_film(data: bytes, settings: DecodeSettings) -> Film:
 def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
     frame = read_frame(data)
     settings.limits.check_pixels(frame.width, frame.height)
-    # Pillow reads no more than the headers, for EXIF, and of no JPEG but those of 8 bits.
-    eight = frame.precision == 8 and frame.marker in _OF_PILLOW
-    header = (
-        _open(data if eight else with_8_bits(data), "JPEG") if frame.marker in _OF_PILLOW else None
-    )
-    if header is not None and header.mode not in ("L", "RGB"):
-        raise InputError(Kind.UNSUPPORTED_IMAGE, f"JPEG: {header.mode} pixels are no film")
+    if len(frame.components) not in (1, 3):
+        what = "CMYK" if len(frame.components) == 4 else f"{len(frame.components)}-component"
+        raise InputError(Kind.UNSUPPORTED_IMAGE, f"JPEG: {what} pixels are no film")
     pixels, _ = decode_jpeg(data)
+    # Pillow reads no more than the headers, for EXIF, and only those of 8 bits a sample.
+    header = _open(data if frame.precision == 8 else with_8_bits(data), "JPEG")
     grey = to_uint8(pixels, 0, (1 << frame.precision) - 1)
-    return _upright(grey, 1 if header is None else _orientation(header, "JPEG"))
+    return _upright(grey, _orientation(header, "JPEG"))
 
 
 def _decode_png(data: bytes, settings: DecodeSettings) -> Film:
@@ -77,6 +72,9 @@ def _decode_png(data: bytes, settings: DecodeSettings) -> Film:
             raise InputError(Kind.MULTI_FRAME, f"PNG: {frames + 1} frames, a film has one")
         orientation = _orientation(_open(exif_of(data), "PNG"), "PNG")
         values = imagecodecs.png_decode(data)
+        # What is missing behind the pixels may be the EXIF that turns them.
+        if ends_early(data):
+            raise _cut_png()
     except InputError as error:
         cut = error.kind is Kind.CORRUPT_IMAGE and ends_early(data)
         raise (_cut_png() if cut else error) from None

@@ -142,8 +142,7 @@ def _decode_jpeg_2000(frame: bytes, film: tuple[int, int], *, lossy: bool) -> De
     stream = jpeg2000.codestream(frame)
     size = jpeg2000.read_size(stream)
     _check_size((size.width, size.height), film)
-    jpeg2000.check_whole(stream)
-    samples = _first(stream, imagecodecs.jpeg2k_decode, imagecodecs.htj2k_decode)
+    samples = _first(jpeg2000.whole(stream), imagecodecs.jpeg2k_decode, imagecodecs.htj2k_decode)
     # OpenJPEG undoes the codec's own transform of colours.
     return Decoded(samples, size.precision, size.signed, lossy, rgb=size.components > 1)
 

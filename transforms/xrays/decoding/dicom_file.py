@@ -80,12 +80,18 @@ class DicomFile:
         The end of the file may stand for the delimiter, and cut the last fragment.
 
         Raises:
-          InputError: ``corrupt_image`` where there are no items.
+          InputError: ``no_pixels`` where there is none, ``truncated_image`` where the file ends
+            before the first, ``corrupt_image`` where something else is in its place.
         """
         start, end = self.pixels or (0, 0)
-        if not self.data.startswith(_ITEM, start):
+        found = [fragment for fragment in _items(self.data, start, end) if fragment]
+        if found:
+            return found
+        if len(self.data) <= max(start, 8) or not self.data.endswith(_DELIMITER + bytes(4)):
+            if self.data.startswith(_ITEM[: max(0, len(self.data) - start)], start):
+                raise InputError(Kind.TRUNCATED_IMAGE, "the file ends before its pixels do")
             raise InputError(Kind.CORRUPT_IMAGE, "its pixels are in no items")
-        return list(_items(self.data, start, end))
+        raise InputError(Kind.NO_PIXELS, "its pixel data are empty")
 
 
 def is_dicom(data: bytes) -> bool:
@@ -133,8 +139,8 @@ def open_dicom(data: bytes, wanted: Iterable[str | int], limits: Limits) -> Dico
             file, implicit, little, stop_when=walk, specific_tags=[Tag(word) for word in wanted]
         )
     except Exception as error:  # noqa: BLE001 - hostile bytes make pydicom raise anything
-        if walk.ends_early(data):
-            raise InputError(Kind.TRUNCATED_IMAGE, "DICOM: the file ends in its header") from None
+        if cut or isinstance(error, struct.error) or walk.ends_early(data):
+            raise _ends_in_header() from None
         raise corrupt("its attributes cannot be read", error) from None
     pixels, encapsulated = None, False
     if walk.tag in _PIXELS:
@@ -150,6 +156,10 @@ def open_dicom(data: bytes, wanted: Iterable[str | int], limits: Limits) -> Dico
 def corrupt(what: str, error: Exception) -> InputError:
     """A ``corrupt_dicom`` that names the kind of an error and not its words, which quote values."""
     return InputError(Kind.CORRUPT_DICOM, f"DICOM: {what} ({type(error).__name__})")
+
+
+def _ends_in_header() -> InputError:
+    return InputError(Kind.TRUNCATED_IMAGE, "DICOM: the file ends in its header")
 
 
 class _Walk:
@@ -189,8 +199,13 @@ def _read_meta(file: BinaryIO) -> str | None:
     try:
         meta = read_dataset(file, False, True, stop_when=leaves)
         value = meta.get("TransferSyntaxUID")
+    except struct.error:
+        raise _ends_in_header() from None
     except Exception as error:  # noqa: BLE001 - likewise
         raise corrupt("its file meta group cannot be read", error) from None
+    if file.read(1) == b"":
+        raise _ends_in_header()
+    file.seek(-1, io.SEEK_CUR)
     return str(value).strip(" \0") or None if value else None
 
 

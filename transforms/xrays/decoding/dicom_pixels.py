@@ -234,9 +234,7 @@ def _read_encapsulated(file: DicomFile, layout: _Layout) -> Stored:
     Offset tables tell frames from each other, and are not needed for one. A fragment that begins an
     image of its own is another frame.
     """
-    fragments = [fragment for fragment in file.fragments() if fragment]
-    if not fragments:
-        raise InputError(Kind.NO_PIXELS, "its pixel data are empty")
+    fragments = file.fragments()
     begun = [begins_frame(fragment, file.syntax or "") for fragment in fragments]
     if sum(begun) > 1:
         raise InputError(Kind.MULTI_FRAME, f"it holds {sum(begun)} frames, and a film has one")

@@ -11,7 +11,7 @@ from beamscope.transforms.problems import InputError
 CODESTREAM = b"\xff\x4f\xff\x51"
 # The signature box of a JP2 file (ITU-T T.800, I.5.1).
 JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
-_START_OF_TILE, _END = 0xFF90, 0xFFD9
+_START_OF_TILE, _END = b"\xff\x90", b"\xff\xd9"
 _MOST_COMPONENTS = 4
 
 
@@ -66,10 +66,13 @@ def read_size(data: bytes) -> Size:
     and their offset, number of components, and of each one its bits and its sampling.
 
     Raises:
-      InputError: ``corrupt_image`` where it does not, or more than four components are declared,
+      InputError: ``truncated_image`` where the data end in it, ``corrupt_image`` where it does not
+        follow, or more than four components are declared,
         each of which would be given room.
     """
-    if len(data) < 45 or not data.startswith(CODESTREAM):
+    if len(data) < 45 and data[:4] == CODESTREAM:
+        raise InputError(Kind.TRUNCATED_IMAGE, "JPEG 2000: it is cut off in its header")
+    if not data.startswith(CODESTREAM):
         raise InputError(Kind.CORRUPT_IMAGE, "JPEG 2000: it does not begin with its size")
     right, bottom, left, top, *_, components = struct.unpack_from(">8LH", data, 8)
     if components > _MOST_COMPONENTS:
@@ -78,31 +81,35 @@ def read_size(data: bytes) -> Size:
     return Size(right - left, bottom - top, components, (depth & 0x7F) + 1, depth >= 0x80)
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a codestream that ends before its last tile-part does (ITU-T T.800, A.4.2).
+def whole(data: bytes) -> bytes:
+    """Check that the tile-parts of a codestream are all there (ITU-T T.800, A.4.2).
 
-    An end-of-codestream marker is not asked for: some writers leave it out.
+    Returns:
+      the codestream with an end marker, which some writers leave out and OpenJPEG asks for; what
+      follows its last tile-part, such as padding, is left out.
 
     Raises:
       InputError: ``truncated_image``; ``corrupt_image`` where no tile-part is where one should be.
     """
-    at = 2
-    while True:
-        if at == len(data):
-            return
-        if at + 12 > len(data) and data[at : at + 2] != b"\xff\xd9":
-            raise InputError(Kind.TRUNCATED_IMAGE, "JPEG 2000: it is cut off before its end")
-        marker, length = struct.unpack_from(">HH", data.ljust(at + 4, b"\0"), at)
-        if marker == _END:
-            return
+    at, tile_parts = 2, 0
+    while at < len(data):
+        marker = data[at : at + 2]
+        if tile_parts and marker != _START_OF_TILE:
+            break  # the end, or padding
+        if at + 12 > len(data):
+            at = len(data) + 1
+            break
+        (length,) = struct.unpack_from(">H", data, at + 2)
         if marker == _START_OF_TILE:
+            tile_parts += 1
             (length,) = struct.unpack_from(">L", data, at + 6)
             if length == 0:  # all the rest
-                return
+                return data
             at += length
-        elif marker < 0xFF00 or length < 2:
+        elif marker[0] != 0xFF or length < 2:
             raise InputError(Kind.CORRUPT_IMAGE, "JPEG 2000: a tile-part is not where it should be")
         else:
             at += 2 + length
-        if at > len(data):
-            raise InputError(Kind.TRUNCATED_IMAGE, "JPEG 2000: it is cut off before its end")
+    if not tile_parts or at > len(data):
+        raise InputError(Kind.TRUNCATED_IMAGE, "JPEG 2000: it is cut off before its end")
+    return data[:at] + _END

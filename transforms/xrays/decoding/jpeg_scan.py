@@ -16,6 +16,7 @@ SEQUENTIAL = frozenset({jpeg_markers.SOF0, jpeg_markers.SOF1})
 
 _RESTART_INTERVAL = 0xDD
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_STRAY = re.compile(rb"\xff[^\x00]")
 _BLOCK = 64
 _WORST_DC = 15  # bits of a difference at 12 bits a sample; 11 at 8 (T.81, table F.6)
 
@@ -111,14 +112,25 @@ def _check_scan(
         raise ScanError("a Huffman table is missing") from None
     left = across * down
     step = tables.restart_interval or left
+    markers = [found[0][1] & 7 for found in _RESTART.finditer(coded)]
+    if markers != [index % 8 for index in range(len(markers))]:
+        raise ScanError("restart markers out of order")
     for part in _RESTART.split(coded):
         if left <= 0:
             raise ScanError("too many restart markers")
-        _check_part(part.replace(b"\xff\x00", b"\xff"), unit * min(step, left))
+        _check_part(_unstuffed(part), unit * min(step, left))
         left -= step
     if left > 0:
         raise ScanError("premature end of its data")
     return set(chosen)
+
+
+def _unstuffed(coded: bytes) -> bytes:
+    """The bits without the zeros that keep 0xFF from being a marker, and without fill bytes."""
+    coded = coded.rstrip(b"\xff")
+    if _STRAY.search(coded):
+        raise ScanError("a marker in the midst of its data")
+    return coded.replace(b"\xff\x00", b"\xff")
 
 
 def _check_part(coded: bytes, blocks: list[tuple[_Codes, _Codes]]) -> None:
