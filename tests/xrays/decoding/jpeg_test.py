@@ -215,3 +215,20 @@ def test_exif_behind_any_segment_counts(orientation, where):
     pixels = decode_film(data, SETTINGS).pixels
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
+
+
+def test_damage_anywhere_in_a_rare_kind_is_an_input_error_or_harmless():
+    rng = np.random.default_rng(3)
+    deep = bytes(imagecodecs.jpeg8_encode(grey().astype(np.uint16) * 16, 98, bitspersample=12))
+    limits = DecodeSettings(limits=Limits(max_pixels=1 << 16))
+    refused = 0
+    for sound in (flat_blocks(["31", "11", "11"], restart=3), deep):
+        for _ in range(400):
+            raw = bytearray(sound)
+            for place in rng.integers(0, len(raw), rng.integers(1, 5)):
+                raw[place] = rng.integers(0, 256)
+            try:
+                assert decode_film(bytes(raw), limits).pixels.dtype == np.uint8
+            except InputError:
+                refused += 1
+    assert refused > 100

@@ -99,7 +99,12 @@ def code(dataset: pydicom.Dataset, keyword: str) -> str | None:
 def _raw(
     dataset: pydicom.Dataset, keyword: str | int
 ) -> RawDataElement | pydicom.DataElement | None:
-    return dataset.get_item(keyword) if keyword in dataset else None
+    if keyword not in dataset:
+        return None
+    try:
+        return dataset.get_item(keyword)
+    except Exception:  # noqa: BLE001 - pydicom converts empty values here, by whatever VR they have
+        return None
 
 
 def _from_text(text: str) -> list[float] | None:

@@ -59,7 +59,7 @@ def _decode_jpeg(data: bytes, settings: DecodeSettings) -> Grey:
         raise InputError(Kind.UNSUPPORTED_IMAGE, f"JPEG: {what} pixels are no film")
     pixels, _ = decode_jpeg(data)
     # Pillow reads no more than the headers, for EXIF, and only those of 8 bits a sample.
-    header = _open(data if frame.precision == 8 else with_8_bits(data), "JPEG")
+    header = _open(with_8_bits(data), "JPEG")
     grey = to_uint8(pixels, 0, (1 << frame.precision) - 1)
     return _upright(grey, _orientation(header, "JPEG"))
 

@@ -94,6 +94,8 @@ def decode_frame(frame: bytes, syntax: str, size: tuple[int, int], *, rgb: bool)
         frame = frame[: jpeg_markers.image_end(frame)]
     except jpeg_markers.CutOffError:
         raise InputError(Kind.TRUNCATED_IMAGE, "JPEG: it is cut off before its end") from None
+    except jpeg_markers.MarkerError as error:
+        raise InputError(Kind.CORRUPT_IMAGE, f"JPEG: {error}") from None
     if header.marker == jpeg_markers.SOF55:
         samples = _first(frame, imagecodecs.jpegls_decode)
     else:

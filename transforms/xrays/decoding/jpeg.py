@@ -49,6 +49,15 @@ def decode_jpeg(
       InputError: ``corrupt_image`` where a decoder would mend it, ``truncated_image`` where its end
         is missing, ``unsupported_image`` for a kind of JPEG that no decoder here has.
     """
+    try:
+        return _decode(data, colour)
+    except jpeg_markers.MarkerError as error:
+        raise _damaged(data, str(error)) from None
+
+
+def _decode(
+    data: bytes, colour: Colour
+) -> tuple[npt.NDArray[np.uint8 | np.uint16], jpeg_markers.Frame]:
     frame = read_frame(data)
     data = _with_whole_spectrum(data, frame)
     if frame.marker not in _LOSSY:
@@ -56,16 +65,13 @@ def decode_jpeg(
     if frame.precision not in (8, 12) or len(frame.components) not in (1, 3):
         raise _unsupported(f"{len(frame.components)} components of {frame.precision} bits")
     rgb = colour == "RGB" and len(frame.components) == 3 and not _says_colour(data, frame)
-    if frame.precision == 12:
-        _strictly(_with_precision(data, 8))
+    try:
+        grey = _strictly(with_8_bits(data))
+    except _RareSamplingError:
+        _check_scans(data, frame)
     else:
-        try:
-            grey = _strictly(data)
-        except _RareSamplingError:
-            _check_scans(data, frame)
-        else:
-            if not rgb:
-                return grey, frame
+        if frame.precision == 8 and not rgb:
+            return grey, frame
     return _leniently(data, "RGB" if rgb else None), frame
 
 
@@ -83,8 +89,16 @@ def read_frame(data: bytes) -> jpeg_markers.Frame:
 
 
 def with_8_bits(data: bytes) -> bytes:
-    """The same stream under a header that says 8 bits a sample, for libraries that read headers."""
-    return _with_precision(data, 8)
+    """The same stream under a header that says 8 bits a sample, for libraries that read headers.
+
+    Raises:
+      jpeg_markers.MarkerError: it has no frame header.
+    """
+    for segment in jpeg_markers.segments(data):
+        if segment.marker in jpeg_markers.FRAMES:
+            place = segment.start + 4
+            return data if data[place] == 8 else data[:place] + b"\x08" + data[place + 1 :]
+    raise jpeg_markers.MarkerError("it has no frame header")
 
 
 class _RareSamplingError(Exception):
@@ -137,14 +151,6 @@ def _says_colour(data: bytes, frame: jpeg_markers.Frame) -> bool:
         or (segment.marker == jpeg_markers.APP14 and segment.body(data).startswith(b"Adobe"))
         for segment in jpeg_markers.segments(data)
     )
-
-
-def _with_precision(data: bytes, bits: int) -> bytes:
-    for segment in jpeg_markers.segments(data):
-        if segment.marker in jpeg_markers.FRAMES:
-            place = segment.start + 4
-            return data[:place] + bytes([bits]) + data[place + 1 :]
-    return data
 
 
 def _with_whole_spectrum(data: bytes, frame: jpeg_markers.Frame) -> bytes:
