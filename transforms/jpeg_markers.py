@@ -86,7 +86,7 @@ def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
             at += 1
         if at + 2 > len(data):
-            raise CutOffError("the JPEG data end in a header")
+            raise CutOffError("a broken JPEG header: the data end in it")
         if data[at] != 0xFF:
             raise MarkerError("a broken JPEG header")
         marker = data[at + 1]
@@ -98,7 +98,7 @@ def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
             return
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if max(end, at + 4) > len(data):
-            raise CutOffError("the JPEG data end in a header")
+            raise CutOffError("a broken JPEG header: the data end in it")
         if end < at + 4:
             raise MarkerError("a broken JPEG header")
         yield Segment(marker, at, end)
