@@ -67,8 +67,7 @@ def read_size(data: bytes) -> Size:
 
     Raises:
       InputError: ``truncated_image`` where the data end in it, ``corrupt_image`` where it does not
-        follow, or more than four components are declared,
-        each of which would be given room.
+        follow, or more than four components are declared, each of which would be given room.
     """
     if len(data) < 45 and data[:4] == CODESTREAM:
         raise InputError(Kind.TRUNCATED_IMAGE, "JPEG 2000: it is cut off in its header")
