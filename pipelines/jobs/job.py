@@ -38,6 +38,21 @@ class PathFlag:
 
 
 @dataclasses.dataclass(frozen=True)
+class Requests:
+    """What a command line asks for.
+
+    Attributes:
+      items: dataclasses, in an order that does not depend on the flags'.
+      left_out: how many files were found and not taken, by what they are.
+      notes: what else a person is to be told before the job starts, a sentence each.
+    """
+
+    items: Sequence[Any]
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Steps:
     """The parts of a job that are its own; everything else is the same for all jobs.
 
@@ -88,8 +103,8 @@ class Job(abc.ABC):
         """Add the job's own flags."""
 
     @abc.abstractmethod
-    def requests(self, args: argparse.Namespace) -> Sequence[Any]:
-        """Return what is asked for: dataclasses, in an order that does not depend on the flags'.
+    def requests(self, args: argparse.Namespace) -> Requests:
+        """Return what is asked for.
 
         Raises:
           InputError: nothing matches, or a list of inputs cannot be used.

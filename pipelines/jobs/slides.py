@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beamscope.pipelines.jobs.job import Job, PathFlag, Steps
+from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import model_settings_from
 from beamscope.pipelines.options.slides import (
     add_slide_arguments,
+    find_slide_requests,
     slide_cache_from,
-    slide_requests_from,
     slide_settings_from,
     with_patch_size,
 )
@@ -60,9 +60,10 @@ class SlideJob(Job):
         """Add the flags of slides, resolution, tissue and reading."""
         add_slide_arguments(parser)
 
-    def requests(self, args: argparse.Namespace) -> list[SlideRequest]:
-        """Return the slides asked for."""
-        return slide_requests_from(args)
+    def requests(self, args: argparse.Namespace) -> Requests:
+        """Return the slides asked for, and what lies beside them."""
+        found = find_slide_requests(args)
+        return Requests(found.slides, found.left_out, found.notes)
 
     def named_uris(self, requests: Sequence[SlideRequest]) -> Iterator[tuple[str, str | None]]:
         """Yield the slides and masks that a manifest may name."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beamscope.pipelines.jobs.job import Job, PathFlag, Steps
+from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.xrays import (
     add_xray_arguments,
@@ -58,9 +58,9 @@ class XrayJob(Job):
         """Add the flags of films, decoding, preprocessing, catalogues and limits."""
         add_xray_arguments(parser)
 
-    def requests(self, args: argparse.Namespace) -> Sequence[Source]:
+    def requests(self, args: argparse.Namespace) -> Requests:
         """Return the archives, directories and loose films asked for."""
-        return xray_sources_from(args)
+        return Requests(xray_sources_from(args))
 
     def settings(
         self, args: argparse.Namespace, model: ModelSettings, input_px: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +14,11 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
 from beamscope.transforms.slides.requests import (
     Found,
-    SlideRequest,
     assign_masks,
     find_slides,
     read_manifest,
 )
 from beamscope.transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
-from beamscope.transforms.slides.slide_files import left_out_text
 from beamscope.transforms.slides.tissue.mask_names import GEOJSON_SUFFIXES
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
@@ -169,24 +166,10 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def slide_requests_from(args: argparse.Namespace) -> list[SlideRequest]:
-    """Return the slides that the flags name, each with its mask where there is one.
-
-    Files that were left out, and masks that are not used, are named on stderr. Where ``--tissue``
-    is not given, it is set here: ``mask`` when there are masks, else ``otsu``.
-
-    Raises:
-      InputError: as `find_slide_requests`.
-    """
-    found = find_slide_requests(args)
-    left_out = left_out_text(found.left_out)
-    for note in (*found.notes, *([f"not slides, left out: {left_out}"] if left_out else [])):
-        print(note, file=sys.stderr)
-    return found.slides
-
-
 def find_slide_requests(args: argparse.Namespace) -> Found:
-    """Return the slides that the flags name, and what was left out; set ``args.tissue``.
+    """Return the slides that the flags name, each with its mask, and what was left out.
+
+    Where ``--tissue`` is not given, it is set here: ``mask`` when there are masks, else ``otsu``.
 
     Raises:
       InputError: nothing matches, an id is used twice, the manifest cannot be read, or a flag about

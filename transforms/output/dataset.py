@@ -37,6 +37,7 @@ class DatasetSpec:
       metadata: written into each shard: model digest, fingerprint, version.
       description: the job's own part of ``dataset.json``: options, model, versions.
       problems: schema of the table of problems.
+      left_out: how many files were found and not taken, by what they are.
       count_table: what else is to be counted in the finished table, added to ``counts``.
     """
 
@@ -50,6 +51,7 @@ class DatasetSpec:
     description: Mapping[str, Any]
     problems: pa.Schema = PROBLEMS_SCHEMA
     count_table: Callable[[pa.Table], Mapping[str, int]] | None = None
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -101,6 +103,7 @@ def finish_dataset(
         "counts": {
             "rows": sum(shard.rows for shard in shards),
             spec.table_name: dict(collections.Counter(table["status"].to_pylist())),
+            **{f"left_out_{what}": number for what, number in spec.left_out.items()},
             **_added_up(item.counts for item in items),
             **(spec.count_table(table) if spec.count_table else {}),
             "problems": dict(collections.Counter(problem.kind for problem in problems)),

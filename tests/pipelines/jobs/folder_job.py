@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
-from beamscope.pipelines.jobs.job import Job, PathFlag, Steps
+from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.transforms.blocks import BlockKey, ImageBlock, PartRef
 from beamscope.transforms.fingerprints import in_plan
@@ -171,11 +171,11 @@ class FolderJob(Job):
         parser.add_argument("--input", nargs="+", required=True, help="folders of PNG files")
         parser.add_argument("--block_size", type=int, default=2, help="pictures in a block")
 
-    def requests(self, args: argparse.Namespace) -> list[FolderRequest]:
+    def requests(self, args: argparse.Namespace) -> Requests:
         for path in args.input:
             if not Path(path).is_dir():
                 raise InputError(Kind.NO_MATCH, f"--input {path}: is no folder")
-        return [FolderRequest(path) for path in sorted(args.input)]
+        return Requests([FolderRequest(path) for path in sorted(args.input)])
 
     def settings(
         self, args: argparse.Namespace, model: ModelSettings, input_px: int

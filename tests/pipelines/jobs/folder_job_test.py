@@ -89,7 +89,7 @@ def test_status_overwrite_and_help_know_the_job(folders, model, tmp_path, capsys
     assert main(["status", str(output)]) == 0
     assert "7 of 7 pictures (100.0%)" in capsys.readouterr().out
     assert main(["--help"]) == 0
-    assert "folders      embed the PNG files of folders" in capsys.readouterr().out
+    assert "embed the PNG files of folders" in capsys.readouterr().out
     assert main(command(folders, model, output, "--block_size", "3")) == 2
     assert "block_size was 2 and is now 3" in capsys.readouterr().err
     assert main(command(folders, model, output, "--block_size", "3", "--overwrite")) == 0

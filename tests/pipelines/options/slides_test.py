@@ -4,7 +4,6 @@ from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.slides import (
     add_slide_arguments,
     find_slide_requests,
-    slide_requests_from,
     slide_settings_from,
 )
 from beamscope.transforms.problems import InputError
@@ -68,17 +67,14 @@ def test_masks_that_would_have_no_effect_error(folder, arguments, words):
         find_slide_requests(parsed(folder, *arguments))
 
 
-def test_what_is_not_used_is_said(folder, capsys):
-    slides = slide_requests_from(parsed(folder, "--input", "DIR", "--masks", "DIR/masks"))
-    assert len(slides) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        f"--masks {folder}/masks: 1 of 2 masks are not used: x.png",
-        # Of the folder: the notes, the manifests and the masks.
-        "not slides, left out: 6 other files",
-    ]
-    slide_requests_from(parsed(folder, "--manifest", "DIR/with.csv", "--tissue", "otsu"))
-    assert "the 1 masks of the manifest are not used" in capsys.readouterr().err
+def test_what_is_not_used_is_said(folder):
+    found = find_slide_requests(parsed(folder, "--input", "DIR", "--masks", "DIR/masks"))
+    assert len(found.slides) == 2
+    assert found.notes == (f"--masks {folder}/masks: 1 of 2 masks are not used: x.png",)
+    # Of the folder: the notes, the manifests and the masks.
+    assert sum(found.left_out.values()) == 6
+    found = find_slide_requests(parsed(folder, "--manifest", "DIR/with.csv", "--tissue", "otsu"))
+    assert "the 1 masks of the manifest are not used" in found.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""A command line that is understood: parsed, checked, and turned into what is to be done."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beamscope.pipelines.jobs.job import Job
+from beamscope.pipelines.jobs.model import resolve_model
+from beamscope.pipelines.jobs.requests import merged_requests
+from beamscope.pipelines.options.job import job_parser
+from beamscope.pipelines.options.output import shard_format_from
+from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
+from beamscope.pipelines.runners.config import parse_job
+from beamscope.transforms.fingerprints import Fingerprint, settings_of
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
+from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.provenance import versions
+from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.output.shards import ShardFormat
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A job whose command line is understood: what is asked for, and how.
+
+    Attributes:
+      job: which.
+      args: the parsed flags.
+      options: Beam's own.
+      requests: what is to be embedded.
+      settings: how items become images.
+      model: how the model is to be called.
+      spec: how it is called, found out.
+      shard_format: of what is written.
+      left_out: how many files were found and not taken, by what they are.
+      command_line: as it was typed, for the description of the dataset.
+    """
+
+    job: Job
+    args: argparse.Namespace
+    options: PipelineOptions
+    requests: Sequence[Any]
+    settings: Any
+    model: ModelSettings
+    spec: ModelSpec
+    shard_format: ShardFormat
+    left_out: Mapping[str, int]
+    command_line: str
+
+
+def understand(job: Job, argv: Sequence[str]) -> Order:
+    """Parse and check a command line: cheap checks first, and the model last.
+
+    Raises:
+      InputError: what the user got wrong.
+    """
+    args, options = parse_job(job_parser(job), argv)
+    shard_format = shard_format_from(args)
+    check_runner(job, args, options)
+    asked = job.requests(args)
+    for note in asked.notes:
+        print(note, file=sys.stderr)
+    requests = asked.items
+    check_runner_sees(job, options, requests)
+    model = job.model_settings(args)
+    spec = resolve_model(model, options)
+    settings = job.settings(args, model, spec.input_size)
+    if not args.overwrite:
+        requests = merged_requests(
+            job, args.output, requests, add=args.add, only_these=args.only_these
+        )
+    return Order(
+        job,
+        args,
+        options,
+        requests,
+        settings,
+        model,
+        spec,
+        shard_format,
+        asked.left_out,
+        shlex.join(["beamscope", job.name, *argv]),
+    )
+
+
+def run_record_of(order: Order) -> RunRecord:
+    """Return the record of a run, with the fingerprints of its plan and its embedding."""
+    job = order.job
+    plan = Fingerprint(
+        {
+            "job": job.name,
+            "plan_version": job.plan_version,
+            **settings_of("plan", order.settings),
+        }
+    )
+    embedding = Fingerprint(
+        {
+            "plan": plan.digest,
+            **settings_of("embedding", order.settings),
+            **settings_of("embedding", order.spec),
+        }
+    )
+    return RunRecord(job.name, len(order.requests), job.table_name, plan, embedding)
+
+
+def request_digest(order: Order) -> str:
+    """Return a digest of what a dataset has to hold for nothing to be left to do."""
+    identities = order.job.identities(order.requests)
+    wanted = [
+        *({"request": dataclasses.asdict(request), "identity": identity}
+          for request, identity in zip(order.requests, identities, strict=True)),
+        dataclasses.asdict(order.shard_format),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) -> DatasetSpec:
+    """Return what the dataset of a run looks like."""
+    job = order.job
+    return DatasetSpec(
+        layout=layout,
+        shard_format=order.shard_format,
+        rows=job.rows,
+        features=order.spec.features,
+        table_name=job.table_name,
+        table=job.table,
+        metadata={
+            "beamscope.version": importlib.metadata.version("beamscope"),
+            "beamscope.fingerprint": layout.fingerprint,
+            "beamscope.model_digest": order.spec.digest,
+        },
+        description={
+            "job": job.name,
+            "options": record.settings,
+            "model": order.spec.to_json(),
+            "versions": versions(),
+            "command_line": order.command_line,
+            "request": request,
+        },
+        problems=job.problems,
+        count_table=job.count_table(order.settings),
+        left_out=order.left_out,
+    )
