@@ -193,14 +193,14 @@ def bare_model(slides: list[Path], model: str, block_size: int):
 
 def bare_reader(slides: list[Path], block_size: int):
     """A loop of the reader over the slides' blocks; patches a (core-)second."""
-    from beamscope.transforms.slides.readers.pool import open_patches
-    from beamscope.transforms.slides.readers.read_block import read_block
+    from beamscope.transforms.slides.read_block import read_block
+    from beamscope.transforms.slides.readers.pool import open_planned
 
     blocks = planned_blocks(slides, block_size)
     threads = ThreadPoolExecutor(THREADS)
 
     def read(block) -> int:
-        return len(read_block(block, open_patches(block.uri, block.reader), threads).pixels)
+        return len(read_block(block, open_planned(block.reader, block.uri), threads).pixels)
 
     def loop() -> tuple[float, float]:
         read(blocks[0])

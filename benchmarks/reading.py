@@ -13,6 +13,7 @@ every thread counted, so that rates are per core.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -28,19 +29,13 @@ import simplejpeg
 import tifffile
 
 from beamscope.transforms.blocks import BlockKey
-from beamscope.transforms.slides.planning.grid import (
-    Grid,
-    Region,
-    block_slices,
-    in_block_order,
-    lay_grid,
-)
+from beamscope.transforms.slides.planning.grid import Grid, block_slices, in_block_order, lay_grid
 from beamscope.transforms.slides.planning.plan import SlideBlock
-from beamscope.transforms.slides.planning.resolution import ReadPlan
-from beamscope.transforms.slides.readers.native.slide import NativeSlide, open_native
+from beamscope.transforms.slides.read_block import read_block
+from beamscope.transforms.slides.readers.geometry import ReadPlan, Region
+from beamscope.transforms.slides.readers.native.slide import NativeReader
 from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader
-from beamscope.transforms.slides.readers.read_block import read_block
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.storage.byte_source import LocalSource
 
@@ -65,9 +60,10 @@ class Contest:
         self._plain = openslide.OpenSlide(path)
         self._fastslide = fastslide.FastSlide.from_file_path(str(path))
         self._fastslide.set_cache(FASTSLIDE_CACHE_BYTES)
-        self._reader = SlideReader(path)
+        self._reader = OpenSlideReader(path)
         source = LocalSource(path)
-        self._native: NativeSlide = open_native(source)
+        self._native = NativeReader.of_source(source, lambda: self._reader)
+        assert isinstance(self._native, NativeReader), self._native
         self._level: TileLevel = read_levels(source)[1][0]
         self._source = source
         self._tiles: dict[BlockKey, list[bytes]] = {}
@@ -109,12 +105,13 @@ class Contest:
         return np.stack(patches)
 
     def by_blocks(self, block: SlideBlock) -> np.ndarray:
-        return read_block(block, self._reader.read_patches, self._threads).pixels
+        return read_block(block, self._reader, self._threads).pixels
 
     def native(self, block: SlideBlock, scaled: bool = False) -> np.ndarray:
         out = np.empty((len(block), PATCH_PX, PATCH_PX, 3), np.uint8)
+        read = dataclasses.replace(block.read, downscale="decoder" if scaled else "area")
         problems = self._native.read_patches(
-            block.x_level0, block.y_level0, block.read, out, self._threads, scaled=scaled
+            block.x_level0, block.y_level0, read, out, self._threads
         )
         assert not any(problems), problems
         return out
@@ -257,7 +254,7 @@ def main() -> None:
                 path, SampleSlide(SLIDE_PX, SLIDE_PX, quality=QUALITY, islands=1, coverage=1)
             )
         contest = Contest(path)
-        blocks = blocks_of(*SlideReader(path).dimensions, contest.read)
+        blocks = blocks_of(*OpenSlideReader(path).dimensions, contest.read)
         print(parity(contest, blocks[0]), flush=True)
         print()
         print(table(measure(contest, blocks, options.repeats)))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,10 +8,11 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA, slide_outcome
-from beamscope.transforms.slides.planning.plan import SlidePlan
+from beamscope.transforms.slides.planning.plan import EmptyPlan, FailedPlan
 from beamscope.transforms.slides.planning.plan_file import write_plan
-from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
+from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.requests import SlideRequest
+from tests.slides.plans import opened, ready
 
 REQUEST = SlideRequest("s", "s.svs")
 
@@ -21,21 +23,7 @@ def layout(tmp_path):
 
 
 def planned(layout, patches=5, **changes):
-    plan = SlidePlan(
-        "s",
-        "s.svs",
-        vendor="aperio",
-        width_level0=100,
-        height_level0=100,
-        mpp=SlideMpp(0.25, 0.25, "slide"),
-        read=ReadPlan(0, 1.0, 20, 10, 0.5, 0.25),
-        reader="openslide",
-        x_level0=np.arange(patches, dtype=np.int32) * 20,
-        y_level0=np.zeros(patches, np.int32),
-        tissue=np.ones(patches, np.float32),
-        block_size=2,
-        **changes,
-    )
+    plan = ready(patches, **changes)
     write_plan(layout, REQUEST, plan)
     return plan
 
@@ -84,20 +72,53 @@ def test_status_of_a_planned_slide(layout, failed, status, reason):
     assert set(row) | {"shard"} == set(TABLE_SCHEMA.names)
 
 
+def test_what_failed_is_marked_on_the_picture(layout):
+    plan = planned(layout)
+    slide_outcome(layout, "s", parts(layout, plan, failed=(40,)))
+    marked = cv2.imread(layout.picture("s")).astype(int)
+    red = marked[..., 2] - marked[..., 1] > 60
+    rows, columns = np.nonzero(red)
+    # The patch at 40 lies at 16 to 24 px of the picture.
+    assert 14 <= columns.min() < columns.max() <= 26
+    assert rows.max() <= 10
+
+
+@pytest.mark.parametrize(
+    ("downscale", "reader"), [("area", "native"), ("decoder", "native_scaled")]
+)
+def test_the_reader_of_a_slide(layout, downscale, reader):
+    read = ReadPlan(0, 1.0, 20, 10, 0.5, 0.25, downscale)
+    plan = planned(layout, read=read)
+    assert only_row(slide_outcome(layout, "s", parts(layout, plan)))["reader"] == reader
+
+
 def test_status_of_an_empty_slide(layout):
-    planned(layout, patches=0, empty_reason="no tissue found")
+    write_plan(layout, REQUEST, EmptyPlan(**opened(), reason="no tissue found"))
     outcome = slide_outcome(layout, "s", [])
     row = only_row(outcome)
     assert (row["status"], row["reason"]) == ("empty", "no tissue found")
+    assert (row["vendor"], row["mpp_x"], row["level"]) == ("aperio", 0.25, 0)
+    assert row["patches_planned"] == row["patches_embedded"] == row["patches_failed"] == 0
     assert outcome.problems == ()
 
 
-def test_status_of_a_failed_slide(layout):
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, (None, None, None)),
+        ({"facts": opened()["facts"]}, ("aperio", 100, None)),
+        ({"facts": opened()["facts"], "mpp": opened()["mpp"]}, ("aperio", 100, 0.25)),
+    ],
+)
+def test_status_of_a_failed_slide(layout, known, expected):
     problem = Problem("s", "s.svs", "plan", "missing_mpp", "says nothing")
-    write_plan(layout, REQUEST, SlidePlan("s", "s.svs", problem=problem))
+    plan = FailedPlan(slide_id="s", uri="s.svs", problem=problem, **known)
+    write_plan(layout, REQUEST, plan)
     outcome = slide_outcome(layout, "s", [])
-    assert only_row(outcome)["status"] == "failed"
-    assert only_row(outcome)["reason"] == "missing_mpp: says nothing"
+    row = only_row(outcome)
+    assert (row["status"], row["reason"]) == ("failed", "missing_mpp: says nothing")
+    assert (row["vendor"], row["width_level0"], row["mpp_x"]) == expected
+    assert (row["level"], row["reader"], row["patches_planned"]) == (None, None, 0)
     assert outcome.problems == (problem,)
 
 

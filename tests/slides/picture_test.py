@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from beamscope.transforms.slides.picture import draw_plan, mark_failed
-from beamscope.transforms.slides.planning.grid import Region
+from beamscope.transforms.slides.readers.geometry import Region
 from beamscope.transforms.slides.tissue.thumbnail import Thumbnail
 
 GLASS = 240

@@ -1,7 +1,8 @@
-"""What became of a slide, from its plan and its parts."""
+"""The outcome of a slide: its row, its problems and its parts."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,7 +14,7 @@ from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part_problems
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import mark_failed
-from beamscope.transforms.slides.planning.plan import SlidePlan
+from beamscope.transforms.slides.planning.plan import EmptyPlan, FailedPlan, OpenedPlan, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
 from beamscope.transforms.storage import files
 
@@ -46,14 +47,14 @@ _ROW_SCHEMA = TABLE_SCHEMA.remove(TABLE_SCHEMA.get_field_index("shard"))
 
 
 def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> ItemOutcome:
-    """Sums a slide up, and marks what failed on its picture.
+    """Sum a slide up, and mark the patches that failed on its picture.
 
     Raises:
       ValueError: the parts are not exactly those of the plan.
     """
     plan = read_plan(layout.plan(slide_id))
     ordered = parts_in_order(slide_id, parts, plan.block_sizes())
-    problems = [] if plan.problem is None else [plan.problem]
+    problems = [plan.problem] if isinstance(plan, FailedPlan) else []
     for part in ordered:
         if part.failed:
             problems.extend(read_part_problems(part.path))
@@ -75,30 +76,40 @@ def _row(plan: SlidePlan, embedded: int, problems: list[Problem]) -> dict[str, o
         "uri": plan.uri,
         "status": status,
         "reason": reason,
-        "vendor": plan.vendor,
-        "width_level0": plan.width_level0,
-        "height_level0": plan.height_level0,
-        "mpp_x": plan.mpp and plan.mpp.x,
-        "mpp_y": plan.mpp and plan.mpp.y,
-        "mpp_source": plan.mpp and plan.mpp.source,
-        "level": plan.read and plan.read.level,
-        "downsample": plan.read and plan.read.downsample,
-        "read_px": plan.read and plan.read.read_px,
-        "reader": plan.reader,
-        "mpp_requested": plan.read and plan.read.mpp_requested,
-        "mpp_level": plan.read and plan.read.mpp_level,
-        "mpp_effective": plan.read and plan.read.mpp_effective,
+        **_known(plan),
         "patches_planned": plan.patches,
         "patches_embedded": embedded,
         "patches_failed": plan.patches - embedded,
     }
 
 
+def _known(plan: SlidePlan) -> dict[str, object]:
+    """Return the columns that say what a slide is and how it is read; those not known are null."""
+    columns: dict[str, object] = {}
+    if isinstance(plan, FailedPlan | OpenedPlan):
+        columns |= dataclasses.asdict(plan.facts) if plan.facts else {}
+        if plan.mpp:
+            columns |= {"mpp_x": plan.mpp.x, "mpp_y": plan.mpp.y, "mpp_source": plan.mpp.source}
+    if isinstance(plan, OpenedPlan):
+        read = plan.read
+        scaled = "_scaled" if read.downscale == "decoder" else ""
+        columns |= {
+            "level": read.level,
+            "downsample": read.downsample,
+            "read_px": read.read_px,
+            "reader": plan.reader + scaled,
+            "mpp_requested": read.mpp_requested,
+            "mpp_level": read.mpp_level,
+            "mpp_effective": read.mpp_effective,
+        }
+    return columns
+
+
 def _status(plan: SlidePlan, embedded: int, problems: list[Problem]) -> tuple[str, str | None]:
-    if plan.problem is not None:
+    if isinstance(plan, FailedPlan):
         return "failed", f"{plan.problem.kind}: {plan.problem.message}"
-    if not plan.patches:
-        return "empty", plan.empty_reason
+    if isinstance(plan, EmptyPlan):
+        return "empty", plan.reason
     if embedded == plan.patches:
         return "done", None
     first = f"{problems[0].kind}: {problems[0].message}"
@@ -110,7 +121,7 @@ def _status(plan: SlidePlan, embedded: int, problems: list[Problem]) -> tuple[st
 def _mark_picture(layout: Layout, plan: SlidePlan, problems: list[Problem]) -> None:
     corners = [(p.x_level0, p.y_level0) for p in problems if p.x_level0 is not None]
     picture = read_picture(layout, plan) if corners else None
-    if picture is not None and plan.read is not None:
+    if picture is not None and isinstance(plan, OpenedPlan):
         x_level0, y_level0 = np.array(corners, np.int64).T
         marked = mark_failed(picture, x_level0, y_level0, plan.read.size_level0)
         files.write_bytes(layout.picture(plan.slide_id), marked)

@@ -1,4 +1,4 @@
-"""The picture by which a person checks a slide: tissue, patches, and those that failed."""
+"""The picture by which a person checks a slide: its tissue, its patches, and the failed ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from beamscope.transforms.slides.tissue.thumbnail import Thumbnail
 
-# The longer side of a picture, about: fits a screen, and each patch can still be told.
+# The longer side of a picture, about: it fits a screen, and single patches can be seen.
 PICTURE_PX = 1400
 
 # RGB; none of them is a colour of H&E or DAPI.
@@ -53,7 +53,7 @@ def draw_plan(
     y_level0: npt.NDArray[np.int32],
     size_level0: float,
 ) -> Picture:
-    """Draws the tissue's outline and the planned patches over a thumbnail.
+    """Draw the tissue's outline and the planned patches over a thumbnail.
 
     Args:
       thumbnail: of the slide.
@@ -88,7 +88,7 @@ def mark_failed(
     y_level0: npt.NDArray[np.integer],
     size_level0: float,
 ) -> bytes:
-    """The JPEG of a picture with a red cross over every patch that could not be read."""
+    """Return the JPEG of a picture with a red cross over every patch that could not be read."""
     encoded = np.frombuffer(picture.jpeg, np.uint8)
     image = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     for (left, top), (right, bottom) in _boxes(picture, x_level0, y_level0, size_level0):

@@ -1,16 +1,17 @@
-"""The settings of a slide job that change a number."""
+"""The settings of a slide job that change its rows."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.slides.readers.registry import READERS as _READERS
 
 # mask_or_otsu: the mask of a slide that has one, else otsu.
 TISSUE_MODES = ("otsu", "none", "mask", "mask_or_otsu")
-# auto: native where that gives what OpenSlide gives, else OpenSlide.
-READERS = ("auto", "openslide", "native")
-# area: by area averaging, whoever reads; decoder: by the JPEG decoder where that can, faster.
+# auto: the first reader of the registry that serves a slide. No reader is imported for its name.
+READERS = ("auto", *_READERS.names())
+# area: by area averaging, whichever reader; decoder: by the JPEG decoder where it can, faster.
 DOWNSCALES = ("area", "decoder")
 
 
@@ -30,8 +31,8 @@ class SlideSettings:
       allow_implausible_mpp: take implausible resolutions as they are.
       allow_upsampling: enlarge slides that are coarser than `mpp`.
       block_size: patches in a block.
-      reader: what reads patches, one of `READERS`.
-      downscale: how patches are made smaller than what is read, one of `DOWNSCALES`.
+      reader: the name of the reader, one of `READERS`.
+      downscale: how the pixels that are read become a smaller patch, one of `DOWNSCALES`.
     """
 
     mpp: float = in_plan(default=0.5)

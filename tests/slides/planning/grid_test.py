@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamscope.transforms.slides.planning.grid import Region, block_slices, in_block_order, lay_grid
-from beamscope.transforms.slides.planning.resolution import ReadPlan
+from beamscope.transforms.slides.planning.grid import block_slices, in_block_order, lay_grid
+from beamscope.transforms.slides.readers.geometry import ReadPlan, Region
 
 
 def read_plan(read_px=448, patch_px=224, downsample=1.0):

@@ -4,15 +4,22 @@ import pytest
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import Picture
-from beamscope.transforms.slides.planning.plan import SlidePlan
+from beamscope.transforms.slides.planning.plan import (
+    EmptyPlan,
+    FailedPlan,
+    ReadyPlan,
+    SlideFacts,
+)
 from beamscope.transforms.slides.planning.plan_file import (
     find_plan,
+    plan_picture,
     planned_patches,
     read_picture,
     read_plan,
     write_plan,
 )
-from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
+from beamscope.transforms.slides.planning.resolution import SlideMpp
+from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.requests import SlideRequest
 
 
@@ -28,14 +35,19 @@ def request_(tmp_path):
     return SlideRequest("slide", str(path))
 
 
-def good_plan(request, **changes):
+FACTS = SlideFacts("aperio", 1000, 900)
+OPENED = {
+    "facts": FACTS,
+    "mpp": SlideMpp(0.25, 0.2501, "slide"),
+    "read": ReadPlan(1, 2.0005, 224, 224, 0.5, 0.500125, "decoder"),
+    "reader": "native",
+    "version": None,
+}
+
+
+def ready_plan(request, **changes):
     values = {
-        "vendor": "aperio",
-        "width_level0": 1000,
-        "height_level0": 900,
-        "mpp": SlideMpp(0.25, 0.2501, "slide"),
-        "read": ReadPlan(1, 2.0005, 224, 224, 0.5, 0.500125),
-        "reader": "openslide",
+        **OPENED,
         "x_level0": np.array([0, 448, 896], np.int32),
         "y_level0": np.array([0, 0, 448], np.int32),
         "tissue": np.array([0.5, 1.0, 0.25], np.float32),
@@ -43,35 +55,57 @@ def good_plan(request, **changes):
         "block_size": 2,
         "picture": Picture(b"\xff\xd8jpeg", 10, 20, 2.5),
     }
-    return SlidePlan(request.slide_id, request.uri, **(values | changes))
+    return ReadyPlan(slide_id=request.slide_id, uri=request.uri, **(values | changes))
 
 
-def failed_plan(request):
+def empty_plan(request, picture=None):
+    return EmptyPlan(
+        slide_id=request.slide_id,
+        uri=request.uri,
+        reason="no tissue found",
+        picture=picture,
+        **OPENED,
+    )
+
+
+def seen_empty_plan(request):
+    return empty_plan(request, Picture(b"\xff\xd8jpeg", 0, 0, 2.0))
+
+
+def failed_plan(request, **known):
     problem = Problem("slide", request.uri, "plan", "missing_mpp", "the slide says nothing")
-    return SlidePlan(request.slide_id, request.uri, problem=problem)
+    return FailedPlan(slide_id=request.slide_id, uri=request.uri, problem=problem, **known)
+
+
+def known_failed_plan(request):
+    return failed_plan(request, facts=FACTS, mpp=SlideMpp(0.25, 0.25, "manifest"))
 
 
 def assert_same(one, other):
+    assert type(one) is type(other)
     for name in one.__dataclass_fields__:
         if name == "picture":
             continue
         np.testing.assert_equal(getattr(one, name), getattr(other, name))
 
 
-@pytest.mark.parametrize("make", [good_plan, failed_plan], ids=["good", "failed"])
+@pytest.mark.parametrize(
+    "make", [ready_plan, empty_plan, seen_empty_plan, failed_plan, known_failed_plan]
+)
 def test_round_trip(layout, request_, make):
     plan = make(request_)
     write_plan(layout, request_, plan)
     path = layout.plan("slide")
     assert_same(read_plan(path), plan)
     assert planned_patches(path) == plan.patches
-    assert read_picture(layout, read_plan(path)) == plan.picture
+    assert read_picture(layout, read_plan(path)) == plan_picture(plan)
 
 
-def test_an_earlier_plan_serves_again(layout, request_):
+@pytest.mark.parametrize("make", [ready_plan, empty_plan])
+def test_an_earlier_plan_serves_again(layout, request_, make):
     assert find_plan(layout, request_) is None
-    write_plan(layout, request_, good_plan(request_))
-    assert_same(find_plan(layout, request_), good_plan(request_))
+    write_plan(layout, request_, make(request_))
+    assert_same(find_plan(layout, request_), make(request_))
 
 
 def test_a_failed_slide_is_planned_again(layout, request_):
@@ -91,11 +125,11 @@ def test_a_failed_slide_is_planned_again(layout, request_):
     ids=["mpp", "mask", "uri", "size", "gone"],
 )
 def test_a_plan_does_not_outlive_what_it_was_made_from(tmp_path, layout, request_, change):
-    write_plan(layout, request_, good_plan(request_))
+    write_plan(layout, request_, ready_plan(request_))
     assert find_plan(layout, change(tmp_path, request_)) is None
 
 
 def test_another_way_to_write_the_same_path_is_the_same_slide(layout, request_, tmp_path):
-    write_plan(layout, request_, good_plan(request_))
+    write_plan(layout, request_, ready_plan(request_))
     roundabout = SlideRequest("slide", f"{tmp_path}/./../{tmp_path.name}/slide.svs")
     assert find_plan(layout, roundabout) is not None

@@ -6,7 +6,12 @@ import openslide
 import pytest
 import tifffile
 
-from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
+from beamscope.transforms.slides.planning.plan import (
+    ROW_SCHEMA,
+    EmptyPlan,
+    ReadyPlan,
+    SlideFacts,
+)
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.planning.resolution import SlideMpp
 from beamscope.transforms.slides.requests import SlideRequest
@@ -42,9 +47,8 @@ def test_plan_of_a_sample_slide(tmp_path):
     path = tmp_path / "s.svs"
     write_sample_slide(path, SampleSlide(width=2048, height=2048, mpp=0.25))
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings())
-    assert plan.problem is None
-    assert plan.vendor == "aperio"
-    assert (plan.width_level0, plan.height_level0) == (2048, 2048)
+    assert isinstance(plan, ReadyPlan)
+    assert plan.facts == SlideFacts("aperio", 2048, 2048)
     assert plan.mpp == SlideMpp(0.25, 0.25, "slide")
     assert (plan.read.level, plan.read.read_px, plan.read.mpp_effective) == (0, 448, 0.5)
     # Of 4 x 4 patches, those with a quarter of tissue.
@@ -216,9 +220,9 @@ def test_unreadable_places_are_tried_and_not_left_out(planned):
 )
 def test_a_slide_without_patches_says_why(planned, slide, settings, reason):
     plan = planned(slide, settings)
-    assert plan.problem is None
+    assert isinstance(plan, EmptyPlan)
     assert plan.patches == 0
-    assert reason in plan.empty_reason
+    assert reason in plan.reason
     assert list(plan.blocks()) == []
 
 
@@ -237,7 +241,7 @@ def test_plan_slide_errors(planned, slide, changes, kind):
     assert plan.problem.stage == "plan"
     assert (plan.problem.item_id, plan.problem.uri) == ("s", "fake.svs")
     # What is known about the slide is told all the same.
-    assert (plan.vendor, plan.width_level0) == ("fake", 300)
+    assert plan.facts == SlideFacts("fake", 300, 300)
     assert plan.patches == 0
 
 
@@ -264,7 +268,7 @@ def test_real_slides_have_about_the_patches_that_their_tissue_covers(name, patch
     ("slide", "changes", "expected"),
     [
         ({"mpp": 0.25}, {}, "native"),
-        ({"mpp": 0.25}, {"downscale": "decoder"}, "native_scaled"),
+        ({"mpp": 0.25}, {"downscale": "decoder"}, "native decoder"),
         # Nothing to scale: the decoder has nothing to shrink.
         ({"mpp": 0.5}, {"downscale": "decoder"}, "native"),
         ({"mpp": 0.25}, {"reader": "openslide", "downscale": "decoder"}, "openslide"),
@@ -275,8 +279,8 @@ def test_the_reader_is_chosen_by_what_serves(tmp_path, slide, changes, expected)
     path = tmp_path / "s.svs"
     write_sample_slide(path, SampleSlide(width=1024, height=1024, levels=2, **slide))
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings(**changes))
-    assert plan.problem is None
-    assert plan.reader == expected
+    reader, _, downscale = expected.partition(" ")
+    assert (plan.reader, plan.read.downscale) == (reader, downscale or "area")
 
 
 def test_the_native_reader_alone_refuses_what_it_does_not_serve(tmp_path):

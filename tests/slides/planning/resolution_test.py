@@ -12,6 +12,14 @@ from beamscope.transforms.slides.planning.resolution import (
     plan_reading,
     resolve_mpp,
 )
+from beamscope.transforms.slides.readers.geometry import Level
+
+
+def levels_of(*downsamples):
+    return [
+        Level(number, round(9e5 / d), round(6e5 / d), d) for number, d in enumerate(downsamples)
+    ]
+
 
 MPP = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.2502"}
 POWER = {"openslide.objective-power": "20"}
@@ -111,18 +119,30 @@ def test_is_plausible(x, y, plausible):
     ],
 )
 def test_plan_reading(downsamples, slide_mpp, mpp, level, read_px, effective):
-    read = plan_reading(downsamples, slide_mpp, mpp=mpp, patch_px=224)
+    read = plan_reading(levels_of(*downsamples), slide_mpp, mpp=mpp, patch_px=224)
     assert (read.level, read.read_px) == (level, read_px)
     assert read.mpp_effective == pytest.approx(effective, rel=1e-4)
     assert read.mpp_requested == mpp
     assert read.size_level0 == pytest.approx(read_px * downsamples[level])
 
 
+def test_the_number_of_a_level_is_that_of_the_file():
+    # Level 1 of the file was a label.
+    levels = [Level(0, 900, 600, 1.0), Level(2, 225, 150, 4.0)]
+    read = plan_reading(levels, 0.25, mpp=1.0, patch_px=64)
+    assert (read.level, read.downsample) == (2, 4.0)
+
+
+def test_of_equal_levels_the_first_is_read():
+    levels = [Level(0, 900, 600, 1.0), Level(1, 450, 300, 2.0), Level(2, 450, 300, 2.0)]
+    assert plan_reading(levels, 0.25, mpp=0.5, patch_px=64).level == 1
+
+
 def test_plan_reading_errors():
     with pytest.raises(InputError, match="level 0 has 1 µm/px") as caught:
-        plan_reading((1.0, 4.0), 1.0, mpp=0.5, patch_px=224)
+        plan_reading(levels_of(1.0, 4.0), 1.0, mpp=0.5, patch_px=224)
     assert caught.value.kind == "too_coarse"
-    read = plan_reading((1.0, 4.0), 1.0, mpp=0.5, patch_px=224, allow_upsampling=True)
+    read = plan_reading(levels_of(1.0, 4.0), 1.0, mpp=0.5, patch_px=224, allow_upsampling=True)
     assert (read.level, read.read_px, read.mpp_effective) == (0, 112, 0.5)
 
 
@@ -136,7 +156,7 @@ def test_plan_reading_errors():
 def test_effective_mpp_is_the_request_but_for_rounding(slide_mpp, ratio, factor, levels, patch_px):
     mpp = slide_mpp * ratio
     downsamples = [float(factor**i) for i in range(levels)]
-    read = plan_reading(downsamples, slide_mpp, mpp=mpp, patch_px=patch_px)
+    read = plan_reading(levels_of(*downsamples), slide_mpp, mpp=mpp, patch_px=patch_px)
     # Half a pixel of at least patch_px.
     assert math.isclose(read.mpp_effective, mpp, rel_tol=0.5 / patch_px + 1e-9)
     # Never finer than needed: the next level would have been too coarse.

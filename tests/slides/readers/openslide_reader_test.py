@@ -1,20 +1,13 @@
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 
 import numpy as np
 import openslide
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.openslide_reader import (
-    SlideReader,
-    background_color,
-    composite,
-    resample,
-)
+from beamscope.transforms.slides.readers.base import NotServed
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
+from beamscope.transforms.slides.readers.pixels import composite
 from tests.shared_data import shared
 from tests.slides.fakes import FakeSlide
 
@@ -23,7 +16,7 @@ from tests.slides.fakes import FakeSlide
 def opened(monkeypatch):
     def install(slide):
         monkeypatch.setattr(openslide, "OpenSlide", slide.open)
-        return SlideReader("fake.svs")
+        return OpenSlideReader("fake.svs")
 
     return install
 
@@ -36,14 +29,15 @@ def noise(height, width, seed=0):
 
 def test_reads_what_openslide_reads():
     path = shared("data/slides/CMU-1-Small-Region.svs")
-    region = SlideReader(path).read_rgb(500, 700, 0, 224, 224)
+    region, scanned = OpenSlideReader(path).read_area(500, 700, 0, 224, 224)
+    assert scanned is None
     with openslide.OpenSlide(path) as slide:
         expected = np.asarray(slide.read_region((500, 700), 0, (224, 224)).convert("RGB"))
     np.testing.assert_array_equal(region, expected)
 
 
 def test_missing_tiles_show_the_background_and_not_black():
-    reader = SlideReader(shared("data/slides/cmu1_sparse_tiles.svs"))
+    reader = OpenSlideReader(shared("data/slides/cmu1_sparse_tiles.svs"))
     rgba = reader.read_rgba(0, 0, 0, *reader.dimensions)
     rgb = composite(rgba, reader.background)
     missing = rgba[..., 3] == 0
@@ -85,17 +79,6 @@ def test_threads_do_not_spoil_each_others_regions(opened):
     assert lost == {(x, 0) for x in range(0, 1000, 100)}
 
 
-def test_reader_errors(tmp_path):
-    html = tmp_path / "page.svs"
-    html.write_text("<html>404</html>")
-    secret = tmp_path / "none.svs"
-    for path, kind in ((html, "not_a_slide"), (secret, "missing_file")):
-        with pytest.raises(InputError) as caught:
-            SlideReader(path)
-        assert caught.value.kind == kind
-        assert str(path) in caught.value.message
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -106,46 +89,31 @@ def test_reader_errors(tmp_path):
         ("CMU-1-Small-Region.jp2.tiff", "unopenable"),
     ],
 )
-def test_broken_files(name, kind):
-    with pytest.raises(InputError) as caught:
-        SlideReader(shared(f"data/slides_broken/{name}"))
-    assert caught.value.kind == kind
-    assert "\n" not in caught.value.message
+def test_broken_files_are_not_served(name, kind):
+    path = str(shared(f"data/slides_broken/{name}"))
+    answer = OpenSlideReader.open(path)
+    assert isinstance(answer, NotServed)
+    assert answer.kind == kind
+    assert path in answer.reason
+    assert "\n" not in answer.reason
+
+
+def test_open_errors():
+    with pytest.raises(InputError, match=r"/nowhere/s\.svs: no such file") as error:
+        OpenSlideReader.open("/nowhere/s.svs")
+    assert error.value.kind == "missing_file"
 
 
 def test_a_slide_that_opens_but_cannot_be_read():
-    reader = SlideReader(shared("data/slides_broken/unreadable.svs"))
+    reader = OpenSlideReader(shared("data/slides_broken/unreadable.svs"))
     with pytest.raises(InputError, match="Bogus marker length"):
-        reader.read_rgb(0, 0, 0, 16, 16)
+        reader.read_area(0, 0, 0, 16, 16)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("FF0080", (255, 0, 128)), (None, (255,) * 3), ("", (255,) * 3), ("zz", (255,) * 3)],
-)
-def test_background_color(text, expected):
-    properties = {} if text is None else {"openslide.background-color": text}
-    assert background_color(properties) == expected
-
-
-@given(red=st.integers(0, 255), alpha=st.integers(0, 255), background=st.integers(0, 255))
-def test_composite_is_the_over_operator(red, alpha, background):
-    rgba = np.array([[[red, 0, 0, alpha]]], np.uint8)
-    exact = (Fraction(red) * alpha + Fraction(background) * (255 - alpha)) / 255
-    assert abs(int(composite(rgba, (background, 0, 0))[0, 0, 0]) - exact) <= Fraction(1, 2)
-
-
-@pytest.mark.parametrize("size", [64, 63, 50, 32, 17])
-def test_resample_averages_areas(size):
-    rgb = noise(64, 64)[..., :3]
-    # Each target pixel is the mean of the source area under it: repeat, then average blocks.
-    repeated = rgb.repeat(size, axis=0).repeat(size, axis=1).astype(np.float64)
-    expected = repeated.reshape(size, 64, size, 64, 3).mean(axis=(1, 3))
-    assert np.abs(resample(rgb, size, size) - expected).max() <= 0.51
-
-
-def test_resample_enlarges_linearly():
-    rgb = noise(32, 32)[..., :3]
-    enlarged = resample(rgb, 64, 64)
-    expected = np.asarray(Image.fromarray(rgb).resize((64, 64), Image.Resampling.BILINEAR))
-    assert np.abs(enlarged.astype(int) - expected).max() <= 1
+def test_an_area_that_is_scanned_in_part_says_where(opened):
+    rgba = noise(100, 100)
+    rgba[:, 50:, 3] = 0
+    rgb, scanned = opened(FakeSlide(rgba)).read_area(0, 0, 0, 100, 100)
+    assert scanned[:, :50].all()
+    assert not scanned[:, 50:].any()
+    assert (rgb[:, 50:] == 255).all()

@@ -10,11 +10,13 @@ import tifffile
 from apache_beam.io.filesystems import FileSystems
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.slides.planning.plan import FailedPlan
 from beamscope.transforms.slides.planning.plan_file import find_plan, write_plan
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.ptransforms.read_slides import _read
-from beamscope.transforms.slides.readers.pool import close_slides, open_patches
-from beamscope.transforms.slides.readers.read_block import read_block
+from beamscope.transforms.slides.read_block import read_block
+from beamscope.transforms.slides.readers.base import NotServed
+from beamscope.transforms.slides.readers.pool import close_slides, open_planned
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.slides.settings import SlideSettings
@@ -58,12 +60,13 @@ def planned(uri, cache=None, settings=SETTINGS):
 
 
 def same_plan(one, other):
+    assert type(one) is type(other)
     for field in dataclasses.fields(one):
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
-        if field.name == "problem" and ours and theirs:
+        if field.name == "problem":
             assert ours.message.replace(ours.uri, "") == theirs.message.replace(theirs.uri, "")
             assert ours.kind == theirs.kind
-        elif field.name not in ("uri", "generation"):
+        elif field.name not in ("uri", "version"):
             assert np.array_equal(ours, theirs), field.name
 
 
@@ -115,12 +118,12 @@ def test_planning_fetches_a_few_percent_and_a_block_its_tiles(large, upload, sto
     same_plan(plan, planned(large, settings=settings))
     assert 0 < store.fetched[large.name] < 0.04 * size
 
-    read_patches = open_patches(uri, plan.reader, generation=plan.generation)
+    slide = open_planned(plan.reader, uri, version=plan.version)
     blocks = list(plan.blocks())
     for block in (blocks[0], blocks[len(blocks) // 2]):
         wanted = bytes_of_tiles(large, block)
         store.forget()
-        read_block(block, read_patches, THREADS)
+        read_block(block, slide, THREADS)
         assert wanted <= store.fetched[large.name] <= 1.25 * wanted
         # A row of tiles, or so, is a request.
         assert store.requests[large.name] <= 40
@@ -150,16 +153,48 @@ def slide(tmp_path):
     return write_slide(tmp_path / "slide.tiff", TiledSlide(ODD_PYRAMID))
 
 
-def test_broken_tiles_give_the_same_problems(slide, upload):
+def test_broken_tiles_give_the_same_problems(slide, upload, cache):
     damage(slide, 0, 14, 20, bytes(2))
     damage(slide, 2, 0, 100, bytes(400))
     uri = upload(slide)
     settings = dataclasses.replace(SETTINGS, patch_px=64, stride_px=64)
-    plan, local_plan = planned(uri, settings=settings), planned(slide, settings=settings)
+    plan, local_plan = planned(uri, cache, settings), planned(slide, settings=settings)
     same_plan(plan, local_plan)
     assert plan.reader == "native"
-    same_rows(plan, local_plan)
-    assert any(images.problems for images in read_all(plan))
+    same_rows(plan, local_plan, cache)
+    assert any(images.problems for images in read_all(plan, cache))
+
+
+def test_a_slide_is_copied_when_a_tile_needs_openslide_and_not_before(slide, upload, cache):
+    damage(slide, 0, 14, 700, b"\x55")  # OpenSlide does not see it
+    uri = upload(slide)
+    settings = dataclasses.replace(SETTINGS, patch_px=64, stride_px=64, block_size=1)
+    plan, local_plan = planned(uri, settings=settings), planned(slide, settings=settings)
+    assert plan.reader == local_plan.reader == "native"
+    first = next(plan.blocks())  # far from the tile
+    assert not _read(first, 2, cache).problems
+    assert not list(cache.directory.glob("*/slide.tiff"))
+    same_rows(plan, local_plan, cache)
+    assert not any(images.problems for images in read_all(plan, cache))
+    assert len(list(cache.directory.glob("*/slide.tiff"))) == 1
+    # Without a cache its patches are lost, and say why.
+    close_slides()
+    lost = [problem for images in read_all(plan) for problem in images.problems]
+    assert {problem.kind for problem in lost} == {"unreadable_region"}
+    assert all("needs a cache" in problem.message for problem in lost)
+
+
+def test_what_openslide_copies_is_the_version_that_was_planned(slide, upload, cache):
+    damage(slide, 0, 14, 700, b"\x55")
+    uri = upload(slide)
+    settings = dataclasses.replace(SETTINGS, patch_px=64, stride_px=64)
+    plan = planned(uri, settings=settings)
+    native = open_planned("native", uri, cache=cache, version=plan.version)
+    upload(slide)
+    other = native._other()
+    assert isinstance(other, NotServed)
+    assert "replaced" in other.reason
+    close_slides()
 
 
 @pytest.mark.parametrize("at", [14, 45])
@@ -176,7 +211,8 @@ def test_a_slide_that_is_cut_off_gives_the_same_problems(at, description, tmp_pa
     plan, local_plan = planned(uri, cache, settings), planned(path, settings=settings)
     same_plan(plan, local_plan)
     same_rows(plan, local_plan, cache)
-    assert plan.problem or any(images.problems for images in read_all(plan, cache))
+    failed = isinstance(plan, FailedPlan)
+    assert failed or any(images.problems for images in read_all(plan, cache))
 
 
 def test_what_the_native_reader_serves_in_part_is_copied_and_says_so(tmp_path, upload, cache):
@@ -187,10 +223,10 @@ def test_what_the_native_reader_serves_in_part_is_copied_and_says_so(tmp_path, u
     settings = dataclasses.replace(SETTINGS, mpp=0.25, patch_px=64, stride_px=64)
     plan = planned(uri, cache, settings)
     same_plan(plan, planned(path, settings=settings))
-    assert (plan.problem, plan.reader, plan.generation) == (None, "openslide", None)
+    assert (plan.reader, plan.version) == ("openslide", None)
     assert len(list(cache.directory.glob("*/slide.svs"))) == 1
     refused = planned(uri, cache, dataclasses.replace(settings, reader="native"))
-    assert (refused.problem.kind, refused.vendor) == ("not_served", "aperio")
+    assert (refused.problem.kind, refused.facts.vendor) == ("not_served", "aperio")
 
 
 def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_path):
@@ -200,7 +236,7 @@ def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_pa
     block = next(plan.blocks())
     layout, request = Layout(str(tmp_path / "out"), "p1", "f"), SlideRequest("s", uri)
     write_plan(layout, request, plan)
-    assert find_plan(layout, request).generation == plan.generation
+    assert find_plan(layout, request).version == plan.version
     assert not _read(block, 2, None).problems
 
     upload(slide)
@@ -212,7 +248,7 @@ def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_pa
         assert len(images.problems) == len(block)
         close_slides()
     assert find_plan(layout, request) is None
-    assert planned(uri, settings=settings).generation != plan.generation
+    assert planned(uri, settings=settings).version != plan.version
 
 
 @pytest.mark.parametrize("reader", ["auto", "native", "openslide"])

@@ -2,9 +2,14 @@ import numpy as np
 import openslide
 import pytest
 
-from beamscope.transforms.slides.planning.grid import Region
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader, resample
-from beamscope.transforms.slides.tissue.thumbnail import content_region, read_thumbnail
+from beamscope.transforms.slides.readers.geometry import Region
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
+from beamscope.transforms.slides.readers.pixels import resample
+from beamscope.transforms.slides.tissue.thumbnail import (
+    content_region,
+    read_thumbnail,
+    thumbnail_level,
+)
 from tests.shared_data import shared
 from tests.slides.fakes import FakeSlide
 
@@ -13,9 +18,13 @@ from tests.slides.fakes import FakeSlide
 def opened(monkeypatch):
     def install(slide):
         monkeypatch.setattr(openslide, "OpenSlide", slide.open)
-        return SlideReader("fake.svs")
+        return OpenSlideReader("fake.svs")
 
     return install
+
+
+def thumbnail_of(reader, region, scale):
+    return read_thumbnail(reader, thumbnail_level(reader.levels, scale), region, scale)
 
 
 def smooth(height, width):
@@ -48,7 +57,7 @@ def test_content_region(opened, properties, expected):
 @pytest.mark.parametrize("scale", [1.0, 7.3, 32.0])
 def test_thumbnail_is_the_area_average(opened, height, width, scale):
     slide = FakeSlide(smooth(height, width))
-    thumbnail = read_thumbnail(opened(slide), Region(0, 0, width, height), scale)
+    thumbnail = thumbnail_of(opened(slide), Region(0, 0, width, height), scale)
     expected = resample(
         np.ascontiguousarray(slide.rgba[..., :3]), round(width / scale), round(height / scale)
     )
@@ -62,8 +71,8 @@ def test_thumbnail_is_the_area_average(opened, height, width, scale):
 
 def test_thumbnail_of_a_pyramid_agrees_with_openslides():
     path = shared("data/slides/tcga_generic_pyramid_mpp0.5.tiff")
-    reader = SlideReader(path)
-    thumbnail = read_thumbnail(reader, content_region(reader), 12.0)
+    reader = OpenSlideReader(path)
+    thumbnail = thumbnail_of(reader, content_region(reader), 12.0)
     with openslide.OpenSlide(path) as slide:
         size = thumbnail.rgb.shape[1::-1]
         expected = np.asarray(slide.get_thumbnail(size).resize(size))
@@ -73,7 +82,7 @@ def test_thumbnail_of_a_pyramid_agrees_with_openslides():
 
 def test_shrinking_keeps_the_place(opened):
     slide = FakeSlide(smooth(400, 600))
-    thumbnail = read_thumbnail(opened(slide), Region(0, 0, 600, 400), 2.0)
+    thumbnail = thumbnail_of(opened(slide), Region(0, 0, 600, 400), 2.0)
     small = thumbnail.shrunk(8.0)
     assert small.rgb.shape == (50, 75, 3)
     assert (small.scale_x, small.scale_y) == (8.0, 8.0)
@@ -84,7 +93,7 @@ def test_transparent_is_not_scanned_and_shows_the_background(opened):
     rgba = smooth(400, 400)
     rgba[:, 200:] = 0
     slide = FakeSlide(rgba, properties={"openslide.background-color": "102030"})
-    thumbnail = read_thumbnail(opened(slide), Region(0, 0, 400, 400), 4.0)
+    thumbnail = thumbnail_of(opened(slide), Region(0, 0, 400, 400), 4.0)
     assert thumbnail.scanned[:, :50].all()
     assert not thumbnail.scanned[:, 50:].any()
     assert (thumbnail.rgb[:, 51:] == (0x10, 0x20, 0x30)).all()
@@ -92,7 +101,7 @@ def test_transparent_is_not_scanned_and_shows_the_background(opened):
 
 def test_only_what_is_near_an_unreadable_place_counts_as_unreadable(opened):
     slide = FakeSlide(smooth(4096, 4096), bad=[(3000, 1000, 3001, 1001)])
-    thumbnail = read_thumbnail(opened(slide), Region(0, 0, 4096, 4096), 8.0)
+    thumbnail = thumbnail_of(opened(slide), Region(0, 0, 4096, 4096), 8.0)
     assert thumbnail.unreadable[1000 // 8, 3000 // 8]
     # One square of 256 pixels of 256 such squares.
     assert thumbnail.unreadable.mean() <= 1 / 256
@@ -101,5 +110,5 @@ def test_only_what_is_near_an_unreadable_place_counts_as_unreadable(opened):
 
 def test_a_slide_that_cannot_be_read_at_all(opened):
     slide = FakeSlide(smooth(700, 700), bad=[(0, 0, 700, 700)])
-    thumbnail = read_thumbnail(opened(slide), Region(0, 0, 700, 700), 8.0)
+    thumbnail = thumbnail_of(opened(slide), Region(0, 0, 700, 700), 8.0)
     assert thumbnail.unreadable.all()

@@ -8,17 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.slides.planning.resolution import ReadPlan
-
-
-@dataclasses.dataclass(frozen=True)
-class Region:
-    """A rectangle of a slide in level-0 pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
+from beamscope.transforms.slides.readers.geometry import ReadPlan, Region
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,12 +31,12 @@ class Grid:
         return len(self.x_level0)
 
     def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Grid:
-        """The patches of a mask, or of indices in their order."""
+        """Return the patches of a mask, or of indices in their order."""
         return Grid(self.x_level0[index], self.y_level0[index], self.column[index], self.row[index])
 
 
 def lay_grid(region: Region, read: ReadPlan, stride_px: int) -> Grid:
-    """Every patch that fits wholly into a region, from its top left corner on.
+    """Lay out every patch that fits wholly into a region, from its top left corner on.
 
     Args:
       region: where the slide has content.
@@ -76,7 +66,7 @@ def _count(extent: int, size: float, step: float) -> int:
 
 
 def in_block_order(grid: Grid, block_size: int) -> Grid:
-    """Sorts patches so that every run of `block_size` of them is a compact piece of the slide.
+    """Sort patches so that every run of `block_size` of them is a compact piece of the slide.
 
     The grid is divided into square cells of about `block_size` places. Cells follow each other row
     by row, in turn from the left and from the right; within a cell patches go row by row.
@@ -88,5 +78,5 @@ def in_block_order(grid: Grid, block_size: int) -> Grid:
 
 
 def block_slices(patches: int, block_size: int) -> list[slice]:
-    """The blocks of a slide with that many patches, as slices; all but the last are full."""
+    """Cut that many patches into blocks, as slices; all but the last are full."""
     return [slice(i, min(i + block_size, patches)) for i in range(0, patches, block_size)]

@@ -1,4 +1,4 @@
-"""The plan of a slide: which patches, read how, in which blocks."""
+"""The plan of a slide: its patches, how they are read, and its blocks; or why there are none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from beamscope.transforms.blocks import BlockKey
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.grid import block_slices
-from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
-from beamscope.transforms.storage.store import Version
+from beamscope.transforms.slides.planning.resolution import SlideMpp
+from beamscope.transforms.slides.readers.base import Version
+from beamscope.transforms.slides.readers.geometry import ReadPlan
 
 ROW_SCHEMA = pa.schema(
     [
@@ -31,17 +32,17 @@ ROW_SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SlideBlock:
-    """The patches of one block: what a worker needs to read them, a few KB.
+    """The patches of one block, and all that a worker needs to read them: a few KB.
 
     Attributes:
       key: identity of the block.
       uri: of the slide.
       read: how each patch is read.
-      reader: by what: ``openslide``, ``native`` or ``native_scaled``.
+      reader: by which reader, its name in the registry.
       x_level0: int32 ``[n]``, left edges in level-0 pixels.
       y_level0: int32 ``[n]``, top edges in level-0 pixels.
       tissue: float32 ``[n]``, fraction of each patch that is tissue.
-      generation: of the remote slide that was planned, where it is read by ranges; else None.
+      version: of the remote slide that was planned, where it is read by ranges; else None.
       classes: of each patch, by the slide's mask; None where no mask names any.
     """
 
@@ -52,14 +53,14 @@ class SlideBlock:
     x_level0: npt.NDArray[np.int32]
     y_level0: npt.NDArray[np.int32]
     tissue: npt.NDArray[np.float32]
-    generation: Version | None = None
+    version: Version | None = None
     classes: tuple[str | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.x_level0)
 
     def rows(self) -> pa.RecordBatch:
-        """The rows of the dataset that these patches become, without their embeddings."""
+        """Return the rows of the dataset that these patches become, without their embeddings."""
         n = len(self)
         return pa.RecordBatch.from_arrays(
             [
@@ -75,53 +76,113 @@ class SlideBlock:
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
+class SlideFacts:
+    """What a slide is, known as soon as it is open.
+
+    Attributes:
+      vendor: the format, as OpenSlide calls it.
+      width_level0: level-0 pixels.
+      height_level0: level-0 pixels.
+    """
+
+    vendor: str
+    width_level0: int
+    height_level0: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class SlidePlan:
-    """What is to be done for one slide; also for one of which nothing can be used.
+    """The plan of one slide: a `FailedPlan`, an `EmptyPlan` or a `ReadyPlan`.
 
     Attributes:
       slide_id: unique in the dataset.
       uri: of the slide.
-      problem: why the slide failed; None where it did not.
-      empty_reason: why there is no patch; None where there are some.
-      vendor: the format, as OpenSlide calls it; None where the slide could not be opened.
-      width_level0: level-0 pixels; likewise.
-      height_level0: level-0 pixels; likewise.
-      mpp: level-0 resolution; None where it is not known.
-      read: how patches are read; None where that could not be decided.
-      reader: by what: ``openslide``, ``native`` or ``native_scaled``; likewise.
-      x_level0: int32 ``[n]`` in the order of blocks, left edges in level-0 pixels.
-      y_level0: int32 ``[n]``, top edges in level-0 pixels.
-      tissue: float32 ``[n]``, fraction of each patch that is tissue.
-      classes: of each patch, by the slide's mask; None where no mask names any.
-      block_size: patches in a block.
-      generation: of a remote slide that is read by ranges; else None.
-      picture: shows tissue and patches; None where the slide could not be read.
     """
 
     slide_id: str
     uri: str
-    problem: Problem | None = None
-    empty_reason: str | None = None
-    vendor: str | None = None
-    width_level0: int | None = None
-    height_level0: int | None = None
+
+    @property
+    def patches(self) -> int:
+        """How many patches are planned."""
+        return 0
+
+    def block_sizes(self) -> list[int]:
+        """Return how many patches each block has."""
+        return []
+
+    def blocks(self) -> Iterator[SlideBlock]:
+        """Yield the blocks of the slide, in their order."""
+        return iter(())
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class FailedPlan(SlidePlan):
+    """A slide that cannot be planned.
+
+    Attributes:
+      problem: why.
+      facts: None where the slide could not be opened.
+      mpp: level-0 resolution; None where it failed before that was known.
+    """
+
+    problem: Problem
+    facts: SlideFacts | None = None
     mpp: SlideMpp | None = None
-    read: ReadPlan | None = None
-    reader: str | None = None
-    x_level0: npt.NDArray[np.int32] = dataclasses.field(
-        default_factory=lambda: np.empty(0, np.int32)
-    )
-    y_level0: npt.NDArray[np.int32] = dataclasses.field(
-        default_factory=lambda: np.empty(0, np.int32)
-    )
-    tissue: npt.NDArray[np.float32] = dataclasses.field(
-        default_factory=lambda: np.empty(0, np.float32)
-    )
-    classes: tuple[str | None, ...] | None = None
-    block_size: int = 1
-    generation: Version | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class OpenedPlan(SlidePlan):
+    """What a slide with patches and one without have in common.
+
+    Attributes:
+      facts: what the slide is.
+      mpp: level-0 resolution.
+      read: how patches are read.
+      reader: by which reader, its name in the registry.
+      version: of a remote slide that is read by ranges; else None.
+    """
+
+    facts: SlideFacts
+    mpp: SlideMpp
+    read: ReadPlan
+    reader: str
+    version: Version | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class EmptyPlan(OpenedPlan):
+    """A slide without a patch.
+
+    Attributes:
+      reason: why there is none.
+      picture: shows where tissue was looked for; None where the slide is smaller than a patch.
+    """
+
+    reason: str
     picture: Picture | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ReadyPlan(OpenedPlan):
+    """A slide whose patches can be read.
+
+    Attributes:
+      x_level0: int32 ``[n]`` in the order of blocks, left edges in level-0 pixels; n is not 0.
+      y_level0: int32 ``[n]``, top edges in level-0 pixels.
+      tissue: float32 ``[n]``, fraction of each patch that is tissue.
+      classes: of each patch, by the slide's mask; None where no mask names any.
+      block_size: patches in a block.
+      picture: shows tissue and patches.
+    """
+
+    x_level0: npt.NDArray[np.int32]
+    y_level0: npt.NDArray[np.int32]
+    tissue: npt.NDArray[np.float32]
+    block_size: int
+    picture: Picture
+    classes: tuple[str | None, ...] | None = None
 
     @property
     def patches(self) -> int:
@@ -129,13 +190,11 @@ class SlidePlan:
         return len(self.x_level0)
 
     def block_sizes(self) -> list[int]:
-        """How many patches each block has."""
+        """Return how many patches each block has."""
         return [part.stop - part.start for part in block_slices(self.patches, self.block_size)]
 
     def blocks(self) -> Iterator[SlideBlock]:
-        """The blocks of the slide, in their order."""
-        if self.read is None or self.reader is None:
-            return
+        """Yield the blocks of the slide, in their order."""
         for index, part in enumerate(block_slices(self.patches, self.block_size)):
             yield SlideBlock(
                 BlockKey(self.slide_id, index),
@@ -145,6 +204,6 @@ class SlidePlan:
                 self.x_level0[part],
                 self.y_level0[part],
                 self.tissue[part],
-                self.generation,
+                self.version,
                 self.classes and self.classes[part],
             )

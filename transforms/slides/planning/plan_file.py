@@ -16,94 +16,115 @@ from beamscope.transforms.output.plans import (
 )
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import Picture
-from beamscope.transforms.slides.planning.plan import SlidePlan
-from beamscope.transforms.slides.planning.resolution import ReadPlan, SlideMpp
+from beamscope.transforms.slides.planning.plan import (
+    EmptyPlan,
+    FailedPlan,
+    OpenedPlan,
+    ReadyPlan,
+    SlideFacts,
+    SlidePlan,
+)
+from beamscope.transforms.slides.planning.resolution import SlideMpp
+from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.remote_source import RemoteSource
 
-_ARRAYS = ("x_level0", "y_level0", "tissue")
+_KINDS = {"failed": FailedPlan, "empty": EmptyPlan, "ready": ReadyPlan}
+_VALUES = {"problem": Problem, "facts": SlideFacts, "mpp": SlideMpp, "read": ReadPlan}
+# Columns of the table, which a plan without patches has too.
+_ARRAYS = {"x_level0": pa.int32(), "y_level0": pa.int32(), "tissue": pa.float32()}
 _CLASSES = "classes"  # a column of text, null throughout where there are none
-_VALUES = {"problem": Problem, "mpp": SlideMpp, "read": ReadPlan}
 
 
 def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
-    """Writes a plan and its picture; the plan, which a resume looks for, last."""
-    header = {
-        field.name: getattr(plan, field.name)
-        for field in dataclasses.fields(plan)
-        if field.name not in (*_ARRAYS, _CLASSES, "picture")
+    """Write a plan and its picture; the plan, which a resume looks for, last."""
+    header: dict[str, Any] = {
+        "kind": next(name for name, kind in _KINDS.items() if isinstance(plan, kind)),
+        "identity": request_identity(request),
+        "patches": plan.patches,
     }
-    picture = plan.picture
+    for field in dataclasses.fields(plan):
+        if field.name not in (*_ARRAYS, _CLASSES):
+            header[field.name] = getattr(plan, field.name)
+    picture = plan_picture(plan)
     if picture is not None:
         files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
         header["picture"] = [picture.x_level0, picture.y_level0, picture.scale]
-    header |= {"identity": request_identity(request), "patches": plan.patches}
-    classes = pa.array(plan.classes or [None] * plan.patches, pa.string())
-    table = pa.table({name: getattr(plan, name) for name in _ARRAYS} | {_CLASSES: classes})
+    columns = {name: pa.array(getattr(plan, name, []), kind) for name, kind in _ARRAYS.items()}
+    classes = getattr(plan, _CLASSES, None) or [None] * plan.patches
+    table = pa.table(columns | {_CLASSES: pa.array(classes, pa.string())})
     write_plan_file(layout.plan(plan.slide_id), header, table)
 
 
 def read_plan(path: str) -> SlidePlan:
-    """The plan of a file, without the JPEG of its picture."""
+    """Read the plan of a file, without the JPEG of its picture."""
     return _as_plan(*read_plan_file(path))
 
 
 def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
-    del header["identity"], header["patches"]
-    for name, kind in _VALUES.items():
-        header[name] = kind(**header[name]) if header[name] is not None else None
-    if "picture" in header:
-        header["picture"] = Picture(b"", *header["picture"])
-    classes = patches.column(_CLASSES)
-    return SlidePlan(
-        **header,
-        **{name: patches.column(name).to_numpy() for name in _ARRAYS},
-        classes=None if classes.null_count == len(classes) else tuple(classes.to_pylist()),
-    )
+    values = dict(header)
+    kind = _KINDS[values.pop("kind")]
+    del values["identity"], values["patches"]
+    for name, value_type in _VALUES.items():
+        if values.get(name) is not None:
+            values[name] = value_type(**values[name])
+    if values.get("picture") is not None:
+        values["picture"] = Picture(b"", *values["picture"])
+    if kind is ReadyPlan:
+        values |= {name: patches.column(name).to_numpy() for name in _ARRAYS}
+        classes = patches.column(_CLASSES)
+        if classes.null_count < len(classes):
+            values[_CLASSES] = tuple(classes.to_pylist())
+    return kind(**values)
+
+
+def plan_picture(plan: SlidePlan) -> Picture | None:
+    """Return the picture of a plan; None where the slide was not seen."""
+    return plan.picture if isinstance(plan, ReadyPlan | EmptyPlan) else None
 
 
 def planned_patches(path: str) -> int:
-    """How many patches the plan of a file has, from its header alone."""
+    """Return how many patches the plan of a file has, from its header alone."""
     return int(read_plan_header(path)["patches"])
 
 
 def read_picture(layout: Layout, plan: SlidePlan) -> Picture | None:
-    """The picture of a plan that was read from its file."""
-    if plan.picture is None:
+    """Read the picture of a plan that was read from its file; None where it has none."""
+    picture = plan_picture(plan)
+    if picture is None:
         return None
-    jpeg = files.read_bytes(layout.plan_picture(plan.slide_id))
-    return dataclasses.replace(plan.picture, jpeg=jpeg)
+    return dataclasses.replace(picture, jpeg=files.read_bytes(layout.plan_picture(plan.slide_id)))
 
 
 def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
-    """The plan that an earlier start left for a slide, where it still holds.
+    """Find the plan that an earlier start left for a slide, where it still holds.
 
-    It does not when the slide failed then, for the cause may be gone; nor when the user names
-    another file, resolution or mask for it now, or the size of either file has changed; nor when a
+    It does not hold when the slide failed then, because the cause may be gone; when the user names
+    another file, resolution or mask for it now; when the size of either file has changed; or when a
     remote slide that is read by ranges has been written anew.
     """
     path = layout.plan(request.slide_id)
     if not files.exists(path):
         return None
     header, patches = read_plan_file(path)
-    if header["problem"] is not None or header["identity"] != request_identity(request):
+    if header["identity"] != request_identity(request):
         return None
     plan = _as_plan(header, patches)
-    return None if _is_replaced(plan) else plan
+    return None if isinstance(plan, FailedPlan) or _is_replaced(plan) else plan
 
 
 def _is_replaced(plan: SlidePlan) -> bool:
-    if plan.generation is None:
+    if not isinstance(plan, OpenedPlan) or plan.version is None:
         return False
     try:
-        RemoteSource(plan.uri, plan.generation)
+        RemoteSource(plan.uri, plan.version)
     except InputError:
         return True
     return False
 
 
 def request_identity(request: SlideRequest) -> list[Any]:
-    """What a plan is made from: which slide and mask, of what size, at what resolution."""
+    """Return what a plan is made from: slide and mask with their sizes, and the given mpp."""
     mask = file_identity(request.mask) if request.mask else None
     return [*file_identity(request.uri), request.mpp, mask]

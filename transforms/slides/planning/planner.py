@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,12 +13,19 @@ import numpy.typing as npt
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import PICTURE_PX, draw_plan
-from beamscope.transforms.slides.planning.grid import Grid, Region, in_block_order, lay_grid
-from beamscope.transforms.slides.planning.plan import SlidePlan
-from beamscope.transforms.slides.planning.resolution import ReadPlan, plan_reading, resolve_mpp
-from beamscope.transforms.slides.readers.native.slide import NativeSlide, lattice
-from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide
-from beamscope.transforms.slides.readers.pool import open_to_plan
+from beamscope.transforms.slides.planning.grid import Grid, in_block_order, lay_grid
+from beamscope.transforms.slides.planning.level_check import agrees
+from beamscope.transforms.slides.planning.plan import (
+    EmptyPlan,
+    FailedPlan,
+    ReadyPlan,
+    SlideFacts,
+    SlidePlan,
+)
+from beamscope.transforms.slides.planning.resolution import SlideMpp, plan_reading, resolve_mpp
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader
+from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, Region
+from beamscope.transforms.slides.readers.registry import READERS
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.slides.tiff_contents import GENERIC, check_generic_tiff
@@ -42,113 +51,147 @@ UNSURE_UM = 64.0
 def plan_slide(
     request: SlideRequest, settings: SlideSettings, cache: FileCache | None = None
 ) -> SlidePlan:
-    """Plans a slide. What is wrong with the slide is part of the plan, never an exception.
+    """Plan a slide. What is wrong with the slide is part of the plan, never an exception.
 
-    One reader sees to all of a slide, its plan and its patches: under ``auto`` OpenSlide where the
-    native one does not serve for both. So a remote slide that is read by ranges is never copied.
+    One reader reads all of a slide, for its plan and its patches. Under ``auto`` it is the first of
+    the registry that serves for both. So a remote slide that is read by ranges is never copied.
 
     Args:
       request: which slide.
       settings: how it is cut into patches.
       cache: where local copies of remote slides are kept; None where all are local.
     """
-    readers = ("native", "openslide") if settings.reader == "auto" else (settings.reader,)
-    for reader in readers:
-        plan = _plan_by(reader, request, settings, cache)
-        if plan.problem is None or plan.problem.kind != Kind.NOT_SERVED:
-            break
-    return plan
+    names = READERS.names() if settings.reader == "auto" else (settings.reader,)
+    refusals: list[_Refusal] = []
+    for name in names:
+        plan = _plan_by(name, request, settings, cache)
+        if isinstance(plan, SlidePlan):
+            return plan
+        refusals.append(plan)
+    # One that says what is wrong with the file, else the last.
+    telling = [r for r in refusals if r.answer.kind != Kind.NOT_SERVED]
+    return (telling or refusals[-1:])[0].as_plan(request)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refusal:
+    """A reader does not serve a slide; and what was known by then, as in a `FailedPlan`."""
+
+    answer: NotServed
+    facts: SlideFacts | None = None
+    mpp: SlideMpp | None = None
+
+    def as_plan(self, request: SlideRequest) -> FailedPlan:
+        error = InputError(self.answer.kind, self.answer.reason)
+        return _failed(request, error, self.facts, self.mpp)
+
+
+def _failed(
+    request: SlideRequest, error: InputError, facts: SlideFacts | None, mpp: SlideMpp | None
+) -> FailedPlan:
+    problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
+    return FailedPlan(
+        slide_id=request.slide_id, uri=request.uri, problem=problem, facts=facts, mpp=mpp
+    )
 
 
 def _plan_by(
     reader: str, request: SlideRequest, settings: SlideSettings, cache: FileCache | None
-) -> SlidePlan:
-    plan = SlidePlan(request.slide_id, request.uri, block_size=settings.block_size)
+) -> SlidePlan | _Refusal:
+    """Plan a slide by one reader: open it, find its resolution, choose its patches."""
+    facts = mpp = None
     try:
-        slide = open_to_plan(request.uri, reader, cache)
-        plan = dataclasses.replace(
-            plan,
-            vendor=slide.vendor,
-            width_level0=slide.dimensions[0],
-            height_level0=slide.dimensions[1],
-            generation=slide.generation,
-        )
+        slide = READERS.get(reader).open_to_plan(request.uri, cache=cache)
+        if isinstance(slide, NotServed):
+            return _Refusal(slide)
+        facts = SlideFacts(slide.vendor, *slide.dimensions)
         if slide.vendor == GENERIC:
             check_generic_tiff(request.uri)
-        plan = dataclasses.replace(
-            plan,
-            mpp=resolve_mpp(
-                slide.properties,
-                manifest_mpp=request.mpp,
-                assume_mpp=settings.assume_mpp,
-                allow_implausible=settings.allow_implausible_mpp,
-            ),
+        mpp = resolve_mpp(
+            slide.properties,
+            manifest_mpp=request.mpp,
+            assume_mpp=settings.assume_mpp,
+            allow_implausible=settings.allow_implausible_mpp,
         )
-        return _plan_patches(plan, slide, request, settings, cache)
+        view = _look_at(slide, mpp.mean, settings)
+        if isinstance(view, NotServed):
+            return _Refusal(view, facts, mpp)
+        opened: dict[str, Any] = {
+            "slide_id": request.slide_id,
+            "uri": request.uri,
+            "facts": facts,
+            "mpp": mpp,
+            "read": view.read,
+            "reader": reader,
+            "version": slide.version,
+        }
+        if view.thumbnail is None:
+            return EmptyPlan(reason=_too_small(view), **opened)
+        return _plan_patches(view, view.thumbnail, slide, mpp.mean, request, settings, opened)
     except InputError as error:
-        problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
-        return dataclasses.replace(plan, problem=problem)
+        return _failed(request, error, facts, mpp)
 
 
-def _plan_patches(
-    plan: SlidePlan,
-    slide: OpenedSlide,
-    request: SlideRequest,
-    settings: SlideSettings,
-    cache: FileCache | None,
-) -> SlidePlan:
-    assert plan.mpp is not None  # the caller resolved it
-    slide_mpp = plan.mpp.mean
-    read = plan_reading(
-        slide.level_downsamples,
-        slide_mpp,
-        mpp=settings.mpp,
-        patch_px=settings.patch_px,
-        allow_upsampling=settings.allow_upsampling,
-    )
+@dataclasses.dataclass(frozen=True, eq=False)
+class _View:
+    """How a slide is looked at: by which levels, and what is seen then.
+
+    Attributes:
+      read: how patches are read.
+      region: where the slide has content.
+      grid: every patch that fits into it.
+      thumbnail: of the region; None where no patch fits.
+    """
+
+    read: ReadPlan
+    region: Region
+    grid: Grid
+    thumbnail: Thumbnail | None
+
+
+def _look_at(slide: SlideReader, slide_mpp: float, settings: SlideSettings) -> _View | NotServed:
+    """Choose the levels of patches and thumbnail, without those that do not show the slide."""
     region = content_region(slide)
-    scale = _thumbnail_scale(slide, region, slide_mpp)
-    plan = dataclasses.replace(plan, read=read, reader=_patch_reader(slide, read, scale, settings))
-    grid = lay_grid(region, read, settings.stride_px)
-    if not len(grid):
-        reason = (
-            f"smaller than a patch: {region.width} x {region.height} level-0 pixels, "
-            f"a patch has {read.size_level0:.0f}"
+    levels = slide.levels
+    while True:
+        read = plan_reading(
+            levels,
+            slide_mpp,
+            mpp=settings.mpp,
+            patch_px=settings.patch_px,
+            allow_upsampling=settings.allow_upsampling,
         )
-        return dataclasses.replace(plan, empty_reason=reason)
-
-    thumbnail = read_thumbnail(slide, region, scale)
-    small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    given = _given_tissue(small, slide, request, settings, cache)
-    mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
-    fraction = _fractions(grid, read, small, mask)
-    # With `none` every patch counts of which anything was scanned.
-    least = settings.min_tissue if settings.tissue != "none" else 0.0
-    taken = (fraction >= least) & (fraction > 0)
-    chosen = in_block_order(grid.select(taken), settings.block_size)
-    fraction_of = np.zeros((grid.row.max() + 1, grid.column.max() + 1), np.float32)
-    fraction_of[grid.row, grid.column] = fraction
-    x_level0 = chosen.x_level0.astype(np.int32)
-    y_level0 = chosen.y_level0.astype(np.int32)
-    return dataclasses.replace(
-        plan,
-        x_level0=x_level0,
-        y_level0=y_level0,
-        tissue=fraction_of[chosen.row, chosen.column],
-        classes=given.classes(*_rectangles(chosen, read, small)) if given else None,
-        empty_reason=None if len(chosen) else _why_empty(mask, given, settings),
-        picture=draw_plan(
-            thumbnail,
-            outline(shown(mask)),
-            small.scale_x / thumbnail.scale_x,
-            x_level0,
-            y_level0,
-            read.size_level0,
-        ),
-    )
+        scale = _thumbnail_scale(levels, region, slide_mpp)
+        seen = thumbnail_level(levels, scale)
+        refusal = slide.serves_level(read.level) or slide.serves_level(seen.number)
+        if refusal:
+            return refusal
+        if settings.downscale == "decoder" and slide.can_shrink(read):
+            read = dataclasses.replace(read, downscale="decoder")
+        grid = lay_grid(region, read, settings.stride_px)
+        if not len(grid):
+            return _View(read, region, grid, None)
+        thumbnail = read_thumbnail(slide, seen, region, scale)
+        false = _false_level(slide, levels, read, seen, thumbnail)
+        if false is None:
+            return _View(read, region, grid, thumbnail)
+        levels = tuple(level for level in levels if level != false)
 
 
-def _thumbnail_scale(slide: OpenedSlide, region: Region, slide_mpp: float) -> float:
+def _false_level(
+    slide: SlideReader, levels: Sequence[Level], read: ReadPlan, seen: Level, thumbnail: Thumbnail
+) -> Level | None:
+    """Return the level of the thumbnail or of the patches that does not show the slide."""
+    full = levels[0]
+    if seen != full and not agrees(slide, full, thumbnail):
+        return seen
+    for level in levels[1:]:
+        if level.number == read.level and level != seen and not agrees(slide, level, thumbnail):
+            return level
+    return None
+
+
+def _thumbnail_scale(levels: Sequence[Level], region: Region, slide_mpp: float) -> float:
     """Level-0 pixels per pixel of a thumbnail that serves both the picture and the tissue.
 
     A level that is there is read as it is, where the picture then has half its size at least: the
@@ -156,32 +199,67 @@ def _thumbnail_scale(slide: OpenedSlide, region: Region, slide_mpp: float) -> fl
     """
     finest = max(region.width, region.height) / PICTURE_PX
     tissue = TISSUE_MPP / slide_mpp
-    fitting = [d for d in slide.level_downsamples if finest <= d <= min(tissue, 2 * finest)]
+    most = min(tissue, 2 * finest)
+    fitting = [level.downsample for level in levels if finest <= level.downsample <= most]
     return max(fitting, default=min(tissue, finest))
 
 
-def _patch_reader(
-    slide: OpenedSlide, read: ReadPlan, thumbnail_scale: float, settings: SlideSettings
-) -> str:
-    """What reads the patches of a slide that is open.
+def _plan_patches(
+    view: _View,
+    thumbnail: Thumbnail,
+    slide: SlideReader,
+    slide_mpp: float,
+    request: SlideRequest,
+    settings: SlideSettings,
+    opened: dict[str, Any],
+) -> EmptyPlan | ReadyPlan:
+    """Find the tissue, and choose the patches that have enough of it."""
+    small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
+    given = _given_tissue(small, slide, request, settings)
+    mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
+    chosen, tissue = _choose(view, small, mask, settings)
+    x_level0, y_level0 = chosen.x_level0.astype(np.int32), chosen.y_level0.astype(np.int32)
+    picture = draw_plan(
+        thumbnail,
+        outline(shown(mask)),
+        small.scale_x / thumbnail.scale_x,
+        x_level0,
+        y_level0,
+        view.read.size_level0,
+    )
+    if not len(chosen):
+        return EmptyPlan(reason=_why_empty(mask, given, settings), picture=picture, **opened)
+    return ReadyPlan(
+        x_level0=x_level0,
+        y_level0=y_level0,
+        tissue=tissue,
+        classes=given.classes(*_rectangles(chosen, view.read, small)) if given else None,
+        block_size=settings.block_size,
+        picture=picture,
+        **opened,
+    )
 
-    Raises:
-      InputError: ``not_native`` where the native reader does not serve both patches and thumbnail.
-    """
-    if not isinstance(slide, NativeSlide):
-        return "openslide"
-    level = thumbnail_level(slide, thumbnail_scale)
-    if refusal := slide.serves(read) or slide.serves_level(level):
-        raise InputError(Kind.NOT_SERVED, refusal)
-    return "native_scaled" if settings.downscale == "decoder" and lattice(read) > 1 else "native"
+
+def _choose(
+    view: _View,
+    thumbnail: Thumbnail,
+    mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
+    settings: SlideSettings,
+) -> tuple[Grid, npt.NDArray[np.float32]]:
+    """Return the patches that are taken, in the order of blocks, and their tissue fractions."""
+    grid = view.grid
+    fraction = _fractions(grid, view.read, thumbnail, mask)
+    # With `none` every patch counts of which anything was scanned.
+    least = settings.min_tissue if settings.tissue != "none" else 0.0
+    taken = (fraction >= least) & (fraction > 0)
+    chosen = in_block_order(grid.select(taken), settings.block_size)
+    fraction_of = np.zeros((grid.row.max() + 1, grid.column.max() + 1), np.float32)
+    fraction_of[grid.row, grid.column] = fraction
+    return chosen, fraction_of[chosen.row, chosen.column]
 
 
 def _given_tissue(
-    thumbnail: Thumbnail,
-    slide: OpenedSlide,
-    request: SlideRequest,
-    settings: SlideSettings,
-    cache: FileCache | None,
+    thumbnail: Thumbnail, slide: SlideReader, request: SlideRequest, settings: SlideSettings
 ) -> GivenTissue | None:
     """The user's mask on the thumbnail; None where tissue is found in another way."""
     if settings.tissue not in ("mask", "mask_or_otsu"):
@@ -206,7 +284,7 @@ def _given_tissue(
         bounds=bounds,
         dimensions=slide.dimensions,
     )
-    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes, cache=cache)
+    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes)
 
 
 def _tissue_mask(
@@ -247,6 +325,13 @@ def _rectangles(grid: Grid, read: ReadPlan, thumbnail: Thumbnail) -> tuple[F64, 
         (grid.y_level0 - thumbnail.region.y) / thumbnail.scale_y,
         np.full(n, read.size_level0 / thumbnail.scale_x),
         np.full(n, read.size_level0 / thumbnail.scale_y),
+    )
+
+
+def _too_small(view: _View) -> str:
+    return (
+        f"smaller than a patch: {view.region.width} x {view.region.height} level-0 pixels, "
+        f"a patch has {view.read.size_level0:.0f}"
     )
 
 

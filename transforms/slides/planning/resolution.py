@@ -1,4 +1,4 @@
-"""Resolution in µm/px: what a slide has, and which of its levels serves what is asked for."""
+"""Resolution in µm/px: that of a slide, and the level that serves a requested one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.readers.geometry import Level, ReadPlan
 
 # Outside these no light-microscope scan lies: 0.05 is 200x, 20 is a flat-bed photograph.
 MIN_PLAUSIBLE_MPP = 0.05
@@ -49,17 +50,17 @@ def resolve_mpp(
     assume_mpp: float | None = None,
     allow_implausible: bool = False,
 ) -> SlideMpp:
-    """The resolution of a slide: the manifest's, else its own, its objective's, or the assumed one.
+    """Return a slide's resolution: the manifest's, its own, its objective's, or the assumed one.
 
     Args:
       properties: the slide's properties, as OpenSlide names them.
       manifest_mpp: µm/px that the user gave for this slide.
       assume_mpp: µm/px for slides that say nothing.
-      allow_implausible: take an implausible value as it is.
+      allow_implausible: accept an implausible value.
 
     Raises:
-      InputError: ``missing_mpp`` where nothing says it, ``implausible_mpp`` where the first that
-        does says something below 0.05, above 20, or more than 5 % apart in x and y.
+      InputError: ``missing_mpp`` where none is given; ``implausible_mpp`` where the first that is
+        given is below 0.05, above 20, or more than 5 % apart in x and y.
     """
     mpp = _first_mpp(properties, manifest_mpp, assume_mpp)
     if mpp is None:
@@ -109,54 +110,23 @@ def _number(text: str | None) -> float:
 
 
 def is_plausible(mpp: SlideMpp) -> bool:
-    """Whether a microscope slide can have that resolution, alike in x and y."""
+    """Return whether a microscope slide can have that resolution, alike in x and y."""
     low, high = sorted((mpp.x, mpp.y))
     return low >= MIN_PLAUSIBLE_MPP and high <= MAX_PLAUSIBLE_MPP and high <= MAX_ANISOTROPY * low
 
 
-@dataclasses.dataclass(frozen=True)
-class ReadPlan:
-    """How every patch of one slide is read: a square of one level, scaled to the patch size.
-
-    Attributes:
-      level: pyramid level that is read.
-      downsample: of that level: level-0 pixels per level pixel.
-      read_px: side of the square that is read, in pixels of that level.
-      patch_px: side of the patch that the model sees.
-      mpp_requested: what was asked for, µm/px.
-      mpp_level: resolution of the level, µm/px.
-    """
-
-    level: int
-    downsample: float
-    read_px: int
-    patch_px: int
-    mpp_requested: float
-    mpp_level: float
-
-    @property
-    def mpp_effective(self) -> float:
-        """Resolution of the patches, µm/px: the request, but for rounding to whole pixels."""
-        return self.mpp_level * self.read_px / self.patch_px
-
-    @property
-    def size_level0(self) -> float:
-        """Side of a patch in level-0 pixels."""
-        return self.read_px * self.downsample
-
-
 def plan_reading(
-    level_downsamples: Sequence[float],
+    levels: Sequence[Level],
     slide_mpp: float,
     *,
     mpp: float,
     patch_px: int,
     allow_upsampling: bool = False,
 ) -> ReadPlan:
-    """Chooses the coarsest level that is still at least as fine as the request.
+    """Choose the coarsest level that is still at least as fine as the request.
 
     Args:
-      level_downsamples: of the slide's levels, 1.0 for level 0.
+      levels: of the slide, level 0 first; of equal ones the first is read.
       slide_mpp: level-0 resolution, µm/px.
       mpp: requested resolution, µm/px.
       patch_px: side of a patch at that resolution.
@@ -166,22 +136,20 @@ def plan_reading(
       InputError: ``too_coarse`` where no level is fine enough.
     """
     fitting = [
-        (downsample, level, read_px)
-        for level, downsample in enumerate(level_downsamples)
-        if (read_px := _read_px(slide_mpp * downsample, mpp, patch_px)) >= patch_px
+        level
+        for level in levels
+        if _read_px(slide_mpp * level.downsample, mpp, patch_px) >= patch_px
     ]
-    if fitting:
-        downsample, level, read_px = max(fitting)
-    else:
-        downsample, level = 1.0, 0
-        read_px = _read_px(slide_mpp, mpp, patch_px)
-        if slide_mpp > MAX_UPSAMPLING * mpp and not allow_upsampling:
-            raise InputError(
-                Kind.TOO_COARSE,
-                f"level 0 has {slide_mpp:g} µm/px, which cannot show {mpp:g} µm/px; "
-                "ask for a coarser --mpp, or --allow_upsampling",
-            )
-    return ReadPlan(level, downsample, read_px, patch_px, mpp, slide_mpp * downsample)
+    if not fitting and slide_mpp > MAX_UPSAMPLING * mpp and not allow_upsampling:
+        raise InputError(
+            Kind.TOO_COARSE,
+            f"level 0 has {slide_mpp:g} µm/px, which cannot show {mpp:g} µm/px; "
+            "ask for a coarser --mpp, or --allow_upsampling",
+        )
+    level = max(fitting, key=lambda level: level.downsample, default=levels[0])
+    mpp_level = slide_mpp * level.downsample
+    read_px = _read_px(mpp_level, mpp, patch_px)
+    return ReadPlan(level.number, level.downsample, read_px, patch_px, mpp, mpp_level)
 
 
 def _read_px(level_mpp: float, mpp: float, patch_px: int) -> int:

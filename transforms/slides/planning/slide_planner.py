@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.slides.planning.plan import SlideBlock, SlidePlan
-from beamscope.transforms.slides.planning.plan_file import find_plan, write_plan
+from beamscope.transforms.slides.planning.plan_file import find_plan, plan_picture, write_plan
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
@@ -37,9 +37,10 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Plan a slide, and show what is planned on its picture."""
         plan = plan_slide(request, self.settings, self.cache)
-        if plan.picture is not None:
+        picture = plan_picture(plan)
+        if picture is not None:
             # At once, not at the end: a wrong resolution is seen before it has cost a day.
-            files.write_bytes(layout.picture(request.slide_id), plan.picture.jpeg)
+            files.write_bytes(layout.picture(request.slide_id), picture.jpeg)
         return plan
 
     def write(self, layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:

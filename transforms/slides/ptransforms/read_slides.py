@@ -13,8 +13,8 @@ from beamscope.transforms.blocks import ImageBlock
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.read_ahead import ReadAheadFn
 from beamscope.transforms.slides.planning.plan import SlideBlock
-from beamscope.transforms.slides.readers.pool import open_patches
-from beamscope.transforms.slides.readers.read_block import read_block, unreadable_block
+from beamscope.transforms.slides.read_block import read_block, unreadable_block
+from beamscope.transforms.slides.readers.pool import open_planned
 from beamscope.transforms.storage.cache import FileCache
 
 
@@ -40,8 +40,8 @@ class ReadSlideBlocks(beam.PTransform):
 
 def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:
     try:
-        read_patches = open_patches(block.uri, block.reader, cache, block.generation)
-        return read_block(block, read_patches, _patch_threads(threads))
+        slide = open_planned(block.reader, block.uri, cache=cache, version=block.version)
+        return read_block(block, slide, _patch_threads(threads))
     except InputError as error:
         # The slide is gone, or another one by now: what was read of the block is worth nothing.
         return unreadable_block(block, error)

@@ -1,79 +1,33 @@
-"""Reading a slide through OpenSlide so that an unreadable region costs just that region."""
+"""The reader that asks OpenSlide, so that an unreadable region costs just that region."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Executor
 from pathlib import Path
-from typing import Protocol
+from typing import Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import openslide
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.slides.planning.resolution import ReadPlan
-from beamscope.transforms.storage.store import Version
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
+from beamscope.transforms.slides.readers.geometry import Level, true_levels
+from beamscope.transforms.slides.readers.local_copy import lease_slide
+from beamscope.transforms.slides.readers.pixels import OPAQUE, background_color, composite
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.cache import FileCache
 
-_WHITE = (255, 255, 255)
-# Alpha from which on a pixel counts as scanned.
-OPAQUE = 128
-
-
-class OpenedSlide(Protocol):
-    """A slide as planning sees it, whoever reads it.
-
-    Attributes:
-      vendor: the name of the format, as OpenSlide calls it, such as ``aperio`` or ``dicom``.
-      properties: by OpenSlide's names; resolution, bounds and background, where it says them.
-      dimensions: width and height of level 0, px.
-      level_dimensions: width and height of each level, px.
-      level_downsamples: of each level: level-0 pixels per level pixel.
-      background: RGB of what was not scanned.
-      generation: of a remote slide, where it is known which one is read; else None.
-    """
-
-    @property
-    def vendor(self) -> str: ...  # noqa: D102
-    @property
-    def properties(self) -> Mapping[str, str]: ...  # noqa: D102
-    @property
-    def dimensions(self) -> tuple[int, int]: ...  # noqa: D102
-    @property
-    def level_dimensions(self) -> tuple[tuple[int, int], ...]: ...  # noqa: D102
-    @property
-    def level_downsamples(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def background(self) -> tuple[int, int, int]: ...  # noqa: D102
-    @property
-    def generation(self) -> Version | None: ...  # noqa: D102
-
-    def read_area(
-        self, x_level0: int, y_level0: int, level: int, width: int, height: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
-        """Reads a region laid on the background, and where anything was scanned.
-
-        Args:
-          x_level0: left edge in level-0 pixels.
-          y_level0: top edge in level-0 pixels.
-          level: which level to read.
-          width: in pixels of that level.
-          height: in pixels of that level.
-
-        Returns:
-          uint8 RGB ``[height, width, 3]``; and bool ``[height, width]``, None where everywhere.
-
-        Raises:
-          InputError: ``unreadable_region``.
-        """
+# Of these formats OpenSlide takes directories of the TIFF for levels without a word of the vendor
+# on which they are. Of the others it reads in the vendor's own data which images are levels, and
+# their sizes may count overlaps of tiles.
+_LEVELS_BY_DIRECTORY = ("aperio", "generic-tiff")
 
 
-class SlideReader:
-    """An open slide, for use by several threads.
+class OpenSlideReader(SlideReader):
+    """A slide that OpenSlide reads, from a local file or a local copy of a remote one.
 
     OpenSlide's errors latch: after one, every later read of that handle fails. A failed read is
     tried once more on a handle of its own, so that no other thread's bad region can spoil it; if
@@ -84,36 +38,58 @@ class SlideReader:
       keep: held for as long as the reader, such as the lease of a local copy.
 
     Raises:
-      InputError: ``missing_file``, ``not_a_slide`` or ``unopenable``.
+      openslide.OpenSlideError: the file cannot be opened; see `open`.
     """
 
-    generation: Version | None = None
-
     def __init__(self, path: str | Path, keep: object = None) -> None:
-        self.path = str(path)
+        self._path = str(path)
         self._keep = keep
         self._lock = threading.Lock()
-        self._handle = self._open()
-        self.properties: Mapping[str, str] = dict(self._handle.properties)
-        self.dimensions: tuple[int, int] = self._handle.dimensions
-        self.level_dimensions: tuple[tuple[int, int], ...] = self._handle.level_dimensions
-        self.level_downsamples: tuple[float, ...] = self._handle.level_downsamples
+        self._handle = openslide.OpenSlide(self._path)
+        self.properties = dict(self._handle.properties)
+        self.vendor = self.properties.get("openslide.vendor", "")
+        self.dimensions = self._handle.dimensions
+        sizes, downsamples = self._handle.level_dimensions, self._handle.level_downsamples
+        levels = tuple(
+            Level(number, width, height, downsample)
+            for number, ((width, height), downsample) in enumerate(
+                zip(sizes, downsamples, strict=True)
+            )
+        )
+        self.levels = true_levels(levels, by_shape=self.vendor in _LEVELS_BY_DIRECTORY)
         self.background = background_color(self.properties)
 
-    @property
-    def vendor(self) -> str:
-        """The name of the format, as OpenSlide calls it, such as ``aperio`` or ``dicom``."""
-        return self.properties.get("openslide.vendor", "")
+    @classmethod
+    def open(
+        cls, uri: str, *, cache: FileCache | None = None, version: Version | None = None
+    ) -> Self | NotServed:
+        """Open a slide, a remote one from a local copy; see `SlideReader.open`.
+
+        Raises:
+          InputError: also ``missing_file`` where another version is there now.
+        """
+        lease = None if files.is_local(uri) else lease_slide(uri, cache, version)
+        path = uri if lease is None else str(lease.path)
+        try:
+            return cls(path, keep=lease)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            if not Path(path).exists():
+                raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error
+            if not os.access(path, os.R_OK):
+                raise InputError(Kind.UNOPENABLE, f"{uri}: no permission to read") from error
+            return NotServed(f"{uri}: no format that OpenSlide knows, or cut off", Kind.NOT_A_SLIDE)
+        except openslide.OpenSlideError as error:
+            return NotServed(f"{uri}: {one_line(error).replace(path, uri)}", Kind.UNOPENABLE)
 
     def read_rgba(
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
     ) -> npt.NDArray[np.uint8]:
-        """Reads a region as uint8 RGBA ``[height, width, 4]``, alpha not multiplied in.
+        """Read a rectangle as uint8 RGBA ``[height, width, 4]``, alpha not multiplied in.
 
         Args:
           x_level0: left edge in level-0 pixels.
           y_level0: top edge in level-0 pixels.
-          level: which level to read.
+          level: number of the level to read.
           width: in pixels of that level.
           height: in pixels of that level.
 
@@ -126,8 +102,8 @@ class SlideReader:
             return np.asarray(handle.read_region(*where))
         except openslide.OpenSlideError:
             pass
-        fresh = self._open()
         try:
+            fresh = openslide.OpenSlide(self._path)
             pixels = np.asarray(fresh.read_region(*where))
         except openslide.OpenSlideError as error:
             raise InputError(
@@ -141,94 +117,15 @@ class SlideReader:
                 self._handle = fresh
         return pixels
 
-    def read_rgb(
-        self, x_level0: int, y_level0: int, level: int, width: int, height: int
-    ) -> npt.NDArray[np.uint8]:
-        """Reads a region as uint8 RGB ``[height, width, 3]``, laid on the slide's background."""
-        return composite(self.read_rgba(x_level0, y_level0, level, width, height), self.background)
-
     def read_area(
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        """As `OpenedSlide.read_area`."""
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
+        """Read a rectangle; see `SlideReader.read_area`."""
         rgba = self.read_rgba(x_level0, y_level0, level, width, height)
-        return composite(rgba, self.background), rgba[..., 3] >= OPAQUE
+        alpha = rgba[..., 3]
+        scanned = None if (alpha == 255).all() else alpha >= OPAQUE
+        return composite(rgba, self.background), scanned
 
-    def read_patches(
-        self,
-        x_level0: npt.NDArray[np.int32],
-        y_level0: npt.NDArray[np.int32],
-        read: ReadPlan,
-        out: npt.NDArray[np.uint8],
-        threads: Executor,
-    ) -> list[InputError | None]:
-        """Reads patches side by side; OpenSlide releases the interpreter's lock.
-
-        Args:
-          x_level0: left edges in level-0 pixels, ``[n]``.
-          y_level0: top edges in level-0 pixels, ``[n]``.
-          read: how each is read.
-          out: uint8 RGB ``[n, patch_px, patch_px, 3]``, where the patches are put.
-          threads: where they are read.
-
-        Returns:
-          for each patch why it could not be read, or None.
-        """
-
-        def read_one(row: int) -> InputError | None:
-            corner = int(x_level0[row]), int(y_level0[row])
-            try:
-                region = self.read_rgb(*corner, read.level, read.read_px, read.read_px)
-            except InputError as error:
-                return error
-            out[row] = resample(region, read.patch_px, read.patch_px)
-            return None
-
-        return list(threads.map(read_one, range(len(out))))
-
-    def _open(self) -> openslide.OpenSlide:
-        try:
-            return openslide.OpenSlide(self.path)
-        except openslide.OpenSlideUnsupportedFormatError as error:
-            if not Path(self.path).exists():
-                raise InputError(Kind.MISSING_FILE, f"{self.path}: no such file") from error
-            if not os.access(self.path, os.R_OK):
-                raise InputError(Kind.UNOPENABLE, f"{self.path}: no permission to read") from error
-            raise InputError(
-                Kind.NOT_A_SLIDE, f"{self.path}: no format that OpenSlide knows, or cut off"
-            ) from error
-        except openslide.OpenSlideError as error:
-            raise InputError(Kind.UNOPENABLE, f"{self.path}: {one_line(error)}") from error
-
-
-def background_color(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """What lies behind transparent pixels: ``openslide.background-color`` (hex), else white."""
-    text = properties.get("openslide.background-color", "")
-    try:
-        red, green, blue = bytes.fromhex(text)
-    except ValueError:
-        return _WHITE
-    return red, green, blue
-
-
-def composite(
-    rgba: npt.NDArray[np.uint8], background: tuple[int, int, int]
-) -> npt.NDArray[np.uint8]:
-    """Lays uint8 RGBA ``[h, w, 4]`` (alpha not multiplied in) on a colour: uint8 ``[h, w, 3]``."""
-    alpha = rgba[..., 3:]
-    if (alpha == 255).all():
-        return rgba[..., :3]
-    # 8-bit "over", rounded to nearest.
-    weighted = rgba[..., :3].astype(np.uint32) * alpha
-    weighted += np.array(background, np.uint32) * (255 - alpha.astype(np.uint32))
-    return ((weighted + 127) // 255).astype(np.uint8)
-
-
-def resample(rgb: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Scales uint8 ``[h, w, 3]`` to the size given: area averaging down, linear up."""
-    if rgb.shape[:2] == (height, width):
-        return rgb
-    shrinking = rgb.shape[0] >= height and rgb.shape[1] >= width
-    method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    resized: npt.NDArray[np.uint8] = cv2.resize(rgb, (width, height), interpolation=method)
-    return resized
+    def close(self) -> None:
+        """Close the file; nobody reads from the slide any more."""
+        self._handle.close()

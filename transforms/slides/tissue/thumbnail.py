@@ -1,17 +1,19 @@
-"""A thumbnail of a slide for planning, in flat memory, that knows what it could not see."""
+"""A thumbnail of a slide for planning: read in bounded memory, unreadable places marked."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.planning.grid import Region
-from beamscope.transforms.slides.readers.openslide_reader import OpenedSlide, resample
+from beamscope.transforms.slides.readers.base import SlideReader
+from beamscope.transforms.slides.readers.geometry import Level, Region
+from beamscope.transforms.slides.readers.pixels import resample
 
 # Regions are read in squares of about this side (16 MB of RGBA), whatever the slide's size.
 _CHUNK_PX = 2048
@@ -40,7 +42,7 @@ class Thumbnail:
     scale_y: float
 
     def shrunk(self, scale: float) -> Thumbnail:
-        """The same at about `scale` level-0 pixels a pixel, by area averaging; never larger."""
+        """Return it at about `scale` level-0 pixels a pixel, by area averaging; never larger."""
         height, width = self.scanned.shape
         new_width = min(width, max(1, round(self.region.width / scale)))
         new_height = min(height, max(1, round(self.region.height / scale)))
@@ -55,15 +57,15 @@ class Thumbnail:
 
 
 def _most(mask: npt.NDArray[np.bool_], width: int, height: int) -> npt.NDArray[np.bool_]:
-    """The mask at another size: True where at least half of the area is."""
+    """Return the mask at another size: True where at least half of the area is."""
     if mask.all() or not mask.any():
         return np.full((height, width), mask.flat[0])
     share = resample(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2), width, height)
     return share[..., 0] >= 128
 
 
-def content_region(reader: OpenedSlide) -> Region:
-    """Where a slide has content: ``openslide.bounds-*`` where given, cut to the slide, else all."""
+def content_region(reader: SlideReader) -> Region:
+    """Return where a slide has content: ``openslide.bounds-*`` cut to the slide, else all."""
     width, height = reader.dimensions
     try:
         x, y, w, h = (
@@ -76,24 +78,23 @@ def content_region(reader: OpenedSlide) -> Region:
     return Region(left, top, min(x + w, width) - left, min(y + h, height) - top)
 
 
-def thumbnail_level(reader: OpenedSlide, scale: float) -> int:
-    """The level that a thumbnail of `scale` level-0 pixels a pixel is read from."""
+def thumbnail_level(levels: Sequence[Level], scale: float) -> Level:
+    """Return the level that a thumbnail of `scale` level-0 pixels a pixel is read from."""
     wanted = max(1.0, scale)
-    fitting = [pair for pair in enumerate(reader.level_downsamples) if pair[1] <= wanted * 1.001]
-    return max(fitting, key=lambda pair: pair[1])[0]
+    fitting = [level for level in levels if level.downsample <= wanted * 1.001]
+    return max(fitting, key=lambda level: level.downsample)
 
 
-def read_thumbnail(reader: OpenedSlide, region: Region, scale: float) -> Thumbnail:
-    """Reads a region of a slide by area averaging from the next finer level.
+def read_thumbnail(reader: SlideReader, level: Level, region: Region, scale: float) -> Thumbnail:
+    """Read a region of a slide by area averaging.
 
     Args:
       reader: the slide.
-      region: what to show.
+      level: to read, see `thumbnail_level`.
+      region: the rectangle to show.
       scale: level-0 pixels per thumbnail pixel, about; never below 1.
     """
     wanted = max(1.0, scale)
-    level = thumbnail_level(reader, scale)
-    downsample = reader.level_downsamples[level]
     width = max(1, round(region.width / wanted))
     height = max(1, round(region.height / wanted))
     thumbnail = Thumbnail(
@@ -104,29 +105,28 @@ def read_thumbnail(reader: OpenedSlide, region: Region, scale: float) -> Thumbna
         region.width / width,
         region.height / height,
     )
-    step = max(1, int(_CHUNK_PX * downsample / max(thumbnail.scale_x, thumbnail.scale_y)))
+    step = max(1, int(_CHUNK_PX * level.downsample / max(thumbnail.scale_x, thumbnail.scale_y)))
     for top in range(0, height, step):
         for left in range(0, width, step):
             box = (left, top, min(left + step, width), min(top + step, height))
-            _fill(thumbnail, reader, level, downsample, box)
+            _fill(thumbnail, reader, level, box)
     return thumbnail
 
 
 def _fill(
     thumbnail: Thumbnail,
-    reader: OpenedSlide,
-    level: int,
-    downsample: float,
+    reader: SlideReader,
+    level: Level,
     box: tuple[int, int, int, int],
 ) -> None:
-    """Fills a box (left, top, right, bottom) of thumbnail pixels, or marks it as unreadable."""
+    """Fill a box (left, top, right, bottom) of thumbnail pixels, or mark it as unreadable."""
     left, top, right, bottom = box
     x0 = thumbnail.region.x + left * thumbnail.scale_x
     y0 = thumbnail.region.y + top * thumbnail.scale_y
-    read_width = max(1, round((right - left) * thumbnail.scale_x / downsample))
-    read_height = max(1, round((bottom - top) * thumbnail.scale_y / downsample))
+    read_width = max(1, round((right - left) * thumbnail.scale_x / level.downsample))
+    read_height = max(1, round((bottom - top) * thumbnail.scale_y / level.downsample))
     try:
-        rgb, scanned = reader.read_area(round(x0), round(y0), level, read_width, read_height)
+        rgb, scanned = reader.read_area(round(x0), round(y0), level.number, read_width, read_height)
     except InputError as error:
         if error.kind != Kind.UNREADABLE_REGION:
             raise
@@ -140,7 +140,7 @@ def _fill(
             for part_top, part_bottom in ((top, middle_y), (middle_y, bottom)):
                 if part_left < part_right and part_top < part_bottom:
                     quarter = (part_left, part_top, part_right, part_bottom)
-                    _fill(thumbnail, reader, level, downsample, quarter)
+                    _fill(thumbnail, reader, level, quarter)
         return
     size = right - left, bottom - top
     thumbnail.rgb[top:bottom, left:right] = resample(rgb, *size)

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.native.slide import open_native
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader
+from beamscope.transforms.slides.readers.base import NotServed
+from beamscope.transforms.slides.readers.native.slide import NativeReader
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.storage.byte_source import LocalSource
 from tests.shared_data import shared
 from tests.slides.readers.native.files import (
-    APERIO,
     KINDS,
     ODD_PYRAMID,
     TiledSlide,
@@ -23,13 +23,18 @@ REAL = ("CMU-1-Small-Region.svs", "cmu1_sparse_tiles.svs", "tcga_generic_pyramid
 
 
 def opened(path):
-    return SlideReader(path), open_native(LocalSource(path))
+    plain = OpenSlideReader(path)
+    return plain, NativeReader.of_source(LocalSource(path), lambda: plain)
+
+
+def everywhere(scanned, rgb):
+    return np.ones(rgb.shape[:2], bool) if scanned is None else scanned
 
 
 def agree(plain, native, where, most):
     ours, scanned = native.read_area(*where)
     theirs, there = plain.read_area(*where)
-    assert np.array_equal(np.ones_like(there) if scanned is None else scanned, there)
+    assert np.array_equal(everywhere(scanned, ours), everywhere(there, theirs))
     assert np.abs(ours.astype(int) - theirs).max() <= most
 
 
@@ -41,7 +46,7 @@ def test_whole_levels_are_those_of_openslide(name, tmp_path):
         else shared(f"data/slides/{name}")
     )
     plain, native = opened(path)
-    for level, (width, height) in enumerate(plain.level_dimensions):
+    for level, (width, height) in enumerate((level.width, level.height) for level in plain.levels):
         agree(plain, native, (0, 0, level, width, height), 0)
         # Rounding may ask for some pixels beyond the level's end.
         agree(plain, native, (0, 0, level, width + 3, height + 2), 0)
@@ -78,9 +83,12 @@ def test_an_area_with_a_broken_tile_errors(tmp_path):
     agree(*opened(path), (0, 0, 0, 700, 128), 0)
 
 
-def test_a_level_that_is_not_served_errors(tmp_path):
-    slide = TiledSlide(ODD_PYRAMID, description=APERIO, missing=((1, 1),))
-    native = open_native(LocalSource(write_slide(tmp_path / "slide.svs", slide)))
-    with pytest.raises(InputError, match="level 1: missing tiles") as error:
-        native.read_area(0, 0, 1, 10, 10)
-    assert error.value.kind == "not_served"
+def test_an_area_with_a_tile_that_only_openslide_reads(tmp_path):
+    path = write_slide(tmp_path / "slide.tiff", TiledSlide())
+    damage(path, 0, 8, 700, b"\x55")
+    plain, native = opened(path)
+    agree(plain, native, (0, 0, 0, 700, 600), 0)
+    alone = NativeReader.of_source(LocalSource(path), lambda: NotServed("not here"))
+    with pytest.raises(InputError, match="OpenSlide was not asked: not here") as error:
+        alone.read_area(0, 0, 0, 700, 600)
+    assert error.value.kind == "unreadable_region"

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -6,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.planning.resolution import ReadPlan
+from beamscope.transforms.slides.readers.base import NotServed
+from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.readers.native import patches as native_patches
 from beamscope.transforms.slides.readers.native import slide as native_slide
-from beamscope.transforms.slides.readers.native.slide import lattice, open_native
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader, resample
+from beamscope.transforms.slides.readers.native.slide import NativeReader, lattice
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
+from beamscope.transforms.slides.readers.pixels import resample
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.storage.byte_source import LocalSource
 from tests.shared_data import shared
@@ -32,30 +37,40 @@ from tests.slides.readers.native.files import (
 THREADS = ThreadPoolExecutor(3)
 
 
-def plan(slide, level=0, read_px=150, patch_px=150) -> ReadPlan:
-    return ReadPlan(level, slide.level_downsamples[level], read_px, patch_px, 0.5, 0.5)
+def plan(slide, level=0, read_px=150, patch_px=150, scaled=False) -> ReadPlan:
+    downscale = "decoder" if scaled else "area"
+    downsample = slide.levels[level].downsample
+    return ReadPlan(level, downsample, read_px, patch_px, 0.5, 0.5, downscale)
+
+
+def alone(source) -> NativeReader:
+    """A reader that has nobody to ask for the tiles that it refuses."""
+    slide = NativeReader.of_source(source, lambda: NotServed("nobody is there"))
+    assert isinstance(slide, NativeReader)
+    return slide
 
 
 def opened(path: Path):
-    plain = SlideReader(path)
-    native = open_native(LocalSource(path))
-    for name in ("vendor", "dimensions", "level_dimensions", "level_downsamples", "background"):
+    plain = OpenSlideReader(path)
+    native = NativeReader.of_source(LocalSource(path), lambda: plain)
+    for name in ("vendor", "dimensions", "levels", "background"):
         assert getattr(native, name) == getattr(plain, name)
     return plain, native
 
 
-def by_openslide(plain: SlideReader, x, y, read: ReadPlan) -> np.ndarray:
+def by_openslide(plain: OpenSlideReader, x, y, read: ReadPlan) -> np.ndarray:
     side = read.patch_px
     regions = [
-        plain.read_rgb(int(left), int(top), read.level, read.read_px, read.read_px)
+        plain.read_area(int(left), int(top), read.level, read.read_px, read.read_px)[0]
         for left, top in zip(x, y, strict=True)
     ]
     return np.stack([resample(region, side, side) for region in regions])
 
 
 def natively(native, x, y, read: ReadPlan, scaled=False, threads=THREADS) -> np.ndarray:
+    read = dataclasses.replace(read, downscale="decoder" if scaled else "area")
     out = np.full((len(x), read.patch_px, read.patch_px, 3), 77, np.uint8)
-    assert native.read_patches(x, y, read, out, threads, scaled=scaled) == [None] * len(x)
+    assert native.read_patches(np.array(x), np.array(y), read, out, threads) == [None] * len(x)
     return out
 
 
@@ -63,7 +78,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a.astype(int) - b)
 
 
-def places(plain: SlideReader, n=12, seed=0, reach=20):
+def places(plain: OpenSlideReader, n=12, seed=0, reach=20):
     """Top left corners, some so close to the edge that most of the patch lies outside."""
     rng = np.random.default_rng(seed)
     width, height = plain.dimensions
@@ -74,7 +89,7 @@ def places(plain: SlideReader, n=12, seed=0, reach=20):
 def test_the_same_as_openslide(kind, tmp_path):
     plain, native = opened(write_slide(tmp_path / "slide.tiff", KINDS[kind]))
     x, y = places(plain)
-    for level, downsample in enumerate(plain.level_downsamples):
+    for level, downsample in enumerate(level.downsample for level in plain.levels):
         for read_px, patch_px in ((150, 150), (160, 80), (131, 60), (50, 64)):
             read = plan(plain, level, read_px, patch_px)
             most = difference(natively(native, x, y, read), by_openslide(plain, x, y, read)).max()
@@ -89,7 +104,7 @@ def test_the_same_as_openslide(kind, tmp_path):
 def test_the_same_as_openslide_on_real_slides(name):
     plain, native = opened(shared(f"data/slides/{name}"))
     x, y = places(plain)
-    for level in range(len(plain.level_dimensions)):
+    for level in range(len(plain.levels)):
         for read_px, patch_px in ((224, 224), (448, 224), (245, 224)):
             read = plan(plain, level, read_px, patch_px)
             ours, theirs = natively(native, x, y, read), by_openslide(plain, x, y, read)
@@ -200,7 +215,7 @@ class CountingSource(LocalSource):
 def test_each_tile_is_read_once(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", TiledSlide())
     source = CountingSource(path)
-    native = open_native(source)
+    native = alone(source)
     source.reads.clear()
     # Patches overlap; tiles are 6 by 5 of 128 px; the last column is not touched.
     x, y = (values.ravel() for values in np.meshgrid(range(5, 480, 60), range(5, 420, 60)))
@@ -221,7 +236,7 @@ class RequestedSource(LocalSource):
 
 def test_tiles_are_asked_for_window_by_window(tmp_path, monkeypatch):
     source = RequestedSource(write_slide(tmp_path / "slide.tiff", TiledSlide()))
-    native = open_native(source)
+    native = alone(source)
     x, y = (values.ravel() for values in np.meshgrid(range(0, 500, 50), range(0, 400, 50)))
     source.requested.clear()
     at_once = natively(native, x, y, plan(native))
@@ -235,7 +250,7 @@ def test_tiles_are_asked_for_window_by_window(tmp_path, monkeypatch):
 
 def test_memory_is_bounded_however_much_patches_overlap(tmp_path, monkeypatch):
     path = write_slide(tmp_path / "slide.tiff", TiledSlide())
-    native = open_native(LocalSource(path))
+    native = alone(LocalSource(path))
     x, y = (values.ravel() for values in np.meshgrid(range(0, 400, 20), range(0, 300, 20)))
     read = plan(native, 0, 283, 64)
     freely = natively(native, x, y, read)
@@ -285,26 +300,37 @@ def test_damage_errors(name, scaled, tmp_path):
     path = write_slide(tmp_path / "slide.tiff", TiledSlide())
     plain, native = opened(path)
     x, y = (2 * (values // 2) for values in places(plain, n=40, reach=130))
-    read = plan(plain, 0, 128, 64)
+    read = plan(plain, 0, 128, 64, scaled)
     whole = natively(native, x, y, read, scaled)
     damage(path, 0, 8, *DAMAGES[name])  # column 2, row 1
     plain, native = opened(path)
-    out = np.empty_like(whole)
-    problems = native.read_patches(x, y, read, out, THREADS, scaled=scaled)
+    problems, out = read_all(native, x, y, read)
+    alone_problems, _ = read_all(alone(LocalSource(path)), x, y, read)
     for index, problem in enumerate(problems):
         if not (128 < x[index] < 384 and 0 < y[index] < 256):
             assert problem is None
             assert np.array_equal(out[index], whole[index])
             continue
+        there = f"tile (2, 1) of level 0: {alone_problems[index].message.partition(': ')[2]}"
+        assert there.endswith("; OpenSlide was not asked: nobody is there")
         # OpenSlide does not look at what follows the last row of pixels, such as left-over data.
-        assert problem is not None
+        if name == "other bits":
+            expected = by_openslide(plain, x[[index]], y[[index]], read)
+            assert problem is None
+            assert np.array_equal(out[[index]], expected)
+            continue
         assert problem.kind == "unreadable_region"
-        assert problem.message.startswith("tile (2, 1) of level 0: ")
-        if name != "other bits":
-            with pytest.raises(InputError) as error:
-                by_openslide(plain, x[[index]], y[[index]], read)
-            assert error.value.kind == problem.kind
-    assert 0 < sum(problem is not None for problem in problems) < 40
+        assert problem.message == there.partition(";")[0]
+        with pytest.raises(InputError) as error:
+            by_openslide(plain, x[[index]], y[[index]], read)
+        assert error.value.kind == problem.kind
+    lost = 0 if name == "other bits" else sum(problem is not None for problem in alone_problems)
+    assert sum(problem is not None for problem in problems) == lost < 40
+
+
+def read_all(slide, x, y, read):
+    out = np.zeros((len(x), read.patch_px, read.patch_px, 3), np.uint8)
+    return slide.read_patches(x, y, read, out, THREADS), out
 
 
 class DamagedDisk(LocalSource):
@@ -312,14 +338,14 @@ class DamagedDisk(LocalSource):
 
     def read(self, offset: int, length: int) -> bytes:
         if offset == self.bad:
-            raise InputError("unreadable_bytes", f"{length} bytes at {offset}: I/O error")
+            raise InputError(Kind.UNREADABLE_BYTES, f"{length} bytes at {offset}: I/O error")
         return super().read(offset, length)
 
 
 def test_damaged_disk_errors(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", TiledSlide())
     source = DamagedDisk(path)
-    native = open_native(source)
+    native = alone(source)
     source.bad = tile_place(path, 0, 8)[0]
     x, y = np.array([0, 250, 380, 400]), np.array([0, 120, 120, 300])
     out = np.empty((4, 60, 60, 3), np.uint8)
@@ -340,25 +366,37 @@ class FaultyNetwork(LocalSource):
 
 def test_a_fault_that_may_pass_is_no_damage_errors(tmp_path):
     source = FaultyNetwork(write_slide(tmp_path / "slide.tiff", TiledSlide()))
-    native = open_native(source)
+    native = alone(source)
     source.works = False
     with pytest.raises(ConnectionError):
         natively(native, [0], [0], plan(native))
 
 
-def test_data_that_is_always_odd_errors(tmp_path):
+def test_data_that_is_always_odd_is_not_served(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", TiledSlide())
     damage(path, 0, 0, *DAMAGES["a broken header"])
-    with pytest.raises(InputError, match=r"tile \(0, 0\) of level 0: a broken") as error:
-        open_native(LocalSource(path))
-    assert error.value.kind == "not_served"
+    answer = NativeReader.open(str(path))
+    assert isinstance(answer, NotServed)
+    assert answer.reason.startswith("tile (0, 0) of level 0: a broken")
+
+
+def test_the_largest_tile_is_tried_too(tmp_path):
+    slide = TiledSlide(tables=False)
+    path = write_slide(tmp_path / "slide.tiff", slide)
+    with tifffile.TiffFile(path) as tiff:
+        largest = int(np.argmax(tiff.pages[0].databytecounts))
+    assert largest > 0
+    damage(path, 0, largest, *DAMAGES["a broken header"])
+    answer = NativeReader.open(str(path))
+    assert isinstance(answer, NotServed)
+    assert answer.reason.startswith(f"tile ({largest % 6}, {largest // 6}) of level 0: ")
 
 
 def test_cut_off_file_errors(sample, tmp_path):
     # Its directories are at the front, so that it opens; a good part of its pixels is gone.
     path = shutil.copy(sample, tmp_path / "cut.svs")
     offset, _ = tile_place(path, 0, 15)
-    native = open_native(LocalSource(path))
+    native = alone(LocalSource(path))
     with path.open("r+b") as file:
         file.truncate(offset + 10)
     problems = native.read_patches(
@@ -380,20 +418,37 @@ def test_cut_off_file_errors(sample, tmp_path):
         ("data/slides/test3-DAPI-2-(387).ndpi", "a slide of hamamatsu"),
     ],
 )
-def test_open_native_errors(name, reason):
-    with pytest.raises(InputError, match=reason) as error:
-        open_native(LocalSource(shared(name)))
-    assert error.value.kind == "not_served"
+def test_other_slides_are_not_served(name, reason):
+    answer = NativeReader.open(str(shared(name)))
+    assert isinstance(answer, NotServed)
+    assert reason in answer.reason
 
 
-def test_serves_errors(tmp_path):
+def test_check_plan_errors(tmp_path):
     slide = TiledSlide(PYRAMID, description=APERIO, missing=((1, 3),))
     plain, native = opened(write_slide(tmp_path / "slide.svs", slide))
-    assert native.serves(plan(plain, 0)) is None
+    assert native.serves_level(0) is None
+    native.check_plan(plan(plain, 0))
     # OpenSlide draws such tiles from finer levels.
-    assert native.serves(plan(plain, 1)) == "level 1: missing tiles, drawn from a finer level"
-    assert native.serves(plan(plain, 2)) == "level 2: missing tiles, drawn from a finer level"
-    assert native.serves(ReadPlan(3, 8.0, 9, 9, 1, 1)) == "no level 3"
-    assert "not 2.1" in native.serves(ReadPlan(1, 2.1, 9, 9, 1, 1))
-    with pytest.raises(ValueError, match="drawn from a finer level"):
-        natively(native, [0], [0], plan(plain, 1))
+    drawn = "level {}: missing tiles, drawn from a finer level"
+    for level in (1, 2):
+        assert native.serves_level(level).reason == drawn.format(level)
+    for read, reason in (
+        (plan(plain, 1), drawn.format(1)),
+        (ReadPlan(3, 8.0, 9, 9, 1, 1), "no level 3"),
+        (ReadPlan(1, 2.1, 9, 9, 1, 1), "no level 1 of downsample 2.1"),
+    ):
+        with pytest.raises(InputError, match=reason) as error:
+            native.read_patches(*np.zeros((2, 1), int), read, np.empty((1, 9, 9, 3)), THREADS)
+        assert error.value.kind == "not_served"
+
+
+def test_a_slide_that_openslide_sees_otherwise_is_not_asked(tmp_path):
+    path = write_slide(tmp_path / "slide.tiff", TiledSlide())
+    damage(path, 0, 8, *DAMAGES["other bits"])
+    other = OpenSlideReader(write_slide(tmp_path / "other.tiff", TiledSlide(((700, 500),))))
+    native = NativeReader.of_source(LocalSource(path), lambda: other)
+    problems, _ = read_all(native, np.array([260]), np.array([130]), plan(native, 0, 50, 50))
+    assert problems[0].message.endswith(
+        "OpenSlide was not asked: levels 700 x 600, in OpenSlide 700 x 500"
+    )

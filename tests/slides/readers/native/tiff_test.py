@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import openslide
 import pytest
 
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.native.tiff import read_levels
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.storage.byte_source import LocalSource
 from tests.shared_data import shared
@@ -20,11 +21,19 @@ SLIDES = (
 
 
 def agree(path: Path) -> None:
-    plain = SlideReader(path)
+    plain = OpenSlideReader(path)
     properties, levels = read_levels(LocalSource(path))
     assert properties["openslide.vendor"] == plain.vendor
-    assert [(level.width, level.height) for level in levels] == list(plain.level_dimensions)
-    assert [level.downsample for level in levels] == list(plain.level_downsamples)
+    with openslide.OpenSlide(path) as slide:
+        assert [(level.width, level.height) for level in levels] == list(slide.level_dimensions)
+        assert [level.downsample for level in levels] == list(slide.level_downsamples)
+
+
+def refusal(path: Path) -> str:
+    answer = read_levels(LocalSource(path))
+    assert isinstance(answer, NotServed)
+    assert answer.kind == "not_served"
+    return answer.reason
 
 
 @pytest.mark.parametrize("name", SLIDES)
@@ -60,11 +69,8 @@ def test_generic_levels_are_sorted(tmp_path):
 
 def test_unordered_aperio_errors(tmp_path):
     path = write_slide(tmp_path / "slide.svs", TiledSlide(UNORDERED, description=APERIO))
-    with pytest.raises(InputError, match="no format"):
-        SlideReader(path)
-    with pytest.raises(InputError, match="not in order") as error:
-        read_levels(LocalSource(path))
-    assert error.value.kind == "not_served"
+    assert "no format" in OpenSlideReader.open(str(path)).reason
+    assert "not in order" in refusal(path)
 
 
 def test_tiles_are_where_the_file_says(tmp_path):
@@ -104,9 +110,7 @@ def test_other_files_errors(name, reason):
     path = shared(name)
     if path.is_dir():
         path = next(path.glob("*.png"))
-    with pytest.raises(InputError, match=reason) as error:
-        read_levels(LocalSource(path))
-    assert error.value.kind == "not_served"
+    assert (reason or "") in refusal(path)
 
 
 @pytest.mark.parametrize("length", [0, 3, 8, 100, 200, 1000, 20_000])
@@ -114,9 +118,7 @@ def test_cut_off_files_errors(length, tmp_path):
     whole = write_slide(tmp_path / "slide.tiff", TiledSlide(((700, 600), (350, 300))))
     path = tmp_path / "cut.tiff"
     path.write_bytes(whole.read_bytes()[:length])
-    with pytest.raises(InputError) as error:
-        read_levels(LocalSource(path))
-    assert error.value.kind == "not_served"
+    assert refusal(path)
 
 
 @pytest.mark.parametrize("kind", ["deflate", "planar", "grey", "16 bits"])

@@ -1,13 +1,15 @@
 """Decoding one JPEG tile of a TIFF, at full size or scaled down in the DCT domain.
 
-simplejpeg (MIT; libjpeg-turbo in its wheel) decodes: the fastest at full size of the libraries that
-were tried, and the only one that also has libjpeg-turbo's own scaling, writes into a given array,
-releases the interpreter's lock and refuses corrupt data. imagecodecs gives the same pixels but
-cannot scale; OpenCV is slower and repairs corrupt data silently; libvips and fastslide, which read
-regions of whole slides, reached 45 and 25 % of its speed.
+The decoder is simplejpeg (MIT; libjpeg-turbo in its wheel). Of the libraries that were tried it is
+the fastest at full size, and the only one that also has libjpeg-turbo's scaling, writes into a
+given array, releases the interpreter's lock and refuses corrupt data. imagecodecs gives the same
+pixels but cannot scale; OpenCV is slower and repairs corrupt data silently; libvips and fastslide,
+which read regions of whole slides, reached 45 and 25 % of its speed.
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,9 @@ _SUBSAMPLINGS = frozenset(
         for luma in (0x11, 0x21, 0x12, 0x22, 0x41)
     }
 )
+# libjpeg's warning about bytes between the last pixel and the end of the image. Some encoders pad
+# with zeros there, to even lengths.
+_PADDED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
 class TileError(Exception):
@@ -34,17 +39,17 @@ class TileError(Exception):
 
 
 def jpeg_prefix(tables: bytes | None, *, ycbcr: bool) -> bytes:
-    """What a tile lacks to be a JPEG stream of its own: its beginning, up to its own segments.
+    """Return the beginning that the tiles of a level lack to be JPEG streams of their own.
 
-    The TIFF says the colour space, whatever the JPEG says or leaves out; an Adobe marker (its
-    last byte: 0 RGB, 1 YCbCr) tells it to the decoder.
+    The TIFF gives the colour space, whatever the JPEG has. An Adobe marker tells it to the decoder;
+    its last byte is 0 for RGB and 1 for YCbCr.
 
     Args:
       tables: of TIFF's JPEGTables tag, a JPEG stream without an image; None where tiles are whole.
       ycbcr: whether the TIFF's photometric interpretation is YCbCr rather than RGB.
 
     Raises:
-      TileError: when the tables are no JPEG stream.
+      TileError: the tables are no JPEG stream.
     """
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + (b"\x01" if ycbcr else b"\x00")
     own = b"" if tables is None else _segments(tables)[0]
@@ -52,7 +57,7 @@ def jpeg_prefix(tables: bytes | None, *, ycbcr: bool) -> bytes:
 
 
 class TileDecoder:
-    """Decodes the tiles of one level as libjpeg-turbo does by default, and so does OpenSlide.
+    """A decoder of the tiles of one level; it uses libjpeg-turbo's defaults, as OpenSlide does.
 
     Args:
       prefix: see `jpeg_prefix`.
@@ -67,7 +72,7 @@ class TileDecoder:
         self._last = b"", b""
 
     def decode(self, data: bytes, scale: int, out: npt.NDArray[np.uint8]) -> None:
-        """Decodes a tile into `out`.
+        """Decode a tile into `out`.
 
         Args:
           data: the tile as it is in the file.
@@ -75,25 +80,34 @@ class TileDecoder:
           out: uint8 RGB ``[height / scale, width / scale, 3]``, contiguous.
 
         Raises:
-          TileError: when the data is cut off or corrupt, however little (nothing is repaired), or
-            is an image of another size.
+          TileError: the data is cut off or corrupt, however little (nothing is repaired), or an
+            image of another size. Zeros that pad the end of the data are no damage.
         """
-        height, width = out.shape[:2]
-        stream = self.stream(data)
         try:
-            decoded = simplejpeg.decode_jpeg(
-                stream, "RGB", min_height=height, min_width=width, min_factor=scale, buffer=out
-            )
+            self._decode(self.stream(data), scale, out)
         except ValueError as error:
-            raise TileError(str(error)) from error
+            padded = _PADDED.search(str(error))
+            if padded is None or not data.endswith(_EOI):
+                raise TileError(str(error)) from error
+            end = len(data) - len(_EOI) - int(padded[1])
+            if any(data[end : -len(_EOI)]):  # left-over data: some of the tile is damaged
+                raise TileError(str(error)) from error
+            # Without its padding the tile has to be whole, to the last bit.
+            self.decode(data[:end] + _EOI, scale, out)
+
+    def _decode(self, stream: bytes, scale: int, out: npt.NDArray[np.uint8]) -> None:
+        height, width = out.shape[:2]
+        decoded = simplejpeg.decode_jpeg(
+            stream, "RGB", min_height=height, min_width=width, min_factor=scale, buffer=out
+        )
         if decoded.shape != out.shape:
             raise TileError(f"decoded to {decoded.shape[1]} x {decoded.shape[0]} px")
 
     def stream(self, data: bytes) -> bytes:
-        """A tile as a JPEG stream that stands alone, once its frame is what the TIFF says.
+        """Return a tile as a JPEG stream that stands alone.
 
         Raises:
-          TileError: when the tile is of another size, or a kind of JPEG that is not decoded here.
+          TileError: the tile is of another size, or a kind of JPEG that is not decoded here.
         """
         head, own = self._last
         if not head or not data.startswith(head):
@@ -116,7 +130,7 @@ def _check(frame: bytes, width: int, height: int) -> None:
 
 
 def _segments(data: bytes) -> tuple[bytes, bytes | None, int | None]:
-    """Walks over a JPEG stream up to its image data.
+    """Walk over a JPEG stream up to its image data.
 
     Returns:
       the segments but those that speak of the colour space; the body of the frame header, None

@@ -19,7 +19,7 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.native.subpixel import Canvas, shift
 from beamscope.transforms.slides.readers.native.tiff import TileLevel
-from beamscope.transforms.slides.readers.openslide_reader import resample
+from beamscope.transforms.slides.readers.pixels import resample
 
 # Tiles that a thread reads and decodes in one go, neighbours in a row: they often follow each other
 # in the file, so that a remote source can fetch them at once.

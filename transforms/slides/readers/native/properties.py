@@ -1,7 +1,7 @@
-"""What a tiled TIFF slide says of its resolution, under the names that OpenSlide gives it.
+"""The resolution of a tiled TIFF slide, under the names that OpenSlide gives it.
 
-As OpenSlide 4 has it; whatever it might understand in another way is refused, for it to read. Of
-these vendors' slides it knows neither bounds nor a background colour.
+The values are those of OpenSlide 4. A number that OpenSlide might read in another way is refused.
+OpenSlide knows neither bounds nor a background colour of these vendors' slides.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 import tifffile
 
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.readers.native.unserved import UnservedError
 
 # Micrometres in TIFF's ResolutionUnit (TIFF 6.0): 2 is an inch, 3 a centimetre.
 _UNIT_UM = {2: 25_400.0, 3: 10_000.0}
@@ -26,14 +25,14 @@ _SPACING = "DICOM_PIXEL_SPACING"
 
 
 def slide_properties(vendor: str, first: tifffile.TiffPage) -> dict[str, str]:
-    """Properties of a slide: vendor, and resolution and objective power where it says them.
+    """Return the vendor of a slide, and its resolution and objective power where it has them.
 
     Args:
       vendor: ``aperio``, ``philips`` or ``generic-tiff``.
       first: its first directory.
 
     Raises:
-      InputError: ``not_native`` for a number that is not a plain one.
+      UnservedError: a number is not a plain one.
     """
     found = {
         "aperio": _aperio,
@@ -46,7 +45,7 @@ def slide_properties(vendor: str, first: tifffile.TiffPage) -> dict[str, str]:
 
 
 def _aperio(first: tifffile.TiffPage) -> dict[str, float]:
-    """From the image description: a comment, then ``key = value`` between bars; the last counts."""
+    """Read the image description: a comment, then ``key = value`` between bars; the last counts."""
     said = {}
     for part in first.description.partition("\0")[0].split("|")[1:]:
         key, equals, value = part.partition("=")
@@ -61,7 +60,7 @@ def _aperio(first: tifffile.TiffPage) -> dict[str, float]:
 
 
 def _philips(first: tifffile.TiffPage) -> dict[str, float]:
-    """From the XML of the slide's image: rows apart, then columns, in mm."""
+    """Read the XML of the slide's image: distance of rows, then of columns, in mm."""
     images = [
         image
         for image in ElementTree.fromstring(first.description).iterfind(
@@ -70,18 +69,18 @@ def _philips(first: tifffile.TiffPage) -> dict[str, float]:
         if image.findtext("./Attribute[@Name='PIM_DP_IMAGE_TYPE']") == "WSI"
     ]
     if len(images) != 1:
-        raise InputError(Kind.NOT_SERVED, f"{len(images)} images of the slide in its XML")
+        raise UnservedError(f"{len(images)} images of the slide in its XML")
     spacings = images[0].findall(f"./Attribute[@Name='{_SPACING}']")
     if not spacings:
         return {}
     if len(spacings) != 1 or len(parts := (spacings[0].text or "").split()) != 2:
-        raise InputError(Kind.NOT_SERVED, f"an unusual philips.{_SPACING}")
+        raise UnservedError(f"an unusual philips.{_SPACING}")
     y, x = (_number(f"philips.{_SPACING}", part.strip('"')) for part in parts)
     return {"mpp-x": x * _UM_PER_MM, "mpp-y": y * _UM_PER_MM}
 
 
 def _generic(first: tifffile.TiffPage) -> dict[str, float]:
-    """From TIFF's resolution, in pixels a unit of length."""
+    """Read TIFF's resolution, in pixels a unit of length."""
     unit = first.tags.get("ResolutionUnit")
     length = _UNIT_UM.get(int(unit.value) if unit else _DEFAULT_UNIT)
     found = {}
@@ -98,7 +97,7 @@ def _number(name: str, text: str) -> float:
     plain = text.replace(",", ".")
     value = float(plain) if _DECIMAL.fullmatch(plain) else math.nan
     if not 0 < value < math.inf:
-        raise InputError(Kind.NOT_SERVED, f"{name} {text!r}")
+        raise UnservedError(f"{name} {text!r}")
     return value
 
 

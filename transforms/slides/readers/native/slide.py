@@ -1,46 +1,57 @@
-"""Reading the patches of tiled JPEG slides from their tiles, without OpenSlide.
+"""The reader that decodes the tiles of tiled JPEG slides itself, each once a block.
 
-A patch is the same as through OpenSlide; a block costs the decoding of its tiles, each once, and
-little more. What is not provably the same is refused, for OpenSlide to read.
+A patch is the same as through OpenSlide. Whatever may differ is refused, and OpenSlide reads it: a
+slide, a level of it, or a single tile.
 """
 
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.planning.resolution import ReadPlan
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
+from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, true_levels
 from beamscope.transforms.slides.readers.native.area import read_area
 from beamscope.transforms.slides.readers.native.jpeg import SCALES
 from beamscope.transforms.slides.readers.native.patches import Assembly, PatchSet, Tile
 from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
 from beamscope.transforms.slides.readers.native.tiles import TileBytes, decode_tile, request_tiles
-from beamscope.transforms.slides.readers.openslide_reader import background_color, resample
-from beamscope.transforms.storage.byte_source import ByteSource
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
+from beamscope.transforms.slides.readers.pixels import background_color, resample
+from beamscope.transforms.slides.readers.pool import open_planned
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.byte_source import ByteSource, LocalSource
+from beamscope.transforms.storage.cache import FileCache
+from beamscope.transforms.storage.remote_source import SCHEME, RemoteSource
 
 # Of compressed tiles, asked for at a time; two such windows are in memory. A block is one, or two.
 _WINDOW_BYTES = 16 << 20
+# Patches that are read again by another reader at a time; their pixels are in memory twice.
+_PATCHES_AGAIN = 32
+# What a plan takes from the properties; both readers must give the same.
+_PLANNED_BY = ("vendor", "mpp-x", "mpp-y", "objective-power", "background-color", "bounds-x")
+
+# Opens the reader that reads what this one refuses; or says why it cannot.
+OpenOther = Callable[[], SlideReader | NotServed]
 
 
-class NativeSlide:
-    """An open slide, for use by several threads; an `OpenedSlide`.
+class NativeReader(SlideReader):
+    """A slide of JPEG tiles in a TIFF; see `SlideReader`.
 
-    Attributes:
-      vendor: as OpenSlide names it: ``aperio``, ``philips`` or ``generic-tiff``.
-      properties: by OpenSlide's names; vendor, resolution and objective power alone.
-      dimensions: width and height of level 0, px.
-      level_dimensions: width and height of each level, px, as OpenSlide has them.
-      level_downsamples: of each level, likewise.
-      background: RGB of what lies outside the slide or was never scanned.
-      generation: of a remote slide; None for a local one.
+    Args:
+      source: of the file; closed with the slide.
+      properties: by OpenSlide's names: vendor, resolution and objective power.
+      levels: as they are stored.
+      open_other: opens the reader that is asked for the tiles that this one refuses.
     """
 
     def __init__(
@@ -48,46 +59,110 @@ class NativeSlide:
         source: ByteSource,
         properties: dict[str, str],
         levels: list[TileLevel],
+        open_other: OpenOther,
     ) -> None:
         self.properties = properties
         self.vendor = properties["openslide.vendor"]
-        self.level_dimensions = tuple((level.width, level.height) for level in levels)
-        self.level_downsamples = tuple(level.downsample for level in levels)
-        self.dimensions = self.level_dimensions[0]
+        self.levels = true_levels(
+            Level(level.number, level.width, level.height, level.downsample) for level in levels
+        )
+        self.dimensions = levels[0].width, levels[0].height
         self.background = background_color(properties)
-        self.generation = source.generation
+        self.version = source.generation
         self._source = source
-        self._levels = levels
+        self._stored = levels
+        self._open_other = open_other
 
-    def serves(self, read: ReadPlan) -> str | None:
-        """Why patches cannot be read natively under a plan; None where they can."""
-        if not 0 <= read.level < len(self._levels):
-            return f"no level {read.level}"
-        level = self._levels[read.level]
-        if not math.isclose(level.downsample, read.downsample, rel_tol=1e-9):
-            return (
-                f"level {read.level} has downsample {level.downsample:g}, not {read.downsample:g}"
+    @classmethod
+    def open(
+        cls, uri: str, *, cache: FileCache | None = None, version: Version | None = None
+    ) -> Self | NotServed:
+        """Open a slide on a disk or in a store that is read by ranges; see `SlideReader.open`."""
+        source: ByteSource
+        if files.is_local(uri):
+            source = LocalSource(uri)
+        elif uri.startswith(f"{SCHEME}://"):
+            source = RemoteSource(uri, version)
+        else:
+            return NotServed(f"{uri}: is not read by ranges")
+        open_other = functools.partial(_open_openslide, uri, cache, cls.key(uri), source.generation)
+        return cls.of_source(source, open_other)
+
+    @classmethod
+    def open_to_plan(cls, uri: str, *, cache: FileCache | None = None) -> Self | NotServed:
+        """Open a slide; of a local one OpenSlide must say the same, or say what is wrong with it.
+
+        A remote slide would have to be copied for OpenSlide.
+        """
+        if not files.is_local(uri):
+            return cls.open(uri, cache=cache)
+        plain = OpenSlideReader.open(uri)
+        if isinstance(plain, NotServed):
+            return plain
+        slide = cls.of_source(LocalSource(uri), lambda: plain)
+        if isinstance(slide, NotServed):
+            return slide
+        return slide.difference(plain) or slide
+
+    @classmethod
+    def of_source(cls, source: ByteSource, open_other: OpenOther) -> Self | NotServed:
+        """Open a slide from its bytes.
+
+        Args:
+          source: of the file; the slide closes it with itself.
+          open_other: see the class.
+        """
+        found = read_levels(source)
+        if isinstance(found, NotServed):
+            return found
+        slide = cls(source, *found, open_other)
+        return slide.serves_level(0) or slide.probe() or slide
+
+    def serves_level(self, number: int) -> NotServed | None:
+        """Return why a level cannot be read natively; None where it can."""
+        reason = self._stored[number].not_served
+        return NotServed(f"level {number}: {reason}") if reason else None
+
+    def can_shrink(self, read: ReadPlan) -> bool:
+        """Return whether the JPEG decoder can shrink the patches of a plan."""
+        return lattice(read) > 1
+
+    def difference(self, other: SlideReader) -> NotServed | None:
+        """Return what another reader says otherwise about this slide; None where they agree."""
+        if self.levels != other.levels:
+            ours, theirs = (
+                ", ".join(f"{level.width} x {level.height}" for level in reader.levels)
+                for reader in (self, other)
             )
-        return self.serves_level(read.level)
-
-    def serves_level(self, number: int) -> str | None:
-        """Why a level cannot be read natively; None where it can."""
-        reason = self._levels[number].not_served
-        return reason and f"level {number}: {reason}"
+            return NotServed(f"levels {ours}, in OpenSlide {theirs}")
+        for name in (f"openslide.{name}" for name in _PLANNED_BY):
+            one, two = self.properties.get(name), other.properties.get(name)
+            if one != two:
+                return NotServed(f"{name} {one}, in OpenSlide {two}")
+        return None
 
     def read_area(
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
-        """As `OpenedSlide.read_area`.
+        """Read a rectangle; see `SlideReader.read_area`.
 
         Raises:
-          InputError: ``unreadable_region``; ``not_native`` where the level is not served.
+          InputError: ``unreadable_region``, where OpenSlide cannot read it either.
         """
-        if reason := self.serves_level(level):
-            raise InputError(Kind.NOT_SERVED, reason)
-        stored = self._levels[level]
+        stored = self._stored[level]
         x, y = x_level0 / stored.downsample, y_level0 / stored.downsample
-        return read_area(self._source, stored, x, y, (width, height), self.background)
+        try:
+            return read_area(self._source, stored, x, y, (width, height), self.background)
+        except InputError as error:
+            if error.kind != Kind.UNREADABLE_REGION:
+                raise
+            other = self._other()
+            if isinstance(other, NotServed):
+                raise _lost(error, other) from error
+            try:
+                return other.read_area(x_level0, y_level0, level, width, height)
+            except InputError:
+                raise error from None
 
     def read_patches(
         self,
@@ -96,27 +171,16 @@ class NativeSlide:
         read: ReadPlan,
         out: npt.NDArray[np.uint8],
         threads: Executor,
-        *,
-        scaled: bool = True,
     ) -> list[InputError | None]:
-        """Reads patches, decoding each tile that they touch once.
+        """Read patches, and decode each tile that they touch once; see `SlideReader.read_patches`.
 
-        Args:
-          x_level0: integers ``[n]``, left edges in level-0 pixels.
-          y_level0: integers ``[n]``, top edges in level-0 pixels.
-          read: how patches are read; one that is served.
-          out: uint8 RGB ``[n, patch_px, patch_px, 3]``, filled but for the patches that fail.
-          threads: where tiles are read and decoded side by side; this call must not be one of its
-            own, because it waits for them.
-          scaled: have the decoder shrink the patches that `lattice` allows; they then differ from
-            area averaging by half a grey level in the mean, by two to three on sharp slides.
+        Under ``decoder`` the patches that `lattice` allows are shrunk by the JPEG decoder. They
+        differ from area averaging by a mean of 0.5 grey levels, on sharp slides of 2 to 3.
 
-        Returns:
-          for each patch None, or an ``unreadable_region``.
+        A patch of a tile that cannot be decoded is read by OpenSlide before it is lost.
         """
-        if reason := self.serves(read):
-            raise ValueError(f"read_patches: {reason}")
-        level = self._levels[read.level]
+        self.check_plan(read)
+        level = self._stored[read.level]
         x, y = (np.asarray(edges, np.float64) / level.downsample for edges in (x_level0, y_level0))
         shrinks = _shrinks(level, x, y, read)
         problems: list[InputError | None] = [None] * len(x)
@@ -125,27 +189,68 @@ class NativeSlide:
             side = read.read_px // shrink
             patches = PatchSet(index, x[index] / shrink, y[index] / shrink, side, shrink)
             for band in patches.in_bands(level.tile_height):
+                scaled = read.downscale == "decoder"
                 for patch, error in self._read(level, band, out, threads, scaled):
                     problems[patch] = error
+        if any(problems):
+            self._read_again(problems, x_level0, y_level0, read, out, threads)
         return problems
 
-    def first_tile_failure(self) -> str | None:
-        """Why the first tile of level 0 cannot be decoded; None where it can.
+    def _read_again(
+        self,
+        problems: list[InputError | None],
+        x_level0: npt.NDArray[np.integer],
+        y_level0: npt.NDArray[np.integer],
+        read: ReadPlan,
+        out: npt.NDArray[np.uint8],
+        threads: Executor,
+    ) -> None:
+        """Read the patches that have a problem by OpenSlide; take out the problems of those read.
 
-        A peculiarity of an encoder that OpenSlide overlooks is in all of its tiles.
+        The message of a patch that OpenSlide cannot read either names the tile, as before.
         """
-        level = self._levels[0]
+        lost = np.array([row for row, problem in enumerate(problems) if problem])
+        other = self._other()
+        if isinstance(other, NotServed):
+            for row, problem in enumerate(problems):
+                problems[row] = problem and _lost(problem, other)
+            return
+        for rows in np.array_split(lost, -(-len(lost) // _PATCHES_AGAIN)):
+            pixels = np.empty((len(rows), *out.shape[1:]), np.uint8)
+            answers = other.read_patches(x_level0[rows], y_level0[rows], read, pixels, threads)
+            for row, answer, patch in zip(rows.tolist(), answers, pixels, strict=True):
+                if answer is None:
+                    out[row] = patch
+                    problems[row] = None
+
+    def _other(self) -> SlideReader | NotServed:
+        other = self._open_other()
+        if isinstance(other, NotServed):
+            return other
+        return self.difference(other) or other
+
+    def probe(self) -> NotServed | None:
+        """Decode the first tile of level 0 and the largest one, which is hardly a blank one.
+
+        A peculiarity of an encoder is in all of its tiles; OpenSlide is faster then than both.
+
+        Returns:
+          why one of them cannot be decoded; None where both can.
+        """
+        level = self._stored[0]
         present = np.argwhere(level.lengths)
         if not len(present):
             return None
-        row, column = present[0].tolist()
-        (data,) = request_tiles(self._source, level, [(row, column)])
+        largest = np.unravel_index(level.lengths.argmax(), level.lengths.shape)
+        places = [(int(row), int(column)) for row, column in (present[0], largest)]
         pixels = np.empty((level.tile_height, level.tile_width, 3), np.uint8)
-        failure = decode_tile(level, data, 1, pixels)
-        return failure and f"{level.where(row, column)}: {failure}"
+        for place, data in zip(places, request_tiles(self._source, level, places), strict=True):
+            if failure := decode_tile(level, data, 1, pixels):
+                return NotServed(f"{level.where(*place)}: {failure}")
+        return None
 
     def close(self) -> None:
-        """Lets the file go; reading from it is over."""
+        """Close the file; nobody reads from the slide any more."""
         self._source.close()
 
     def _read(
@@ -225,21 +330,27 @@ def _wait_for(tasks: Sequence[Future[None]]) -> None:
         task.result()
 
 
-def open_native(source: ByteSource) -> NativeSlide:
-    """Opens a slide whose tiles can be decoded natively.
+def _lost(error: InputError, other: NotServed) -> InputError:
+    return InputError(error.kind, f"{error.message}; OpenSlide was not asked: {other.reason}")
+
+
+def _open_openslide(
+    uri: str, cache: FileCache | None, opened_as: Hashable, version: Version | None
+) -> SlideReader | NotServed:
+    """Open a slide by OpenSlide, which copies a remote one, as long as it is still the same file.
 
     Args:
-      source: the file; the slide closes it with itself.
-
-    Raises:
-      InputError: ``not_native``, with the reason, when OpenSlide must read the slide.
+      uri: of the slide.
+      cache: where the copy is kept.
+      opened_as: `SlideReader.key` of the slide when it was opened.
+      version: of the remote object that was opened.
     """
-    properties, levels = read_levels(source)
-    slide = NativeSlide(source, properties, levels)
-    if levels[0].not_served:
-        raise InputError(Kind.NOT_SERVED, f"level 0: {levels[0].not_served}")
-    if failure := slide.first_tile_failure():
-        raise InputError(Kind.NOT_SERVED, failure)
+    try:
+        slide = open_planned("openslide", uri, cache=cache, version=version)
+    except InputError as error:
+        return NotServed(error.message, error.kind)
+    if NativeReader.key(uri) != opened_as:
+        return NotServed(f"{uri}: replaced since it was opened")
     return slide
 
 

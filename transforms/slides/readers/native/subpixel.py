@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.slides.readers.openslide_reader import OPAQUE, composite
+from beamscope.transforms.slides.readers.pixels import OPAQUE, composite
 
 # The pixels around a place, (down, right), in the order in which OpenSlide draws their tiles.
 _AROUND = ((1, 1), (1, 0), (0, 1), (0, 0))

@@ -1,4 +1,4 @@
-"""The levels of a tiled TIFF slide: which directories OpenSlide takes for them, and their tiles."""
+"""The levels of a tiled TIFF slide, as OpenSlide finds them, and where their tiles are."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.problems import one_line
+from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.native.jpeg import TileDecoder, TileError, jpeg_prefix
 from beamscope.transforms.slides.readers.native.properties import slide_properties
 from beamscope.transforms.slides.readers.native.tile_grid import TileGrid
+from beamscope.transforms.slides.readers.native.unserved import UnservedError
 from beamscope.transforms.storage.byte_source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
@@ -63,7 +64,7 @@ class TileLevel:
     not_served: str | None
 
     def grid(self, shrink: int = 1) -> TileGrid:
-        """Its tiles, of the level as it is or shrunk by a divisor of their sides."""
+        """Return its tiles, as they are or shrunk by a divisor of their sides."""
         return TileGrid(
             self.width // shrink,
             self.height // shrink,
@@ -73,21 +74,22 @@ class TileLevel:
         )
 
     def where(self, row: int, column: int) -> str:
-        """A tile, named for a person."""
+        """Name a tile for a person."""
         return f"tile ({column}, {row}) of level {self.number}"
 
 
-def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]]:
-    """Reads the directories of a TIFF slide.
+def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]] | NotServed:
+    """Read the directories of a TIFF slide.
 
     Args:
       source: the file. Of it only the directories are read, 64 KiB at a time.
 
     Returns:
-      the properties, see `slide_properties`; and the levels that OpenSlide has, in its order.
+      the properties, see `slide_properties`; and the levels that OpenSlide has, in its order. Or
+      why this is not a TIFF of one of these kinds.
 
     Raises:
-      InputError: ``not_native`` when this is not a TIFF of one of these kinds.
+      InputError: the bytes cannot be had.
     """
     try:
         file = as_file(source)
@@ -98,11 +100,11 @@ def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]]:
             levels = _levels(vendor, pages)
             # OpenSlide opens some files that are cut off, and refuses others.
             if any(((level.offsets + level.lengths) > source.size).any() for level in levels):
-                raise _not_native("tiles lie beyond the end of the file")
+                raise UnservedError("tiles lie beyond the end of the file")
             return slide_properties(vendor, pages[0]), levels
-    except InputError:
-        raise
-    # A damaged directory shows in tifffile as any of these; OpenSlide then has the word.
+    except UnservedError as error:
+        return NotServed(str(error))
+    # tifffile raises any of these for a damaged directory; OpenSlide decides about such a file.
     except (
         tifffile.TiffFileError,
         struct.error,
@@ -113,13 +115,13 @@ def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]]:
         ValueError,
         ElementTree.ParseError,
     ) as error:
-        raise _not_native(f"no TIFF that can be read: {one_line(error)}") from error
+        return NotServed(f"no TIFF that can be read: {one_line(error)}")
 
 
 def _check_whole(
     file: BinaryIO, form: tifffile.TiffFormat, pages: Sequence[tifffile.TiffPage]
 ) -> None:
-    """Refuses a file whose directories are damaged or cut off; tifffile leaves out what is."""
+    """Refuse a file whose directories are damaged or cut off; tifffile leaves such entries out."""
 
     def number(form: str, size: int) -> int:
         return int(struct.unpack(form, file.read(size))[0])
@@ -130,14 +132,14 @@ def _check_whole(
         file.seek(tags * form.tagsize, io.SEEK_CUR)
         after = number(form.offsetformat, form.offsetsize)
         if len(page.tags) != tags or after != (following.offset if following else 0):
-            raise _not_native("a directory is damaged or cut off")
+            raise UnservedError("a directory is damaged or cut off")
 
 
 def _vendor(first: tifffile.TiffPage) -> str:
-    """The vendor of a slide by its first directory, by the marks that OpenSlide goes by."""
+    """Return the vendor of a slide by the marks in its first directory that OpenSlide looks for."""
     description, software = first.description, first.software
     if not first.is_tiled:
-        raise _not_native("its first image is not tiled")
+        raise UnservedError("its first image is not tiled")
     others = {
         "hamamatsu": _NDPI_MARK in first.tags,
         "leica": description.startswith("<?xml") and "leica-microsystems.com/scn" in description,
@@ -146,7 +148,7 @@ def _vendor(first: tifffile.TiffPage) -> str:
     }
     for vendor, found in others.items():
         if found:
-            raise _not_native(f"a slide of {vendor}")
+            raise UnservedError(f"a slide of {vendor}")
     if description.startswith("Aperio"):
         return "aperio"
     if software.startswith("Philips") and "DPUfsImport" in description:
@@ -157,7 +159,7 @@ def _vendor(first: tifffile.TiffPage) -> str:
 def _levels(vendor: str, pages: Sequence[tifffile.TiffPage]) -> list[TileLevel]:
     tiled = [page for page in pages if page.is_tiled]
     if any(page.imagedepth != 1 for page in tiled):
-        raise _not_native("a volume")
+        raise UnservedError("a volume")
     if vendor != "aperio":
         tiled = [p for p in tiled if p is pages[0] or p.subfiletype & _REDUCED_IMAGE]
     if vendor == "generic-tiff":
@@ -173,12 +175,12 @@ def _levels(vendor: str, pages: Sequence[tifffile.TiffPage]) -> list[TileLevel]:
         for number, level in enumerate(zip(tiled, sizes, downsamples, strict=True))
     ]
     if sorted(downsamples) != downsamples:
-        raise _not_native(f"downsamples are not in order: {downsamples}")
+        raise UnservedError(f"downsamples are not in order: {downsamples}")
     return _without_redrawn(levels) if vendor == "aperio" else levels
 
 
 def _without_redrawn(levels: list[TileLevel]) -> list[TileLevel]:
-    """Marks the Aperio levels of which OpenSlide draws tiles from the next finer level.
+    """Mark the Aperio levels of which OpenSlide draws tiles from the next finer level.
 
     It does so with a missing tile, and with whatever covers one in the coarser levels.
     """
@@ -222,7 +224,7 @@ def _level(
 
 
 def _why_not(page: tifffile.TiffPage) -> str | None:
-    """Why a directory's tiles cannot be decoded here as OpenSlide does; None where they can."""
+    """Return why a directory's tiles cannot be decoded as OpenSlide does; None where they can."""
     if page.compression != _JPEG:
         name = getattr(page.compression, "name", "")
         return f"compression {int(page.compression)} {name}".rstrip()
@@ -240,7 +242,7 @@ def _why_not(page: tifffile.TiffPage) -> str | None:
 def _philips_sizes(
     description: str, pages: Sequence[tifffile.TiffPage]
 ) -> tuple[list[tuple[int, int]], list[float]]:
-    """Sizes without the padding that Philips counts in, and downsamples, from its XML."""
+    """Return sizes without the padding that Philips counts in, and downsamples, from its XML."""
     spacings = [
         [float(number.strip('" ')) for number in (element.text or "").split()]
         for element in ElementTree.fromstring(description).iterfind(
@@ -249,12 +251,8 @@ def _philips_sizes(
         )
     ]
     if len(spacings) != len(pages):
-        raise _not_native(f"{len(pages)} levels, but {len(spacings)} pixel spacings")
+        raise UnservedError(f"{len(pages)} levels, but {len(spacings)} pixel spacings")
     (y0, x0), width, height = spacings[0], pages[0].imagewidth, pages[0].imagelength
     downsamples = [float(round((x / x0 + y / y0) / 2)) for y, x in spacings]
     sizes = [(int(width / downsample), int(height / downsample)) for downsample in downsamples]
     return sizes, downsamples
-
-
-def _not_native(reason: str) -> InputError:
-    return InputError(Kind.NOT_SERVED, reason)

@@ -9,9 +9,9 @@ from beamscope.transforms.blocks import BlockKey
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.planning.plan import SlideBlock
 from beamscope.transforms.slides.planning.planner import plan_slide
-from beamscope.transforms.slides.planning.resolution import ReadPlan
-from beamscope.transforms.slides.readers.openslide_reader import SlideReader
-from beamscope.transforms.slides.readers.read_block import read_block, unreadable_block
+from beamscope.transforms.slides.read_block import read_block, unreadable_block
+from beamscope.transforms.slides.readers.geometry import ReadPlan
+from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from tests.shared_data import shared
@@ -42,7 +42,7 @@ def test_patches_come_in_order_with_their_rows(monkeypatch, threads):
     slide = FakeSlide(striped(512, 512))
     monkeypatch.setattr(openslide, "OpenSlide", slide.open)
     corners = [(64 * i, 64 * j) for j in range(8) for i in range(8)]
-    images = read_block(block(corners), SlideReader("fake.svs").read_patches, threads)
+    images = read_block(block(corners), OpenSlideReader("fake.svs"), threads)
     assert images.key == BlockKey("s", 7)
     assert images.pixels.shape == (64, 32, 32, 3)
     assert images.pixels.dtype == np.uint8
@@ -57,7 +57,7 @@ def test_a_bad_region_loses_exactly_its_patch(monkeypatch, threads):
     slide = FakeSlide(striped(512, 512), bad=[(130, 70, 131, 71), (400, 400, 401, 401)])
     monkeypatch.setattr(openslide, "OpenSlide", slide.open)
     corners = [(64 * i, 64 * j) for j in range(8) for i in range(8)]
-    images = read_block(block(corners), SlideReader("fake.svs").read_patches, threads)
+    images = read_block(block(corners), OpenSlideReader("fake.svs"), threads)
     assert images.planned == 64
     assert [(p.x_level0, p.y_level0) for p in images.problems] == [(128, 64), (384, 384)]
     assert {(p.stage, p.kind, p.item_id, p.uri) for p in images.problems} == {
@@ -80,7 +80,7 @@ def test_reading_the_same_block_twice_gives_the_same(threads):
     path = shared("data/slides/CMU-1-Small-Region.svs")
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings())
     (planned,) = plan.blocks()
-    one, other = (read_block(planned, SlideReader(path).read_patches, threads) for _ in range(2))
+    one, other = (read_block(planned, OpenSlideReader(path), threads) for _ in range(2))
     np.testing.assert_array_equal(one.pixels, other.pixels)
     assert one.rows.equals(other.rows)
 
@@ -92,7 +92,7 @@ def test_pixels_are_openslides_own(name, threads):
     path = shared(f"data/slides/{name}")
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings())
     planned = next(plan.blocks())
-    images = read_block(planned, SlideReader(path).read_patches, threads)
+    images = read_block(planned, OpenSlideReader(path), threads)
     read = planned.read
     with openslide.OpenSlide(path) as slide:
         for index in range(0, len(images.pixels), 7):

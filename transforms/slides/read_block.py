@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -12,42 +12,28 @@ import pyarrow as pa
 from beamscope.transforms.blocks import ImageBlock
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.planning.plan import SlideBlock
-from beamscope.transforms.slides.planning.resolution import ReadPlan
-
-# Reads patches into an array: left and top edges (level-0 pixels, ``[n]``), how each is read, where
-# they are put (uint8 RGB ``[n, patch_px, patch_px, 3]``), and the threads to use. Says for each why
-# it could not be read, or None. `SlideReader.read_patches` is one, `NativeSlide.read_patches` too.
-ReadPatches = Callable[
-    [
-        npt.NDArray[np.int32],
-        npt.NDArray[np.int32],
-        ReadPlan,
-        npt.NDArray[np.uint8],
-        Executor,
-    ],
-    list[InputError | None],
-]
+from beamscope.transforms.slides.readers.base import SlideReader
 
 
-def read_block(block: SlideBlock, read_patches: ReadPatches, threads: Executor) -> ImageBlock:
-    """Reads every patch of a block; one that cannot be read becomes a problem.
+def read_block(block: SlideBlock, slide: SlideReader, threads: Executor) -> ImageBlock:
+    """Read every patch of a block; one that cannot be read becomes a problem.
 
     Args:
       block: which patches.
-      read_patches: of the reader of the block's slide.
-      threads: where patches are read side by side; not the one that this runs on.
+      slide: the block's slide.
+      threads: where patches are read side by side; this must not run in one of them.
 
     Returns:
       the patches that could be read, in the block's order.
     """
     side = block.read.patch_px
     pixels = np.empty((len(block), side, side, 3), np.uint8)
-    errors = read_patches(block.x_level0, block.y_level0, block.read, pixels, threads)
+    errors = slide.read_patches(block.x_level0, block.y_level0, block.read, pixels, threads)
     return _assemble(block, pixels, errors)
 
 
 def unreadable_block(block: SlideBlock, error: InputError) -> ImageBlock:
-    """The block without a single patch, for a slide that can no longer be opened."""
+    """Return the block without a single patch, for a slide that can no longer be opened."""
     side = block.read.patch_px
     return _assemble(block, np.empty((len(block), side, side, 3), np.uint8), [error] * len(block))
 

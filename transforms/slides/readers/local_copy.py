@@ -1,0 +1,69 @@
+"""Local copies of remote slides, for readers that need a path."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.readers.base import Version
+from beamscope.transforms.slides.readers.pool import close_slides
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.cache import FileCache, Lease
+from beamscope.transforms.storage.remote_source import RemoteSource
+
+
+def lease_slide(uri: str, cache: FileCache | None, version: Version | None = None) -> Lease:
+    """Copy a remote slide with its companions, or find the copy that is there.
+
+    Args:
+      uri: of the slide.
+      cache: where copies are kept; None where there is none.
+      version: of the remote object that is meant; None for any.
+
+    Raises:
+      InputError: ``remote_slide`` without a cache; ``cache_full``; ``missing_file``, also where
+        another version is there now.
+    """
+    if cache is None:
+        raise InputError(Kind.REMOTE_SLIDE, f"{uri}: reading remote slides needs a cache")
+    lease = _lease(uri, slide_files(uri), cache)
+    if version is not None:
+        # Asked after the copy was made, so that it is not a copy of what came later.
+        RemoteSource(uri, version)
+    return lease
+
+
+def _lease(uri: str, wanted: Sequence[files.FileInfo], cache: FileCache) -> Lease:
+    try:
+        return cache.lease(uri, wanted)
+    except InputError as error:
+        if error.kind != Kind.CACHE_FULL:
+            raise
+    # Slides that are open but idle may hold the room.
+    close_slides()
+    gc.collect()
+    return cache.lease(uri, wanted)
+
+
+def slide_files(uri: str) -> list[files.FileInfo]:
+    """List the files that make up a remote slide, the one that is opened among them.
+
+    DICOM, VMS and VMU slides have companions beside them, MRXS slides in a directory of their name.
+
+    Raises:
+      InputError: ``missing_file``.
+    """
+    folder, _, name = uri.rpartition("/")
+    stem, _, ending = name.rpartition(".")
+    if ending.lower() in ("dcm", "vms", "vmu"):
+        companions = files.list_files(folder, recursive=False)
+    elif ending.lower() == "mrxs":
+        companions = files.list_files(f"{folder}/{stem}")
+    else:
+        companions = []
+    try:
+        return sorted({files.FileInfo(uri, files.size(uri)), *companions})
+    except OSError as error:
+        raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error
