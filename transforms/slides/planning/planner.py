@@ -172,7 +172,9 @@ def _look_at(slide: SlideReader, slide_mpp: float, settings: SlideSettings) -> _
         if not len(grid):
             return _View(read, region, grid, None)
         thumbnail = read_thumbnail(slide, seen, region, scale)
-        false = _false_level(slide, levels, read, seen, thumbnail)
+        false = None
+        if not slide.knows_levels:
+            false = _false_level(slide, levels, read, seen, thumbnail)
         if false is None:
             return _View(read, region, grid, thumbnail)
         levels = tuple(level for level in levels if level != false)

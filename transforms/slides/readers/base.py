@@ -52,6 +52,8 @@ class SlideReader(abc.ABC):
       properties: by OpenSlide's names: resolution, bounds and background, where the slide has them.
       dimensions: width and height of level 0, px.
       levels: those that show the slide, see `true_levels`; level 0 first, then by downsample.
+      knows_levels: whether the vendor's own data says which images are levels. Otherwise their
+        shape decides, and what they show.
       background: RGB of all that was not scanned.
       version: of the remote object, where the reader keeps to one; else None.
     """
@@ -61,6 +63,7 @@ class SlideReader(abc.ABC):
     dimensions: tuple[int, int]
     levels: tuple[Level, ...]
     background: tuple[int, int, int]
+    knows_levels: bool = False
     version: Version | None = None
 
     @classmethod

@@ -56,7 +56,8 @@ class OpenSlideReader(SlideReader):
                 zip(sizes, downsamples, strict=True)
             )
         )
-        self.levels = true_levels(levels, by_shape=self.vendor in _LEVELS_BY_DIRECTORY)
+        self.knows_levels = self.vendor not in _LEVELS_BY_DIRECTORY
+        self.levels = true_levels(levels, by_shape=not self.knows_levels)
         self.background = background_color(self.properties)
 
     @classmethod

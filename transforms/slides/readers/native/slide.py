@@ -63,8 +63,10 @@ class NativeReader(SlideReader):
     ) -> None:
         self.properties = properties
         self.vendor = properties["openslide.vendor"]
+        self.knows_levels = self.vendor == "philips"  # by a list in its XML
         self.levels = true_levels(
-            Level(level.number, level.width, level.height, level.downsample) for level in levels
+            (Level(level.number, level.width, level.height, level.downsample) for level in levels),
+            by_shape=not self.knows_levels,
         )
         self.dimensions = levels[0].width, levels[0].height
         self.background = background_color(properties)
