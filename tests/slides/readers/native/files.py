@@ -166,3 +166,31 @@ def damage(path: Path, level: int, tile: int, at: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset + at)
         file.write(data)
+
+
+def with_tiles(path: Path, source: Path, change) -> Path:
+    """A copy of a slide of one level, its tiles changed by a function of number and bytes."""
+    with tifffile.TiffFile(source) as tiff:
+        page = tiff.pages[0]
+        data = source.read_bytes()
+        tiles = [
+            change(number, data[offset : offset + length])
+            for number, (offset, length) in enumerate(
+                zip(page.dataoffsets, page.databytecounts, strict=True)
+            )
+        ]
+        tables = page.jpegtables
+        size, side = (page.imagelength, page.imagewidth, 3), page.tilewidth
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(
+            iter(tiles),
+            shape=size,
+            dtype=np.uint8,
+            photometric="rgb",
+            compression=7,
+            subsampling=(2, 2),
+            tile=(side, side),
+            metadata=None,
+            jpegtables=tables,
+        )
+    return path
