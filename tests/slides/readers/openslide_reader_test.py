@@ -1,3 +1,4 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -117,3 +118,13 @@ def test_an_area_that_is_scanned_in_part_says_where(opened):
     assert scanned[:, :50].all()
     assert not scanned[:, 50:].any()
     assert (rgb[:, 50:] == 255).all()
+
+
+def test_a_slide_that_was_replaced_is_not_opened_again_errors(tmp_path):
+    path = tmp_path / "s.svs"
+    shutil.copy(shared("data/slides_broken/unreadable.svs"), path)
+    reader = OpenSlideReader(path)
+    shutil.copy(shared("data/slides/CMU-1-Small-Region.svs"), path)
+    with pytest.raises(InputError, match="replaced since") as error:
+        reader.read_area(0, 0, 0, 16, 16)
+    assert error.value.kind == "missing_file"

@@ -45,6 +45,7 @@ class OpenSlideReader(SlideReader):
         self._path = str(path)
         self._keep = keep
         self._lock = threading.Lock()
+        self._opened_as = self.key(self._path)
         self._handle = openslide.OpenSlide(self._path)
         self.properties = dict(self._handle.properties)
         self.vendor = self.properties.get("openslide.vendor", "")
@@ -95,7 +96,7 @@ class OpenSlideReader(SlideReader):
           height: in pixels of that level.
 
         Raises:
-          InputError: ``unreadable_region``.
+          InputError: ``unreadable_region``; ``missing_file`` where the file has been replaced.
         """
         where = ((x_level0, y_level0), level, (width, height))
         handle = self._handle
@@ -103,6 +104,8 @@ class OpenSlideReader(SlideReader):
             return np.asarray(handle.read_region(*where))
         except openslide.OpenSlideError:
             pass
+        if self.key(self._path) != self._opened_as:
+            raise InputError(Kind.MISSING_FILE, f"{self._path}: replaced since it was opened")
         try:
             fresh = openslide.OpenSlide(self._path)
             pixels = np.asarray(fresh.read_region(*where))

@@ -90,9 +90,18 @@ def blobs(width: int, height: int) -> np.ndarray:
 
 def write_slide(path: Path, slide: TiledSlide) -> Path:
     image = blobs(*slide.sizes[0])
+    images = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for size in slide.sizes]
+    write_levels(path, slide, images)
+    for level, tile in slide.missing:
+        drop_tile(path, level, tile)
+    return path
+
+
+def write_levels(path: Path, slide: TiledSlide, images) -> None:
+    """Writes a slide of the images given, whatever its `sizes`; no tile is left out."""
     with tifffile.TiffWriter(path, bigtiff=slide.bigtiff) as tiff:
-        for level, (width, height) in enumerate(slide.sizes):
-            pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        for level, pixels in enumerate(images):
+            height, width = pixels.shape[:2]
             encoded = [encode(tile, slide) for tile in cut(pixels, slide.tile)]
             tags = {"jpegtables": split_tables(encoded[0])[0]} if slide.tables else {}
             tiff.write(
@@ -109,9 +118,6 @@ def write_slide(path: Path, slide: TiledSlide) -> Path:
                 metadata=None,
                 **tags,
             )
-    for level, tile in slide.missing:
-        drop_tile(path, level, tile)
-    return path
 
 
 def cut(pixels: np.ndarray, side: int):
