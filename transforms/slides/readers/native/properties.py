@@ -12,8 +12,6 @@ import xml.etree.ElementTree as ElementTree
 
 import tifffile
 
-from beamscope.transforms.slides.readers.native.unserved import UnservedError
-
 # Micrometres in TIFF's ResolutionUnit (TIFF 6.0): 2 is an inch, 3 a centimetre.
 _UNIT_UM = {2: 25_400.0, 3: 10_000.0}
 _DEFAULT_UNIT = 2
@@ -22,6 +20,13 @@ _UM_PER_MM = 1000
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SPACE = " \t\n\r\f"
 _SPACING = "DICOM_PIXEL_SPACING"
+
+
+class UnservedError(Exception):
+    """A file that is not read natively, with the reason.
+
+    It does not leave this package: `tiff.read_levels` turns it into the value `NotServed`.
+    """
 
 
 def slide_properties(vendor: str, first: tifffile.TiffPage) -> dict[str, str]:

@@ -20,11 +20,15 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
 from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, true_levels
-from beamscope.transforms.slides.readers.native.area import read_area
 from beamscope.transforms.slides.readers.native.jpeg import SCALES
 from beamscope.transforms.slides.readers.native.patches import Assembly, PatchSet, Tile
 from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
-from beamscope.transforms.slides.readers.native.tiles import TileBytes, decode_tile, request_tiles
+from beamscope.transforms.slides.readers.native.tiles import (
+    TileBytes,
+    decode_tile,
+    read_area,
+    request_tiles,
+)
 from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.slides.readers.pixels import background_color, resample
 from beamscope.transforms.slides.readers.pool import open_planned

@@ -17,9 +17,8 @@ import tifffile
 from beamscope.transforms.problems import one_line
 from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.native.jpeg import TileDecoder, TileError, jpeg_prefix
-from beamscope.transforms.slides.readers.native.properties import slide_properties
+from beamscope.transforms.slides.readers.native.properties import UnservedError, slide_properties
 from beamscope.transforms.slides.readers.native.tile_grid import TileGrid
-from beamscope.transforms.slides.readers.native.unserved import UnservedError
 from beamscope.transforms.storage.byte_source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
