@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.readers.base import NotServed
-from beamscope.transforms.slides.readers.geometry import ReadPlan
+from beamscope.transforms.slides.readers.geometry import Level, ReadPlan
 from beamscope.transforms.slides.readers.native import patches as native_patches
 from beamscope.transforms.slides.readers.native import slide as native_slide
 from beamscope.transforms.slides.readers.native.slide import NativeReader, lattice
 from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
 from beamscope.transforms.slides.readers.pixels import resample
+from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.storage.byte_source import LocalSource
 from tests.shared_data import shared
 from tests.slides.readers.native.files import (
@@ -452,3 +455,43 @@ def test_a_slide_that_openslide_sees_otherwise_is_not_asked(tmp_path):
     assert problems[0].message.endswith(
         "OpenSlide was not asked: levels 700 x 600, in OpenSlide 700 x 500"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"levels": (Level(0, 700, 601, 1.0),)}, "levels 700 x 600, in OpenSlide 700 x 601"),
+        ({"properties": {"openslide.vendor": "trestle"}}, "vendor generic-tiff, in OpenSlide"),
+        ({"properties": {"openslide.vendor": "generic-tiff", "openslide.mpp-x": "3"}}, "mpp-x"),
+    ],
+)
+def test_a_local_slide_that_openslide_sees_otherwise_is_not_served(
+    change, reason, tmp_path, monkeypatch
+):
+    path = write_slide(tmp_path / "slide.tiff", TiledSlide())
+    assert isinstance(NativeReader.open_to_plan(str(path)), NativeReader)
+    whole = OpenSlideReader.open
+
+    def otherwise(uri):
+        slide = whole(uri)
+        vars(slide).update(change)
+        return slide
+
+    monkeypatch.setattr(OpenSlideReader, "open", otherwise)
+    answer = NativeReader.open_to_plan(str(path))
+    assert isinstance(answer, NotServed)
+    assert reason in answer.reason
+    # Under auto OpenSlide then serves the slide.
+    asked = SlideSettings(patch_px=64, stride_px=64, assume_mpp=0.5, tissue="none")
+    monkeypatch.undo()
+    monkeypatch.setattr(NativeReader, "open_to_plan", lambda uri, cache: answer)
+    request = SlideRequest("s", str(path))
+    assert plan_slide(request, asked).reader == "openslide"
+    refused = plan_slide(request, dataclasses.replace(asked, reader="native"))
+    assert (refused.problem.kind, refused.problem.message) == ("not_served", answer.reason)
+
+
+def test_a_store_without_ranges_is_not_served():
+    answer = NativeReader.open("ftp://host/s.svs")
+    assert isinstance(answer, NotServed)
+    assert answer.reason.endswith("is not read by ranges")
