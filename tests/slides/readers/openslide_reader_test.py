@@ -60,6 +60,8 @@ def test_an_unreadable_region_costs_just_itself(opened):
             else:
                 np.testing.assert_array_equal(region, slide.rgba[y : y + 50, x : x + 50])
     assert lost == [(100, 100, "unreadable_region")]
+    # At first, for the bad region, and for the one after it, whose handle serves from then on.
+    assert slide.opened == 3
 
 
 def test_threads_do_not_spoil_each_others_regions(opened):
