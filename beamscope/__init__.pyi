@@ -40,6 +40,9 @@ from .transforms.problems import Problem as Problem
 
 # Slides.
 from .transforms.slides.dataset import slide_dataset as slide_dataset
+from .transforms.slides.planning.plan import EmptyPlan as EmptyPlan
+from .transforms.slides.planning.plan import FailedPlan as FailedPlan
+from .transforms.slides.planning.plan import ReadyPlan as ReadyPlan
 from .transforms.slides.planning.plan import SlideBlock as SlideBlock
 from .transforms.slides.planning.plan import SlidePlan as SlidePlan
 from .transforms.slides.planning.planner import plan_slide as plan_slide
@@ -47,8 +50,14 @@ from .transforms.slides.ptransforms.plan_slides import PlanSlides as PlanSlides
 from .transforms.slides.ptransforms.read_slides import ReadSlideBlocks as ReadSlideBlocks
 from .transforms.slides.ptransforms.spread_blocks import SpreadBlocks as SpreadBlocks
 from .transforms.slides.ptransforms.sum_up_slides import SumUpSlides as SumUpSlides
-from .transforms.slides.readers.openslide_reader import SlideReader as SlideReader
-from .transforms.slides.readers.read_block import read_block as read_block
+from .transforms.slides.read_block import read_block as read_block
+from .transforms.slides.readers.base import NotServed as NotServed
+from .transforms.slides.readers.base import SlideReader as SlideReader
+from .transforms.slides.readers.geometry import Level as Level
+from .transforms.slides.readers.geometry import ReadPlan as ReadPlan
+from .transforms.slides.readers.native.slide import NativeReader as NativeReader
+from .transforms.slides.readers.openslide_reader import OpenSlideReader as OpenSlideReader
+from .transforms.slides.readers.pool import open_planned as open_planned
 from .transforms.slides.requests import SlideRequest as SlideRequest
 from .transforms.slides.requests import assign_masks as assign_masks
 from .transforms.slides.requests import find_slides as find_slides

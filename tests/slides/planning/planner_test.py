@@ -165,7 +165,7 @@ def test_classes_can_be_chosen(planned, tmp_path):
     plan = planned(slide, by_mask(mask_classes=("Stroma",)), request)
     assert set(plan.x_level0) == {192}
     plan = planned(slide, by_mask(mask_classes=("Necrosis",)), request)
-    assert plan.empty_reason.endswith("classes Necrosis; its classes: Stroma, Tumor")
+    assert plan.reason.endswith("classes Necrosis; its classes: Stroma, Tumor")
 
 
 def test_slides_without_a_mask_are_planned_by_otsu(planned, tmp_path):
@@ -190,7 +190,7 @@ def test_a_tiff_that_openslide_shows_wrongly_fails(tmp_path):
         settings = SlideSettings(tissue="none", assume_mpp=0.5, reader=reader)
         plan = plan_slide(SlideRequest("a", str(path)), settings)
         assert plan.problem.kind == "unsupported_slide"
-        assert plan.vendor == "generic-tiff"
+        assert plan.facts.vendor == "generic-tiff"
 
 
 def test_unreadable_places_are_tried_and_not_left_out(planned):
