@@ -1,4 +1,4 @@
-"""Reading the patches of a block into one array of pixels."""
+"""Read the patches of a block into one array of pixels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which patches of a slide are embedded: resolution, grid, plan, and the plan as a file."""
+"""The plan of a slide: its resolution, its grid, its patches, and the plan as a file."""

@@ -1,4 +1,4 @@
-"""Whether a level shows what another one shows: a label may have the very shape of its slide."""
+"""Compare what two levels show: a label may have the very shape of its slide."""
 
 from __future__ import annotations
 

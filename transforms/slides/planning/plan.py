@@ -78,7 +78,7 @@ class SlideBlock:
 
 @dataclasses.dataclass(frozen=True)
 class SlideFacts:
-    """What a slide is, known as soon as it is open.
+    """Format and size of a slide, known as soon as it is open.
 
     Attributes:
       vendor: the format, as OpenSlide calls it.
@@ -134,10 +134,10 @@ class FailedPlan(SlidePlan):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class OpenedPlan(SlidePlan):
-    """What a slide with patches and one without have in common.
+    """A slide that could be opened and planned, with patches or without.
 
     Attributes:
-      facts: what the slide is.
+      facts: format and size.
       mpp: level-0 resolution.
       read: how patches are read.
       reader: by which reader, its name in the registry.

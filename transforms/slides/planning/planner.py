@@ -75,7 +75,7 @@ def plan_slide(
 
 @dataclasses.dataclass(frozen=True)
 class _Refusal:
-    """A reader does not serve a slide; and what was known by then, as in a `FailedPlan`."""
+    """A reader's refusal, with the facts that were known by then, as in a `FailedPlan`."""
 
     answer: NotServed
     facts: SlideFacts | None = None
@@ -134,7 +134,7 @@ def _plan_by(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _View:
-    """How a slide is looked at: by which levels, and what is seen then.
+    """The levels that a slide is read by, and its thumbnail.
 
     Attributes:
       read: how patches are read.
@@ -263,7 +263,7 @@ def _choose(
 def _given_tissue(
     thumbnail: Thumbnail, slide: SlideReader, request: SlideRequest, settings: SlideSettings
 ) -> GivenTissue | None:
-    """The user's mask on the thumbnail; None where tissue is found in another way."""
+    """Lay the user's mask on the thumbnail; None where tissue is found in another way."""
     if settings.tissue not in ("mask", "mask_or_otsu"):
         return None
     if request.mask is None:
@@ -292,7 +292,7 @@ def _given_tissue(
 def _tissue_mask(
     thumbnail: Thumbnail, settings: SlideSettings, slide_mpp: float
 ) -> npt.NDArray[np.bool_]:
-    """Where the tissue is, bool ``[h, w]`` on the thumbnail's pixels.
+    """Return where the tissue is, bool ``[h, w]`` on the thumbnail's pixels.
 
     What could not be read counts as tissue: its patches are then tried, and each that is really
     unreadable is reported, rather than left out in silence.

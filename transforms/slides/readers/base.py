@@ -30,7 +30,7 @@ Version = int
 
 @dataclasses.dataclass(frozen=True)
 class NotServed:
-    """A reader's answer that it does not read a slide, or a level of it; another reader may.
+    """A reader's answer that it does not read a slide or a level; another reader may.
 
     Attributes:
       reason: for a person, on one line.

@@ -39,7 +39,7 @@ class Region:
 
 @dataclasses.dataclass(frozen=True)
 class ReadPlan:
-    """How every patch of one slide is read: a square of one level, scaled to the patch size.
+    """The way to read every patch of one slide: a square of one level, scaled to the patch size.
 
     Attributes:
       level: number of the pyramid level that is read.
@@ -95,7 +95,7 @@ def true_levels(levels: Iterable[Level], *, by_shape: bool = True) -> tuple[Leve
 
 
 def _is_shaped_like(full: Level, level: Level) -> bool:
-    """Whether one downsample gives both sides of a level, to within rounding."""
+    """Return whether one downsample gives both sides of a level, to within rounding."""
     ranges = [
         ((side - ROUNDING_PX) / full_side, (side + ROUNDING_PX) / full_side)
         for side, full_side in ((level.width, full.width), (level.height, full.height))

@@ -1,4 +1,4 @@
-"""The reader that asks OpenSlide, so that an unreadable region costs just that region."""
+"""The reader that uses OpenSlide. An unreadable region costs that region alone."""
 
 from __future__ import annotations
 

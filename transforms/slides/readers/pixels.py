@@ -1,4 +1,4 @@
-"""What every reader does with pixels: lay them on the background, and bring them to size."""
+"""Pixel helpers of every reader: lay pixels on a background, and scale them."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 class Pool(Generic[_T]):
-    """The things that were asked for last, each opened once however many threads want it.
+    """A pool of open things: each is opened once, however many threads want it.
 
     A thing is opened outside the lock, so that an opening that takes long (a download) holds up
     only those who want that same thing. One that is dropped closes with its last user's reference.

@@ -1,4 +1,4 @@
-"""The tests that every reader of slides must pass, for the test suite of whoever writes one.
+"""The tests that every reader of slides must pass; the author of a reader inherits them.
 
     from beamscope.transforms.slides.readers.testing import ReaderConformance
 
@@ -286,7 +286,7 @@ class ReaderConformance(abc.ABC):
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        """Where the slide is."""
+        """Return the path of the slide."""
         return tmp_path / f"slide{self.suffix}"
 
     @pytest.fixture

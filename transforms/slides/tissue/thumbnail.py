@@ -23,7 +23,7 @@ _SMALLEST_CHUNK_PX = 256
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A region of a slide, small.
+    """A small picture of a region of a slide.
 
     Attributes:
       rgb: uint8 ``[h, w, 3]``, laid on the slide's background colour.
@@ -148,6 +148,6 @@ def _fill(
 
 
 def _is_one_pixel(box: tuple[int, int, int, int]) -> bool:
-    """Whether a box of thumbnail pixels cannot be divided any further."""
+    """Return whether a box of thumbnail pixels cannot be divided any further."""
     left, top, right, bottom = box
     return right - left <= 1 and bottom - top <= 1

@@ -1,1 +1,1 @@
-"""Reading JPEG-tiled TIFF slides by decoding their tiles, each once a block."""
+"""The reader of JPEG-tiled TIFF slides that decodes each tile once a block."""

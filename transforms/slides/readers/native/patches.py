@@ -1,7 +1,7 @@
-"""Putting patches together from tiles: each tile is decoded once and pasted where it belongs.
+"""Assemble patches from tiles: each tile is decoded once and pasted into its patches.
 
-Memory holds one tile a thread and the patches that are under way; a patch is scaled to its size,
-and its pixels let go, as soon as its last tile is in.
+Memory holds one tile a thread and the patches that are not complete. As soon as its last tile is in,
+a patch is scaled to its size and its memory is used again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PatchSet:
     shrink: int
 
     def in_bands(self, tile_height: int) -> list[PatchSet]:
-        """Halves the set, upper from lower, until what is under way at a time fits into memory.
+        """Halve the set, upper from lower, until its incomplete patches fit into memory.
 
         Patches side by side fit as they are; those that overlap many times may not. The tiles
         where two bands meet are decoded for each of them.
@@ -133,7 +133,7 @@ class Assembly:
         self._tiles = self._find_tiles()
 
     def tasks(self) -> list[list[Tile]]:
-        """The tiles in reading order, cut into short runs of neighbours for one thread each."""
+        """Return the tiles in reading order, cut into short runs of neighbours, one a thread."""
         runs: list[list[Tile]] = []
         for tile in self._tiles:
             run = runs[-1] if runs else []
@@ -144,7 +144,7 @@ class Assembly:
         return runs
 
     def paste(self, tile: Tile, pixels: npt.NDArray[np.uint8]) -> None:
-        """Lays a tile, uint8 ``[h, w, 3]``, into its patches."""
+        """Lay a tile, uint8 ``[h, w, 3]``, into its patches."""
         for patch in tile.patches:
             canvas = self._out[patch.index] if patch.direct else self._canvas(patch)
             self._grid.paste(pixels, tile.row, tile.column, canvas, patch.left, patch.top)
@@ -152,7 +152,7 @@ class Assembly:
                 self._arrived(patch)
 
     def fail(self, tile: Tile, message: str) -> None:
-        """Notes that a tile cannot be had: the patches that it is part of are lost."""
+        """Note that a tile cannot be read: its patches are lost."""
         failure = tile.row, tile.column, message
         for patch in tile.patches:
             with self._lock:
@@ -162,7 +162,7 @@ class Assembly:
                 self._arrived(patch)
 
     def problems(self) -> Iterator[tuple[int, InputError]]:
-        """The patches that are lost, by index in the block, once every tile is in."""
+        """Yield the lost patches, by index in the block, once every tile is in."""
         for patch in self._patches:
             if patch.failure:
                 row, column, message = patch.failure
@@ -200,7 +200,7 @@ class Assembly:
             return patch.canvas
 
     def _arrived(self, patch: _Patch) -> None:
-        """Counts a tile; after the last one, brings the patch to its size."""
+        """Count a tile; after the last one, scale the patch to its size."""
         with self._lock:
             patch.waiting -= 1
             if patch.waiting or patch.canvas is None:

@@ -267,7 +267,7 @@ class NativeReader(SlideReader):
         threads: Executor,
         scaled: bool,
     ) -> Iterator[tuple[int, InputError]]:
-        """Fills in the patches of a set, and yields those that are lost."""
+        """Fill in the patches of a set, and yield those that are lost."""
         assembly = Assembly(level, patches, out, self.background)
         under_way: collections.deque[list[Future[None]]] = collections.deque()
         for runs in _windows(level, assembly.tasks()):
@@ -299,7 +299,7 @@ class NativeReader(SlideReader):
         run: Sequence[tuple[Tile, TileBytes]],
         scaled: bool,
     ) -> None:
-        """Decodes tiles, and pastes them.
+        """Decode tiles, and paste them.
 
         Averaging the tile instead of the patch is the same, because `shrink` divides the tile and
         the patch's edges, and costs half: the pixels are at hand, and fewer are pasted.
@@ -317,7 +317,7 @@ class NativeReader(SlideReader):
 
 
 def _windows(level: TileLevel, runs: Sequence[list[Tile]]) -> Iterator[list[list[Tile]]]:
-    """Cuts runs of tiles, in their order, into pieces of at most `_WINDOW_BYTES` of tiles."""
+    """Cut runs of tiles, in their order, into pieces of at most `_WINDOW_BYTES` of tiles."""
     window: list[list[Tile]] = []
     size = 0
     for run in runs:
@@ -361,7 +361,7 @@ def _open_openslide(
 
 
 def lattice(read: ReadPlan) -> int:
-    """The grid of level pixels on which a patch must start for the decoder to shrink it.
+    """Return the grid of level pixels on which a patch must start for the decoder to shrink it.
 
     Returns:
       2, 4 or 8: both edges must be multiples of it, in pixels of the level that is read; 1 where
@@ -376,7 +376,7 @@ def lattice(read: ReadPlan) -> int:
 def _shrinks(
     level: TileLevel, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], read: ReadPlan
 ) -> npt.NDArray[np.int64]:
-    """By how much each patch's tiles may be shrunk before it is put together: int64 ``[n]``.
+    """Return by how much each patch's tiles may be shrunk before they are pasted: int64 ``[n]``.
 
     Each patch by itself, so that it is the same in whichever block it lies.
     """

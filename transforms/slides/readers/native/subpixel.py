@@ -46,7 +46,7 @@ class Canvas:
 def shift(
     canvas: Canvas, right: float, down: float
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
-    """What lies a fraction of a pixel to the right and down of a canvas.
+    """Shift a canvas by a fraction of a pixel, to the right and down.
 
     Args:
       canvas: the pixels.
@@ -95,7 +95,7 @@ def _drawn(
     columns: npt.NDArray[np.int_],
     tiles: tuple[int, int, int, int],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Draws the places (rows x columns) from one tile after the other.
+    """Draw the places (rows x columns) from one tile after the other.
 
     Each tile's share is added with cairo's operator SATURATE: at most what is still lacking in
     opacity. Colours are multiplied by opacity (alpha), and all are rounded after each tile.

@@ -1,4 +1,4 @@
-"""Which tiles of a level a rectangle lies in, and where of it there are stored pixels."""
+"""The grid of a level's tiles: the tiles of a rectangle, and its stored pixels."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TileGrid:
         return [(row, column) for row in rows for column in columns]
 
     def is_inside(self, left: int, top: int, width: int, height: int) -> bool:
-        """Whether a rectangle lies wholly in the level."""
+        """Return whether a rectangle lies wholly in the level."""
         across = 0 <= left <= self.width - width
         return across and 0 <= top <= self.height - height
 
     def covered(self, left: int, top: int, width: int, height: int) -> npt.NDArray[np.bool_]:
-        """Where a rectangle has stored pixels, bool ``[height, width]``."""
+        """Return where a rectangle has stored pixels, bool ``[height, width]``."""
         x, y = left + np.arange(width), top + np.arange(height)
         x_inside, y_inside = (x >= 0) & (x < self.width), (y >= 0) & (y < self.height)
         down, across = self.present.shape
@@ -56,7 +56,7 @@ class TileGrid:
         left: int,
         top: int,
     ) -> None:
-        """Lays a tile into the rectangle that starts at (left, top), as far as it reaches.
+        """Lay a tile into the rectangle that starts at (left, top), as far as it reaches.
 
         Args:
           pixels: of the tile, uint8 ``[tile_height, tile_width, 3]``.
@@ -76,16 +76,16 @@ class TileGrid:
         ]
 
     def column_seams(self, left: int, width: int) -> list[int]:
-        """Of `width` pixels from `left` on, the last one of each tile, counted from `left`."""
+        """Return the last column of each tile among `width` from `left` on, counted from `left`."""
         return _seams(left, width, self.tile_width)
 
     def row_seams(self, top: int, height: int) -> list[int]:
-        """Of `height` pixels from `top` on, the last one of each tile, counted from `top`."""
+        """Return the last row of each tile among `height` from `top` on, counted from `top`."""
         return _seams(top, height, self.tile_height)
 
 
 def _tiles(start: int, length: int, tile: int, end: int) -> range:
-    """The tiles of a level that ends at `end` which `length` pixels from `start` on lie in."""
+    """Return the tiles under `length` pixels from `start` on, of a level that ends at `end`."""
     first, last = max(start, 0), min(start + length, end) - 1
     return range(first // tile, last // tile + 1) if first <= last else range(0)
 
