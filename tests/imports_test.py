@@ -21,9 +21,6 @@ WITH_BEAM = {
     "transforms.metrics": "counts by Beam's counters",
     "transforms.block_coders": "registers coders at Beam",
     "transforms.read_ahead": "is a DoFn that several PTransforms share",
-    # The storage room does not list and copy these yet.
-    "transforms.inference.model_files": "copies models from buckets",
-    "transforms.xrays.sources": "matches archives in buckets",
 }
 # Rooms that import each other, and why that is not mended yet.
 _FLEX = "runners.flex_template describes every flag of main; options.job asks runners.config"

@@ -14,8 +14,8 @@ from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.grid import block_slices
 from beamscope.transforms.slides.planning.resolution import SlideMpp
-from beamscope.transforms.slides.readers.base import Version
 from beamscope.transforms.slides.readers.geometry import ReadPlan
+from beamscope.transforms.storage.store import Version
 
 ROW_SCHEMA = pa.schema(
     [

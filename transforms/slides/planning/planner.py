@@ -64,13 +64,22 @@ def plan_slide(
     names = READERS.names() if settings.reader == "auto" else (settings.reader,)
     refusals: list[_Refusal] = []
     for name in names:
-        plan = _plan_by(name, request, settings, cache)
+        plan = _plan_by(name, _Task(request, settings, cache))
         if isinstance(plan, SlidePlan):
             return plan
         refusals.append(plan)
     # One that says what is wrong with the file, else the last.
     telling = [r for r in refusals if r.answer.kind != Kind.NOT_SERVED]
     return (telling or refusals[-1:])[0].as_plan(request)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """The arguments of `plan_slide`."""
+
+    request: SlideRequest
+    settings: SlideSettings
+    cache: FileCache | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +104,12 @@ def _failed(
     )
 
 
-def _plan_by(
-    reader: str, request: SlideRequest, settings: SlideSettings, cache: FileCache | None
-) -> SlidePlan | _Refusal:
+def _plan_by(reader: str, task: _Task) -> SlidePlan | _Refusal:
     """Plan a slide by one reader: open it, find its resolution, choose its patches."""
+    request, settings = task.request, task.settings
     facts = mpp = None
     try:
-        slide = READERS.get(reader).open_to_plan(request.uri, cache=cache)
+        slide = READERS.get(reader).open_to_plan(request.uri, cache=task.cache)
         if isinstance(slide, NotServed):
             return _Refusal(slide)
         facts = SlideFacts(slide.vendor, *slide.dimensions)
@@ -127,7 +135,7 @@ def _plan_by(
         }
         if view.thumbnail is None:
             return EmptyPlan(reason=_too_small(view), **opened)
-        return _plan_patches(view, view.thumbnail, slide, mpp.mean, request, settings, opened)
+        return _plan_patches(view, view.thumbnail, slide, mpp.mean, task, opened)
     except InputError as error:
         return _failed(request, error, facts, mpp)
 
@@ -211,13 +219,13 @@ def _plan_patches(
     thumbnail: Thumbnail,
     slide: SlideReader,
     slide_mpp: float,
-    request: SlideRequest,
-    settings: SlideSettings,
+    task: _Task,
     opened: dict[str, Any],
 ) -> EmptyPlan | ReadyPlan:
     """Find the tissue, and choose the patches that have enough of it."""
+    settings = task.settings
     small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    given = _given_tissue(small, slide, request, settings)
+    given = _given_tissue(small, slide, task)
     mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
     chosen, tissue = _choose(view, small, mask, settings)
     x_level0, y_level0 = chosen.x_level0.astype(np.int32), chosen.y_level0.astype(np.int32)
@@ -260,10 +268,9 @@ def _choose(
     return chosen, fraction_of[chosen.row, chosen.column]
 
 
-def _given_tissue(
-    thumbnail: Thumbnail, slide: SlideReader, request: SlideRequest, settings: SlideSettings
-) -> GivenTissue | None:
+def _given_tissue(thumbnail: Thumbnail, slide: SlideReader, task: _Task) -> GivenTissue | None:
     """Lay the user's mask on the thumbnail; None where tissue is found in another way."""
+    request, settings = task.request, task.settings
     if settings.tissue not in ("mask", "mask_or_otsu"):
         return None
     if request.mask is None:
@@ -286,7 +293,9 @@ def _given_tissue(
         bounds=bounds,
         dimensions=slide.dimensions,
     )
-    return lay_mask(request.mask, request.uri, place, classes=settings.mask_classes)
+    return lay_mask(
+        request.mask, request.uri, place, classes=settings.mask_classes, cache=task.cache
+    )
 
 
 def _tissue_mask(

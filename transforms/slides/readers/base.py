@@ -23,9 +23,7 @@ from beamscope.transforms.slides.readers.geometry import Level, ReadPlan
 from beamscope.transforms.slides.readers.pixels import resample
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache
-
-# Which state of a remote object is read. The store gives the value; it fits into JSON.
-Version = int
+from beamscope.transforms.storage.store import Version
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,12 +6,11 @@ import gc
 from collections.abc import Sequence
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.base import Version
+from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.pool import close_slides
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache, Lease
-from beamscope.transforms.storage.remote_source import RemoteSource
+from beamscope.transforms.storage.store import Version
 
 
 def lease_slide(uri: str, cache: FileCache | None, version: Version | None = None) -> Lease:
@@ -28,11 +27,10 @@ def lease_slide(uri: str, cache: FileCache | None, version: Version | None = Non
     """
     if cache is None:
         raise InputError(Kind.REMOTE_SLIDE, f"{uri}: reading remote slides needs a cache")
-    lease = _lease(uri, slide_files(uri), cache)
-    if version is not None:
-        # Asked after the copy was made, so that it is not a copy of what came later.
-        RemoteSource(uri, version)
-    return lease
+    wanted = slide_files(uri)
+    if version is not None and all(file.version != version for file in wanted if file.path == uri):
+        raise InputError(Kind.MISSING_FILE, f"{uri}: replaced since it was planned")
+    return _lease(uri, wanted, cache)
 
 
 def _lease(uri: str, wanted: Sequence[files.FileInfo], cache: FileCache) -> Lease:
@@ -53,17 +51,19 @@ def slide_files(uri: str) -> list[files.FileInfo]:
     DICOM, VMS and VMU slides have companions beside them, MRXS slides in a directory of their name.
 
     Raises:
-      InputError: ``missing_file``.
+      InputError: ``missing_file``, or ``unopenable`` where it may not be read.
     """
     folder, _, name = uri.rpartition("/")
     stem, _, ending = name.rpartition(".")
-    if ending.lower() in ("dcm", "vms", "vmu"):
-        companions = files.list_files(folder, recursive=False)
-    elif ending.lower() == "mrxs":
-        companions = files.list_files(f"{folder}/{stem}")
-    else:
-        companions = []
     try:
-        return sorted({files.FileInfo(uri, files.size(uri)), *companions})
-    except OSError as error:
+        if ending.lower() in ("dcm", "vms", "vmu"):
+            companions = files.list_files(folder, recursive=False)
+        elif ending.lower() == "mrxs":
+            companions = files.list_files(f"{folder}/{stem}")
+        else:
+            companions = []
+        return sorted({files.stat(uri), *companions})
+    except FileNotFoundError as error:
         raise InputError(Kind.MISSING_FILE, f"{uri}: no such file") from error
+    except PermissionError as error:
+        raise InputError(Kind.UNOPENABLE, one_line(error)) from error

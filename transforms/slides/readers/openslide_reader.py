@@ -13,12 +13,13 @@ import openslide
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, true_levels
 from beamscope.transforms.slides.readers.local_copy import lease_slide
 from beamscope.transforms.slides.readers.pixels import OPAQUE, background_color, composite
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache
+from beamscope.transforms.storage.store import Version
 
 # Of these formats OpenSlide takes directories of the TIFF for levels without a word of the vendor
 # on which they are. Of the others it reads in the vendor's own data which images are levels, and

@@ -10,9 +10,10 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.registry import READERS
 from beamscope.transforms.storage.cache import FileCache
+from beamscope.transforms.storage.store import Version
 
 # One thread's blocks come from one or two slides at a time. OpenSlide holds a tile cache of 32 MB
 # for each, the native reader where its tiles lie.

@@ -491,7 +491,7 @@ def test_a_local_slide_that_openslide_sees_otherwise_is_not_served(
     assert (refused.problem.kind, refused.problem.message) == ("not_served", answer.reason)
 
 
-def test_a_store_without_ranges_is_not_served():
-    answer = NativeReader.open("ftp://host/s.svs")
-    assert isinstance(answer, NotServed)
-    assert answer.reason.endswith("is not read by ranges")
+def test_an_unknown_store_errors():
+    with pytest.raises(InputError) as error:
+        NativeReader.open("ftp://host/s.svs")
+    assert error.value.kind == "unknown_scheme"

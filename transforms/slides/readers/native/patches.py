@@ -1,7 +1,7 @@
 """Assemble patches from tiles: each tile is decoded once and pasted into its patches.
 
-Memory holds one tile a thread and the patches that are not complete. As soon as its last tile is in,
-a patch is scaled to its size and its memory is used again.
+Memory holds one tile a thread and the patches that are not complete. As soon as its last tile is
+in, a patch is scaled to its size and its memory is used again.
 """
 
 from __future__ import annotations

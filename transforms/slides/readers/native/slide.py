@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.readers.base import NotServed, SlideReader, Version
+from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, true_levels
 from beamscope.transforms.slides.readers.native.jpeg import SCALES
 from beamscope.transforms.slides.readers.native.patches import Assembly, PatchSet, Tile
@@ -35,7 +35,8 @@ from beamscope.transforms.slides.readers.pool import open_planned
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.byte_source import ByteSource, LocalSource
 from beamscope.transforms.storage.cache import FileCache
-from beamscope.transforms.storage.remote_source import SCHEME, RemoteSource
+from beamscope.transforms.storage.remote_source import RemoteSource
+from beamscope.transforms.storage.store import Version
 
 # Of compressed tiles, asked for at a time; two such windows are in memory. A block is one, or two.
 _WINDOW_BYTES = 16 << 20
@@ -83,14 +84,9 @@ class NativeReader(SlideReader):
     def open(
         cls, uri: str, *, cache: FileCache | None = None, version: Version | None = None
     ) -> Self | NotServed:
-        """Open a slide on a disk or in a store that is read by ranges; see `SlideReader.open`."""
+        """Open a slide on a disk or in a store, where it is read by ranges; see `SlideReader`."""
         source: ByteSource
-        if files.is_local(uri):
-            source = LocalSource(uri)
-        elif uri.startswith(f"{SCHEME}://"):
-            source = RemoteSource(uri, version)
-        else:
-            return NotServed(f"{uri}: is not read by ranges")
+        source = LocalSource(uri) if files.is_local(uri) else RemoteSource(uri, version)
         open_other = functools.partial(_open_openslide, uri, cache, cls.key(uri), source.generation)
         return cls.of_source(source, open_other)
 
