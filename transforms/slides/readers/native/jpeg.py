@@ -87,13 +87,15 @@ class TileDecoder:
             self._decode(self.stream(data), scale, out)
         except ValueError as error:
             padded = _PADDED.search(str(error))
-            if padded is None or not data.endswith(_EOI):
+            if padded is None or not data.endswith(jpeg_markers.EOI):
                 raise TileError(str(error)) from error
-            end = len(data) - len(_EOI) - int(padded[1])
-            if any(data[end : -len(_EOI)]):  # left-over data: some of the tile is damaged
+            end = len(data) - len(jpeg_markers.EOI) - int(padded[1])
+            if any(
+                data[end : -len(jpeg_markers.EOI)]
+            ):  # left-over data: some of the tile is damaged
                 raise TileError(str(error)) from error
             # Without its padding the tile has to be whole, to the last bit.
-            self.decode(data[:end] + _EOI, scale, out)
+            self.decode(data[:end] + jpeg_markers.EOI, scale, out)
 
     def _decode(self, stream: bytes, scale: int, out: npt.NDArray[np.uint8]) -> None:
         height, width = out.shape[:2]
