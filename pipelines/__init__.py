@@ -1,1 +1,1 @@
-"""The jobs that a person runs: options, wiring, main(). No algorithm lives here."""
+"""The command line: jobs, commands, flags and runners. The algorithms are in `transforms`."""

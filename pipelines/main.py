@@ -1,4 +1,4 @@
-"""The command `beamscope`: a job, another command, or a list of both."""
+"""The command `beamscope`: run a job or another command, or list both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.transforms.problems import InputError
 
 USAGE_ERROR = 2
-# As a shell reports a program that Ctrl-C has ended.
+# The status that shells report for a program that Ctrl-C ended.
 INTERRUPTED = 130
 
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"beamscope {name}: {error.message}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print(f"\nbeamscope {name}: interrupted; the same command goes on from here",
+        print(f"\nbeamscope {name}: interrupted; the same command continues from here",
               file=sys.stderr)  # fmt: skip
         return INTERRUPTED
 
@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 def command(argv: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit status.
 
-    Beam leaves daemon threads behind. One that wakes up in a C++ library while the interpreter is
-    taken down aborts the process, when everything is done; so the process ends without that.
+    Beam leaves daemon threads behind. A thread that wakes up in a C++ library while the interpreter
+    shuts down aborts the process. So the process ends without that shutdown.
     """
     status = main(argv)
     atexit._run_exitfuncs()
@@ -56,12 +56,12 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name in COMMANDS:
         return COMMANDS.get(name)(arguments)
     if name in JOBS:
-        # Only here: it takes Beam along, which other commands need not wait for.
+        # Imported here because it imports Beam, and other commands should not wait for that.
         from beamscope.pipelines.jobs.run_job import run_job
 
         return run_job(JOBS.get(name), arguments)
     known = ", ".join((*JOBS.names(), *COMMANDS.names()))
-    print(f"beamscope: there is no command {name!r}; there are {known}", file=sys.stderr)
+    print(f"beamscope: unknown command {name!r}; the commands are {known}", file=sys.stderr)
     return USAGE_ERROR
 
 

@@ -1,1 +1,1 @@
-"""The commands that are no jobs."""
+"""The commands other than jobs."""

@@ -1,4 +1,4 @@
-"""`beamscope check-model`: print how a model is called, and whether it compiles."""
+"""`beamscope check-model`: print how a model is called, how it compiles, and its speed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run(argv: Sequence[str]) -> int:
     """
     parser = Parser(
         prog="beamscope check-model",
-        description="Load a model, compile it, and print how it is called, its digest, how well "
-        "the compiled model agrees with the plain call, and how fast both are on this machine.",
+        description="Load a model and compile it. Print how it is called, its digest, how well the "
+        "compiled model agrees with the plain call, and how fast both are on this machine.",
     )
     add_model_arguments(parser, positional=True)
     parser.add_argument(
@@ -113,7 +113,7 @@ def _as_json(embedder: Embedder) -> dict[str, object]:
 
 
 def _speed(embeds: Mapping[str, Embed], embedder: Embedder) -> str:
-    """Return the images per second of each on one batch, taken in turns; the median of a few."""
+    """Return the images per second of each on one batch: the median of a few alternating rounds."""
     batch_size = embedder.batch_size
     seconds: dict[str, list[float]] = {name: [] for name in embeds}
     for warming in (True, *[False] * _TIMED_ROUNDS):

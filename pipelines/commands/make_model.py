@@ -1,4 +1,4 @@
-"""`beamscope make-model`: write a BiT ResNet as a SavedModel that is called as REMEDIS's are."""
+"""`beamscope make-model`: write a BiT ResNet as a SavedModel with the interface of REMEDIS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--architecture",
         required=True,
         choices=[*ARCHITECTURES, *ALIASES],
-        help="BiT ResNet: 50x1 gives 2048 features, 152x2 (or 52x2, its misprint) 4096",
+        help="BiT ResNet: 50x1 gives 2048 features, 152x2 gives 4096 (52x2 is a misprint of 152x2)",
     )
     parser.add_argument(
         "--modality",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         type=place("--output", local=True),
-        help="local directory to write; it must not exist or be empty",
+        help="local directory to write; it must be empty or not exist",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights in the layout of the official BiT files (default: random weights)",
     )
     source.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of the random weights (default: 0)"
+        "--seed", type=_seed, default=0, metavar="N", help="seed of random weights (default: 0)"
     )
     parser.add_argument(
         "--signature",
@@ -63,15 +63,15 @@ def _seed(text: str) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the model that a command line describes.
+    """Write a model with the flags of a command line.
 
     Raises:
-      InputError: a flag, the weights or the place to write cannot be used.
+      InputError: a flag, the weights or the output directory cannot be used.
     """
     parser = Parser(
         prog="beamscope make-model",
-        description="Build a BiT ResNet as a SavedModel that is called as the REMEDIS models are, "
-        "from random weights or from an official BiT file.",
+        description="Write a BiT ResNet as a SavedModel with the interface of the REMEDIS models, "
+        "with random weights or those of an official BiT file.",
     )
     add_arguments(parser)
     options = parser.parse_args(argv)
@@ -81,7 +81,7 @@ def run(argv: Sequence[str]) -> int:
     else:
         weights = random_weights(architecture.name, options.seed)
 
-    # Imported here because it takes seconds, which --help and bad weights need not wait for.
+    # Imported here because it takes seconds: --help and bad weights should not wait for it.
     import_tensorflow()
     from beamscope.transforms.inference.bit.network import save_model
 
@@ -95,5 +95,5 @@ def run(argv: Sequence[str]) -> int:
     print(f"model: {Path(options.output).absolute()}")
     print(f"architecture: BiT ResNet {architecture.name}, {architecture.parameters():,} parameters")
     if options.weights is None:
-        print(f"weights: random (seed {options.seed}); they only show the plumbing")
+        print(f"weights: random (seed {options.seed}); use the model for tests only")
     return 0

@@ -1,4 +1,4 @@
-"""`beamscope make-slide`: writes a sample slide to try things on."""
+"""`beamscope make-slide`: write a sample slide for tests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ DEFAULTS = SampleSlide()
 
 
 def run(argv: Sequence[str]) -> int:
-    """Writes the slide that a command line describes.
+    """Write a slide with the flags of a command line.
 
     Raises:
-      InputError: what the user can put right: a flag, or the place to write.
+      InputError: a flag is wrong, or the file cannot be written.
     """
     args = vars(_parser().parse_args(list(argv)))
     output = Path(args.pop("output"))
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="beamscope make-slide",
-        description="Write a sample slide: a tiled, pyramidal, Aperio-style SVS of drawn tissue "
+        description="Write a sample slide: a tiled, pyramidal, Aperio-style SVS with drawn tissue "
         "that looks like H&E. The same flags always give the same pixels.",
     )
     parser.add_argument(
@@ -58,32 +58,32 @@ def _parser() -> Parser:
         parser.add_argument(f"--{name}", type=type_, default=default, help=shown, **more)  # type: ignore[arg-type]
 
     qualities = ", ".join(f"{quality} for {codec}" for codec, quality in DEFAULT_QUALITY.items())
-    add("width", int, "of level 0, px")
-    add("height", int, "of level 0, px")
+    add("width", int, "width of level 0 in pixels")
+    add("height", int, "height of level 0 in pixels")
     add("mpp", _or_none, "size of a level-0 pixel in µm, or none to leave it out of the file")
     add(
         "objective_power",
         lambda text: text if text == "auto" else _or_none(text),
-        "nominal magnification, none to leave it out, or auto: 10 / mpp",
+        "nominal magnification; none leaves it out; auto: 10 / mpp",
         default="auto",
     )
-    add("tile_size", int, "px, a multiple of 16")
-    add("compression", str, "of the tiles", choices=list(DEFAULT_QUALITY))
+    add("tile_size", int, "side of a tile in pixels, a multiple of 16")
+    add("compression", str, "compression of the tiles", choices=list(DEFAULT_QUALITY))
     parser.add_argument(
         "--quality",
         type=int,
-        help=f"1 to 100 for jpeg, decibels for jpeg2000 (default: {qualities})",
+        help=f"quality: 1 to 100 for jpeg, decibels for jpeg2000 (default: {qualities})",
     )
-    add("levels", int, "of the pyramid, level 0 included")
-    add("level_factor", int, "from one level to the next", choices=LEVEL_FACTORS)
-    add("seed", int, "another seed, another slide")
-    add("islands", int, "pieces of tissue; 0 for bare glass")
-    add("coverage", float, "fraction of the slide that is tissue, roughly; 1 leaves no glass")
+    add("levels", int, "number of levels, level 0 included")
+    add("level_factor", int, "downsample from one level to the next", choices=LEVEL_FACTORS)
+    add("seed", int, "seed of the drawing: another seed gives another slide")
+    add("islands", int, "number of pieces of tissue; 0 gives bare glass")
+    add("coverage", float, "approximate fraction of the slide that is tissue; 1 leaves no glass")
     return parser
 
 
 def _nominal_power(mpp: float | None) -> int | None:
-    """What scanners call 40x is 0.25 µm a pixel, and so on."""
+    """Return the magnification that scanners state for a resolution: 40 for 0.25 µm/px."""
     if mpp is None or not 0 < mpp < 20:
         return None
     return round(10 / mpp)

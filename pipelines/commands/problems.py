@@ -1,4 +1,4 @@
-"""`beamscope problems`: show what went wrong in an output."""
+"""`beamscope problems`: show the problems of an output."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def run(argv: Sequence[str]) -> int:
     """Print the table of problems of an output.
 
     Raises:
-      InputError: ``no_run`` where there is no finished dataset.
+      InputError: ``no_run`` if there is no finished dataset.
     """
     parser = Parser(
         prog="beamscope problems",
-        description="Show what went wrong: a line for each slide, patch, archive or film, with its "
-        "place, kind and message.",
+        description="Show the problems of an output: one line for each slide, patch, archive or "
+        "film that failed, with its place, kind and message.",
     )
     parser.add_argument(
         "output", metavar="OUTPUT", type=place("output"), help="output directory of the job"
     )
     parser.add_argument("--kind", help="show only problems of this kind, such as missing_mpp")
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object a line, for programs"
+        "--json", action="store_true", help="print one JSON object per line, for programs"
     )
     args = parser.parse_args(list(argv))
     with files.refusals(Kind.NO_RUN):
@@ -39,8 +39,8 @@ def run(argv: Sequence[str]) -> int:
     if description is None:
         raise InputError(
             Kind.NO_RUN,
-            f"{args.output}: holds no finished dataset; its problems are told when the job is done "
-            f"(beamscope status {args.output})",
+            f"{args.output}: holds no finished dataset. The job writes its table of problems at "
+            f"its end; `beamscope status {args.output}` shows its progress",
         )
     for problem in _problems(args.output, args.kind):
         print(json.dumps(problem) if args.json else line(problem))
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def line(problem: dict[str, Any]) -> str:
-    """Return a problem as a line for a person.
+    """Return a problem as one line of text.
 
     Args:
       problem: a row of ``problems.parquet``.

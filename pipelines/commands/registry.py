@@ -1,4 +1,4 @@
-"""The commands that are no jobs. A new one is a module with a function `run` and one line here."""
+"""The registry of other commands. A new one is a module with `run` and one line here."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from beamscope.transforms.registry import Registry
 
 Command = Callable[[Sequence[str]], int]
 
-# Places, not functions: a list of commands must not wait for TensorFlow.
+# Import paths, not functions: listing the commands must not import TensorFlow.
 COMMANDS: Registry[Command] = Registry("command", "beamscope.commands")
 _HERE = "beamscope.pipelines.commands"
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
 COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(
-    "check-model", f"{_HERE}.check_model:run", "show how a SavedModel is called, and try it"
+    "check-model", f"{_HERE}.check_model:run", "load a model, compile it, and show its properties"
 )
 COMMANDS.register(
     "make-model",
     f"{_HERE}.make_model:run",
-    "build a BiT ResNet as a SavedModel",
+    "write a BiT ResNet as a SavedModel",
 )
 COMMANDS.register("make-slide", f"{_HERE}.make_slide:run", "write a sample slide")
 COMMANDS.register(

@@ -1,4 +1,4 @@
-"""`beamscope status`: show the progress of the job that writes an output, wherever it runs."""
+"""`beamscope status`: show a job's progress, wherever the job runs."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def run(argv: Sequence[str]) -> int:
     """Print the progress of an output directory.
 
     Raises:
-      InputError: ``no_run`` where it is not the output of a job.
+      InputError: ``no_run`` if it is not the output of a job.
     """
     quiet()
     parser = Parser(
         prog="beamscope status",
-        description="Show a job's progress: the finished parts against the plans. It works on any "
-        "output, while the job runs anywhere and afterwards.",
+        description="Show a job's progress: count its finished parts and compare them with its "
+        "plans. It works on every runner, during the job and afterwards.",
     )
     parser.add_argument(
         "output", metavar="OUTPUT", type=place("output"), help="output directory of the job"
@@ -133,7 +133,7 @@ def read_status(root: str) -> Status:
     """Return the state of an output.
 
     Raises:
-      InputError: ``no_run`` where it is not the output of a job, or of one that nobody here knows.
+      InputError: ``no_run`` if it is not the output of a job, or the job is not registered here.
     """
     with files.refusals(Kind.NO_RUN):
         record = read_run_record(root)
@@ -141,7 +141,9 @@ def read_status(root: str) -> Status:
         raise InputError(Kind.NO_RUN, f"{root}: is not the output of a beamscope job")
     if record.job not in JOBS:
         known = ", ".join(JOBS.names())
-        raise InputError(Kind.NO_RUN, f"{root}: is of a job {record.job!r}; known are {known}")
+        raise InputError(
+            Kind.NO_RUN, f"{root}: unknown job {record.job!r}; the known jobs are {known}"
+        )
     return _status(root, record)
 
 

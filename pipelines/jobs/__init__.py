@@ -1,1 +1,1 @@
-"""The jobs that a person runs, one module a job."""
+"""The embedding jobs, one module each, and the steps that they share."""

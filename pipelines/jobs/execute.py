@@ -1,4 +1,4 @@
-"""Running a pipeline to its end while a person watches."""
+"""Run a pipeline to its end and show its progress."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def execute(
     options: PipelineOptions,
     progress: ProgressReader,
 ) -> Finished:
-    """Build a pipeline and run it to its end, showing progress.
+    """Build a pipeline, run it to its end, and show its progress.
 
     Raises:
-      RuntimeError: it ended in another state than done.
+      RuntimeError: the pipeline did not end as DONE.
     """
     start = time.monotonic()
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    # A full collection walks a million objects of TensorFlow and Beam, which stay: leave them out.
+    # Garbage collections then skip the million objects of TensorFlow and Beam, which stay anyway.
     gc.freeze()
     with shown_progress(progress, unit=job.unit, items=job.items), _ctrl_c():
         result = pipeline.run()
@@ -44,7 +44,7 @@ def execute(
 
 @contextlib.contextmanager
 def _ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C through: the local runner wraps whatever a bundle raises."""
+    """Raise KeyboardInterrupt for Ctrl-C: the local runner wraps it in a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
@@ -54,10 +54,10 @@ def _ctrl_c() -> Iterator[None]:
 
 
 def _counters(result: PipelineResult) -> Mapping[str, int]:
-    # A counter that two steps use comes once from each.
+    # A counter that two steps use is listed once for each step.
     total: collections.Counter[str] = collections.Counter()
     for counter in result.metrics().query()["counters"]:
         if counter.key.metric.namespace == "beamscope":
-            # Not every runner has a value of every counter.
+            # Some runners return no value for some counters.
             total[counter.key.metric.name] += counter.result or 0
     return total

@@ -1,7 +1,7 @@
-"""What a job is: everything that tells one embedding job from another, in one class.
+"""The interface of an embedding job: everything in which one job differs from another.
 
-The command line, `beamscope status`, the Flex Template, Dataflow's checks and the summary ask a job
-for what they need; none of them knows which jobs there are.
+The command line, `beamscope status`, the Flex Template, Dataflow's checks and the summary use this
+interface only. None of them names a job.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class PathFlag:
     """A flag that names files.
 
     Attributes:
-      kind: what it names: one ``file``, a ``folder``, or a ``pattern``, of which there may be many.
-      by_workers: whether workers read it, so that it has to be where they can.
+      kind: ``file`` for one file, ``folder`` for one folder, ``pattern`` for one or more patterns.
+      by_workers: whether workers read the files, so that workers must be able to reach them.
     """
 
     kind: Literal["file", "folder", "pattern"]
@@ -39,12 +39,12 @@ class PathFlag:
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """What a command line asks for.
+    """The items that a command line requests.
 
     Attributes:
-      items: dataclasses, in an order that does not depend on the flags'.
-      left_out: how many files were found and not taken, by what they are.
-      notes: what else a person is to be told before the job starts, a sentence each.
+      items: dataclasses, in an order that does not depend on the order of the flags.
+      left_out: number of files that were found and not taken, by kind of file.
+      notes: sentences to print before the job starts.
     """
 
     items: Sequence[Any]
@@ -54,13 +54,13 @@ class Requests:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """The parts of a job that are its own; everything else is the same for all jobs.
+    """The steps of the pipeline that differ between jobs.
 
     Attributes:
-      planner: plans the items that were asked for, into blocks.
-      read: ``PCollection`` of the planner's blocks to ``PCollection[ImageBlock]``.
-      summary: sums items up.
-      spread: ``PCollection`` of blocks to the same, free to go to any worker.
+      planner: divides the requested items into blocks.
+      read: transform from a ``PCollection`` of the planner's blocks to ``PCollection[ImageBlock]``.
+      summary: sums up each finished item.
+      spread: transform that distributes a ``PCollection`` of blocks over all workers.
     """
 
     planner: ItemPlanner[Any, Any]
@@ -73,16 +73,17 @@ class Job(abc.ABC):
     """An embedding job. It is stateless; `beamscope.pipelines.jobs.registry` lists them.
 
     Attributes:
-      name: of the command, such as ``slides``.
+      name: name of the command, such as ``slides``.
       description: one sentence for ``--help``.
-      items: what is planned, in the plural, such as ``slides`` or ``sources``.
-      unit: what is embedded, in the plural: ``patches`` or ``films``.
-      request_type: the dataclass of what is asked for; it has an ``id``.
-      table_name: of the table of what was asked for: ``slides`` or ``images``.
-      table: its schema; its last column is ``shard``.
-      rows: the columns of the embeddings, but for the embedding.
+      items: plural noun for the planned items, such as ``slides`` or ``sources``.
+      unit: plural noun for the embedded images: ``patches`` or ``films``.
+      request_type: dataclass of one requested item; it has an ``id``.
+      table_name: name of the table of requested items: ``slides`` or ``images``.
+      table: schema of that table; its last column is ``shard``.
+      rows: schema of the rows of the embeddings, without the embedding itself.
       problems: schema of the table of problems.
-      plan_version: counted up when the same settings begin to give another plan, or other pixels.
+      plan_version: a number that increases when the same settings give another plan or other
+        pixels than before.
       path_flags: the job's own flags that name files.
     """
 
@@ -104,7 +105,7 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def requests(self, args: argparse.Namespace) -> Requests:
-        """Return what is asked for.
+        """Return the requested items.
 
         Raises:
           InputError: nothing matches, or a list of inputs cannot be used.
@@ -116,63 +117,63 @@ class Job(abc.ABC):
 
         Args:
           args: the parsed flags.
-          model: as the flags say.
-          input_px: side of the images that the model takes.
+          model: settings of the model, from the flags.
+          input_px: side of the model's input images in pixels.
 
         Raises:
-          InputError: a flag's value makes no sense.
+          InputError: a flag has an invalid value.
         """
 
     @abc.abstractmethod
     def example_settings(self) -> Sequence[Any]:
-        """Return settings that reach every dataclass of settings there is, for a test to walk."""
+        """Return settings that contain every settings dataclass of the job, for a test to walk."""
 
     @abc.abstractmethod
     def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:
-        """Return the job's own parts of the pipeline."""
+        """Return the job's own steps of the pipeline."""
 
     @abc.abstractmethod
     def glance(self, plan_path: str) -> PlanGlance:
-        """Return what the header of a plan tells of its item."""
+        """Return the item's properties that the header of its plan holds."""
 
     @abc.abstractmethod
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
-        """Return for each request JSON values that change when its files do."""
+        """Return JSON values for each request; they change when its files change."""
 
     def same_item(self, before: Any, now: Any) -> bool:
-        """Return whether two requests of one id are of the same item, maybe moved or changed."""
+        """Return whether two requests with one id name the same item, even if it has changed."""
         del before, now
         return True
 
     def named_uris(self, requests: Sequence[Any]) -> Iterable[tuple[str, str | None]]:
-        """Yield (flag, uri) of the files that requests name and no flag does."""
+        """Yield (flag, uri) for the files that only the requests name, not the flags."""
         del requests
         return ()
 
     def model_settings(self, args: argparse.Namespace) -> ModelSettings:
-        """Return the model as the flags say.
+        """Return the settings of the model, from the flags.
 
         Raises:
-          InputError: a value makes no sense.
+          InputError: a flag has an invalid value.
         """
         return model_settings_from(args)
 
     def count_table(self, settings: Any) -> Callable[[pa.Table], Mapping[str, int]] | None:
-        """Return what else is counted in the finished table; None where nothing is."""
+        """Return a function that adds counts of the finished table; None if there are none."""
         del settings
         return None
 
     def faults(self, settings: Any, table: pa.Table) -> Iterable[str]:
-        """Return why a finished dataset is no plain success, a sentence each.
+        """Return one sentence for each reason to report a finished dataset as failed.
 
         Args:
-          settings: of the job.
-          table: of what was asked for.
+          settings: the job's settings.
+          table: the table of requested items.
         """
         del settings, table
         return ()
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterable[tuple[str, str]]:
-        """Return the job's own lines of the summary, (label, text) each."""
+        """Return the job's own lines of the summary as (label, text)."""
         del layout, table
         return ()

@@ -1,4 +1,4 @@
-"""The model of a job, loaded once before the job to find out how it is called."""
+"""Load the model once before the job, to check it and learn how it is called."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from beamscope.transforms.inference.model_settings import ModelSettings, ModelSp
 
 
 def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
-    """Return how a model is called, found out by loading it and calling it.
+    """Load a model, call it, and return its spec.
 
-    Below float32, where the workers are on this machine, it is compiled as well, and the cosine
-    with the plain float32 call is printed: a job is not to run for days before someone looks.
+    If the precision is below float32 and the workers are on this machine, also compile the model
+    and print the cosine with the plain float32 call. The user then sees it before a long job.
 
     Raises:
-      InputError: ``bad_model``; ``bad_option`` for a precision that this machine does not have;
-        ``no_gpu`` where one is required here.
+      InputError: ``bad_model``; ``bad_option`` if this machine does not support the precision;
+        ``no_gpu`` if a GPU is required here and there is none.
     """
     found = find_model(settings)
-    # Libraries of models take seconds to import: not for --help, nor for a flag that is wrong.
+    # Model libraries take seconds to import: --help and wrong flags must not wait for them.
     start_quietly(found.backend)
     check_gpu_here(beam_options, found.backend)
     loaded = found.load()

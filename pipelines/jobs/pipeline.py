@@ -27,14 +27,14 @@ def build_pipeline(
     handler: ModelHandler,
     dataset: DatasetSpec,
 ) -> None:
-    """Wire a job; every step but the wiring is a transform that can be used without it.
+    """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
     Args:
-      pipeline: to which the transforms are added.
-      requests: what is to be embedded.
-      steps: of the job.
-      handler: of the model.
-      dataset: what is written, and where.
+      pipeline: the pipeline.
+      requests: the items to embed.
+      steps: the job's own steps.
+      handler: runs the model.
+      dataset: describes the dataset to write, and its place.
     """
     planned = (
         pipeline

@@ -1,6 +1,6 @@
-"""The jobs that there are. A new one is a module of its own and one line here.
+"""The registry of jobs. A new job is one module and one line here.
 
-Other packages add theirs by entry points of the group ``beamscope.jobs``.
+Other packages register jobs as entry points of the group ``beamscope.jobs``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from beamscope.transforms.registry import Registry
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
 
-# Places, not objects: a list of commands must not wait for Beam.
+# Import paths, not objects: listing the commands must not import Beam.
 JOBS: Registry[Job] = Registry("job", "beamscope.jobs")
 JOBS.register(
     "slides", "beamscope.pipelines.jobs.slides:JOB", "embed the patches of whole-slide images"
 )
 JOBS.register(
-    "xrays", "beamscope.pipelines.jobs.xrays:JOB", "embed chest X-rays out of their archives"
+    "xrays", "beamscope.pipelines.jobs.xrays:JOB", "embed chest X-rays from their archives"
 )

@@ -1,4 +1,4 @@
-"""What a start on an output that exists is to hold: what is asked for now, and what was before."""
+"""Merge the items requested now with those that an existing output was begun with."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _NAMED = 3
 def merged_requests(
     job: Job, root: str, now: Sequence[Any], *, add: bool, only_these: bool
 ) -> list[Any]:
-    """Return what the dataset of an output is to hold.
+    """Return the items that the dataset must hold.
 
     Args:
-      job: which.
+      job: the job.
       root: the output directory, which may hold work of earlier starts.
-      now: what is asked for now.
-      add: keep what the output holds and is not asked for now.
-      only_these: drop it.
+      now: the items requested now.
+      add: keep the items of the output that are not requested now.
+      only_these: drop them.
 
     Raises:
-      InputError: ``dropped_items`` where the output holds something that is not asked for now, and
-        no flag says what is to become of it; ``duplicate_id`` where two sources have one id.
+      InputError: ``dropped_items`` if the output holds items that are not requested now, and
+        neither flag is given; ``duplicate_id`` if two sources have the same id.
     """
     missing = not_asked_for(job, now, _before(job, root))
     if not missing or only_these or not has_embeddings(root):
@@ -39,23 +39,23 @@ def merged_requests(
         named = ", ".join(ids[:_NAMED]) + (", …" if len(ids) > _NAMED else "")
         raise InputError(
             Kind.DROPPED_ITEMS,
-            f"--output {root}: holds {len(ids):,} {job.items} that are not asked for now "
-            f"({named}). --add keeps them beside the new ones, --only_these drops them",
+            f"--output {root}: holds {len(ids):,} {job.items} that are not requested now "
+            f"({named}). Give --add to keep them, or --only_these to drop them",
         )
     asked = {request.id for request in now}
     for request in missing:
         if request.id in asked:
             raise InputError(
                 Kind.DUPLICATE_ID,
-                f"--output {root}: {request.id!r} is the id of one of the {job.items} there and of "
-                "another one that is asked for now; embed them into two outputs, or name both at "
+                f"--output {root}: two of the {job.items} have the id {request.id!r}, one in the "
+                "output and one requested now. Embed them into two outputs, or request both at "
                 "once",
             )
     return sorted([*now, *missing], key=lambda request: str(request.id))
 
 
 def not_asked_for(job: Job, now: Sequence[Any], before: Sequence[Any]) -> list[Any]:
-    """Return what was asked for before and is not now."""
+    """Return the items that were requested before and are not requested now."""
     asked = {request.id: request for request in now}
     return [
         request

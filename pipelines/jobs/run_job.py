@@ -1,4 +1,4 @@
-"""A job from its command line to its exit status: understand, claim the output, run, tell."""
+"""Run a job: parse its command line, claim the output, run the pipeline, print the summary."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OK, NOT_ALL_THERE = 0, 3
 
 
 def run_job(job: Job, argv: Sequence[str]) -> int:
-    """Run the job that a command line asks for, and return the exit status.
+    """Run a job with the flags of a command line, and return the exit status.
 
-    On Dataflow it submits the job, and returns without waiting for it.
+    On Dataflow, submit the job and return without waiting for it.
 
     Raises:
-      InputError: what the user got wrong; nothing has run then, and nothing is written.
+      InputError: a flag or an input is wrong. Nothing has run or been written then.
     """
     quiet()
     order = understand(job, argv)
@@ -65,9 +65,9 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
 
 
 def _complete_before(layout: Layout, job: Job, request: str) -> bool:
-    """Whether the dataset has all that is asked for, in the form asked for, and nothing failed.
+    """Return whether the dataset holds exactly this request, and no item failed.
 
-    Otherwise it is assembled again, with what failed tried again.
+    If not, the job tries the failed items again and assembles the dataset again.
     """
     description = read_description(layout.root)
     return (

@@ -1,4 +1,4 @@
-"""`beamscope slides`: whole-slide images to a dataset of embeddings."""
+"""`beamscope slides`: turn whole-slide images into a dataset of embeddings."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.slides.slide_summary import SlideSummary
 
-# Sizes of remote slides are a request each: ask for many at a time.
+# The size of a remote slide costs one request: send many at a time.
 _LOOKERS = 32
 
 
 class SlideJob(Job):
-    """Tile slides, and embed their patches."""
+    """Cut slides into patches, and embed them."""
 
     name = "slides"
     description = "Embed the patches of whole-slide images."
@@ -51,7 +51,7 @@ class SlideJob(Job):
     rows = ROW_SCHEMA
     path_flags: ClassVar[dict[str, PathFlag]] = {
         "input": PathFlag("pattern"),
-        # Read before the job starts; the workers are told what it says.
+        # Read before the job starts: workers get its content, not the file.
         "manifest": PathFlag("file", by_workers=False),
         "masks": PathFlag("folder"),
     }
@@ -61,16 +61,16 @@ class SlideJob(Job):
         add_slide_arguments(parser)
 
     def requests(self, args: argparse.Namespace) -> Requests:
-        """Return the slides asked for, and what lies beside them."""
+        """Return the requested slides, and the files that were left out."""
         found = find_slide_requests(args)
         return Requests(found.slides, found.left_out, found.notes)
 
     def named_uris(self, requests: Sequence[SlideRequest]) -> Iterator[tuple[str, str | None]]:
-        """Yield the slides and masks that a manifest may name."""
+        """Yield the slides and masks that a manifest names."""
         return (("--manifest", uri) for slide in requests for uri in (slide.uri, slide.mask))
 
     def model_settings(self, args: argparse.Namespace) -> ModelSettings:
-        """Return the model, told the size of patches where one is asked for."""
+        """Return the settings of the model, with the patch size as its input size if given."""
         return with_patch_size(model_settings_from(args), args)
 
     def settings(
@@ -97,17 +97,17 @@ class SlideJob(Job):
         )
 
     def glance(self, plan_path: str) -> PlanGlance:
-        """Return how many patches a plan has, and whether the slide has failed."""
+        """Return the number of patches in a plan, and whether the slide has failed."""
         header = read_plan_header(plan_path)
         return PlanGlance(header["patches"], header.get("problem") is not None)
 
     def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
-        """Return what tells that a slide and its mask are still the same files."""
+        """Return values that change when a slide or its mask changes."""
         with ThreadPoolExecutor(_LOOKERS) as lookers:
             return list(lookers.map(request_identity, requests))
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
-        """Yield the number of patches, and a picture to look at."""
+        """Yield the number of patches, and the path of one picture."""
         planned, embedded, failed = (
             pc.sum(table[f"patches_{name}"]).as_py() or 0
             for name in ("planned", "embedded", "failed")

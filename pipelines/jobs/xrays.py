@@ -1,4 +1,4 @@
-"""`beamscope xrays`: chest X-ray archives to a dataset of embeddings."""
+"""`beamscope xrays`: turn chest X-ray archives into a dataset of embeddings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from beamscope.transforms.xrays.sources import Source
 
 
 class XrayJob(Job):
-    """Take films out of their archives, and embed them."""
+    """Read films from their archives, and embed them."""
 
     name = "xrays"
-    description = "Embed chest radiographs straight out of the archives that collections come in."
+    description = "Embed chest X-rays directly from the archives of public collections."
     items = "sources"
     unit = "films"
     request_type = Source
@@ -59,7 +59,7 @@ class XrayJob(Job):
         add_xray_arguments(parser)
 
     def requests(self, args: argparse.Namespace) -> Requests:
-        """Return the archives, directories and loose films asked for."""
+        """Return the requested archives, directories and single films."""
         return Requests(xray_sources_from(args))
 
     def settings(
@@ -81,9 +81,9 @@ class XrayJob(Job):
         )
 
     def glance(self, plan_path: str) -> PlanGlance:
-        """Return how many films a plan has, and whether the source has failed.
+        """Return the number of films in a plan, and whether the source has failed.
 
-        Of a tar.gz that has not been read, the number is not known.
+        The number is None for a tar.gz that has not been read.
         """
         header = read_plan_header(plan_path)
         if not header["known"]:
@@ -92,34 +92,34 @@ class XrayJob(Job):
         return PlanGlance(rows, failed=bool(header["archive_problems"]) and not rows)
 
     def same_item(self, before: Source, now: Source) -> bool:
-        """Return whether it is the same place: ids are only the ends of places."""
+        """Return whether both have the same uri: an id is only the end of a uri."""
         return before.uri == now.uri
 
     def identities(self, requests: Sequence[Source]) -> list[Any]:
-        """Return what tells that a source still holds the same files."""
+        """Return values that change when the files of a source change."""
         return [source_identity(source) for source in requests]
 
     def count_table(self, settings: XraySettings) -> Callable[[pa.Table], Mapping[str, int]] | None:
-        """Return the count of films and rows of the catalogue that met, where there is one."""
+        """Return a function that counts matches of films and catalogue, if there is a catalogue."""
         if settings.catalog is None:
             return None
         return functools.partial(catalog_counts, settings=settings)
 
     def faults(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
-        """Yield that the catalogue is of other films, where not one film is in it."""
+        """Yield a sentence if no film is in the catalogue."""
         reason = explain_no_match(table, settings)
         if reason is not None:
             yield reason
 
     def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
-        """Yield how the films met the catalogue, where there is one."""
+        """Yield how many films are in the catalogue, if there is one."""
         del table
         counts = (read_description(layout.root) or {"counts": {}})["counts"]
         if "in_catalog" in counts:
             yield (
                 "catalogue",
                 f"{counts['in_catalog']:,} films are in it, {counts['not_in_catalog']:,} are not; "
-                f"{counts['catalog_rows_without_film']:,} of its rows have no film",
+                f"{counts['catalog_rows_without_film']:,} rows have no film",
             )
 
 

@@ -1,4 +1,4 @@
-"""Command lines, parsed so that a mistake is one line before anything runs."""
+"""Parse command lines; report a mistake in one line before anything runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from beamscope.transforms.storage.uris import is_local, normalize
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises InputError, and takes no abbreviated flags.
+    """An `ArgumentParser` that raises InputError and accepts no abbreviated flags.
 
-    The private names of argparse are used here alone.
+    Only this class uses private names of argparse.
     """
 
     def __init__(self, **more: object) -> None:
@@ -26,15 +26,15 @@ class Parser(argparse.ArgumentParser):
         raise InputError(Kind.BAD_OPTION, message)
 
     def actions(self) -> list[argparse.Action]:
-        """Return every flag with what is known of it."""
+        """Return the argparse action of every flag."""
         return list(self._actions)
 
     def flags(self) -> set[str]:
-        """Return every flag, with its dashes."""
+        """Return the name of every flag, with its dashes."""
         return {flag for action in self._actions for flag in action.option_strings}
 
     def required_choices(self) -> list[list[str]]:
-        """Return the names of flags of which exactly one has to be given, a list a choice."""
+        """Return lists of flag names; the user must give exactly one flag of each list."""
         return [
             [action.dest for action in group._group_actions]
             for group in self._mutually_exclusive_groups
@@ -66,7 +66,7 @@ def place(flag: str, *, local: bool = False) -> Callable[[str], str]:
 
 
 def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:
-    """Refuse the first flag that nobody knows, and name the nearest one that somebody does.
+    """Refuse the first unknown flag, and name the most similar known flag.
 
     Raises:
       InputError: ``unknown_flag``.
@@ -83,7 +83,7 @@ def check_flags(arguments: Sequence[str], known: Collection[str]) -> None:
 
 
 def check_range(flag: str, value: float, low: float, high: float) -> None:
-    """Refuse a number that is out of its range.
+    """Refuse a number outside its range.
 
     Raises:
       InputError: ``bad_option``, such as ``--stride must be between 1 and 65536, got 0``.

@@ -1,4 +1,4 @@
-"""The command line of a job: its own flags, then those of every job."""
+"""The command line of a job: its own flags, then the flags that all jobs share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def job_parser(job: Job) -> Parser:
     """Return the parser of a job."""
     parser = Parser(
         prog=f"beamscope {job.name}",
-        description=f"{job.description} Stop it at any time: the same command goes on.",
-        epilog="Any option of Apache Beam can be given too, such as --runner or --temp_location. "
-        "With --require_gpu a job stops at once where TensorFlow sees no GPU.",
+        description=f"{job.description} You can stop it at any time: the same command continues.",
+        epilog="Every option of Apache Beam works too, such as --runner or --temp_location. "
+        "With --require_gpu a job stops at once if the model's backend sees no GPU.",
     )
     job.add_arguments(parser)
     add_model_arguments(parser.add_argument_group("model"))

@@ -1,4 +1,4 @@
-"""The options that say which model embeds, and how it is called."""
+"""Flags for the model and how it is called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from beamscope.transforms.inference.model_settings import (
 def add_model_arguments(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, positional: bool = False
 ) -> None:
-    """Add the options; the model is ``--model``, or positional where it is the subject.
+    """Add the flags. The model is ``--model``, or a positional argument.
 
     Each other flag has the name and the default of a field of `ModelSettings`.
     """
@@ -36,19 +36,19 @@ def add_model_arguments(
         "--tags",
         metavar="TAG",
         nargs="+",
-        help="of a SavedModel that holds several graphs, the tags of one (default: serve, or the "
-        "only ones)",
+        help="tags of the graph to load from a SavedModel with several graphs (default: serve, or "
+        "the tags of the only graph)",
     )
     parser.add_argument(
         "--signature",
         metavar="NAME",
-        help="signature to call (default: the model object where it can be called, else "
-        "serving_default, else the only one)",
+        help="signature to call (default: the model object if it can be called, else "
+        "serving_default, else the only signature)",
     )
     parser.add_argument(
         "--output_key",
         metavar="KEY",
-        help="which output to take from a model with several (default: the only one)",
+        help="output to use of a model with several outputs (default: the only one)",
     )
     parser.add_argument(
         "--input_size",
@@ -60,38 +60,38 @@ def add_model_arguments(
     parser.add_argument(
         "--input_dtype",
         choices=INPUT_DTYPES,
-        help="which input to use of a model that takes several dtypes (default: the first)",
+        help="dtype to use for a model that accepts several dtypes (default: the first)",
     )
     parser.add_argument(
         "--input_range",
         choices=tuple(INPUT_RANGES),
-        help="the numbers of black and white; write --input_range=-1..1 with the equals sign "
+        help="input values for black and white; write --input_range=-1..1 with the equals sign "
         "(default: 0..255 for integers, 0..1 for floats)",
     )
     parser.add_argument(
         "--input_layout",
         choices=LAYOUTS,
-        help="where the channels of the input are (default: found out from its shape)",
+        help="position of the channels in the input's shape (default: found from that shape)",
     )
     parser.add_argument(
         "--output_layout",
         choices=LAYOUTS,
-        help="where the features of a feature map or of tokens are (default: found out from its "
-        "shape)",
+        help="position of the features in the shape of a feature map or of tokens (default: found "
+        "from that shape)",
     )
     parser.add_argument(
         "--pooling",
         choices=POOLINGS,
-        help="for tokens, which have no default: cls takes the first, mean averages all, "
-        "mean_patches averages those of patches, none takes all numbers; for feature maps mean or "
-        "none (default: mean)",
+        help="for tokens (no default): cls takes the first, mean averages all, mean_patches "
+        "averages the patch tokens, none takes all numbers; for feature maps: mean or none "
+        "(default: mean)",
     )
     parser.add_argument(
         "--batch_size",
         metavar="N",
         type=int,
         default=defaults["batch_size"],
-        help="images per call of the model; larger ones suit a GPU (default: %(default)s)",
+        help="images per call of the model; a larger number suits a GPU (default: %(default)s)",
     )
     compilers = compiler_summaries()
     listed = "; ".join(f"{name}: {summary}" for name, summary in compilers.items())
@@ -99,24 +99,24 @@ def add_model_arguments(
         "--compile",
         choices=("auto", *compilers, "none"),
         default=defaults["compile"],
-        help=f"{listed}; none: the model's own function; auto: the first of these that this "
-        "machine has and that works (default: %(default)s)",
+        help=f"{listed}; none: the model's own function; auto: the first of these that works on "
+        "this machine (default: %(default)s)",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=defaults["precision"],
-        help="of the model's arithmetic; bfloat16: on processors that have it, by openvino or "
-        "graph; float16: on GPUs, by xla; both are faster, and the cosine with float32 is printed; "
-        "auto: float32 (default: %(default)s)",
+        help="precision of the model's arithmetic; bfloat16: on processors that support it, with "
+        "openvino or graph; float16: on GPUs, with xla; both are faster, and the job prints the "
+        "cosine with float32; auto: float32 (default: %(default)s)",
     )
 
 
 def model_settings_from(args: argparse.Namespace) -> ModelSettings:
-    """Return the settings that the options say.
+    """Return the settings of the model, from the flags.
 
     Raises:
-      InputError: ``bad_option`` for a value that is not one.
+      InputError: ``bad_option`` for an invalid value.
     """
     names = {field.name for field in dataclasses.fields(ModelSettings)} - {"uri", "tags"}
     values = {name: getattr(args, name) for name in names}

@@ -1,4 +1,4 @@
-"""Flags that say what is written and where."""
+"""Flags for the output: what to write, and where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DEFAULTS = ShardFormat()
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that every job has for its output."""
+    """Add the flags that every job has for its output."""
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
@@ -28,7 +28,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS.names(),
         default=list(_DEFAULTS.formats),
         help="; ".join(f"{form.name}: {form.summary}" for form in FORMATS)
-        + f"; several write each row in each (default: {' '.join(_DEFAULTS.formats)})",
+        + "; with several formats, each holds every row "
+        f"(default: {' '.join(_DEFAULTS.formats)})",
     )
     group.add_argument(
         "--num_shards",
@@ -40,41 +41,41 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         choices=EMBEDDING_DTYPES,
         default=_DEFAULTS.dtype,
-        help="of the embeddings as written (default: %(default)s)",
+        help="dtype of the embeddings in the shards (default: %(default)s)",
     )
     rest = group.add_mutually_exclusive_group()
     rest.add_argument(
         "--add",
         action="store_true",
-        help="add what is asked for to what the output holds already",
+        help="keep the items that the output already holds, and add the requested ones",
     )
     rest.add_argument(
         "--only_these",
         action="store_true",
-        help="drop from the output what is not asked for now; what was embedded of it stays in "
+        help="drop items from the output that are not requested now; their finished parts stay in "
         ".beamscope",
     )
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="delete what an earlier run embedded in the output, and start anew; plans that were "
-        "made with the same settings serve again",
+        help="delete the embeddings of earlier runs in the output, and start anew; plans with the "
+        "same settings are used again",
     )
     group.add_argument(
         "--max_failed",
         type=float,
         default=0.1,
         metavar="FRACTION",
-        help="exit with status 3 when more than this fraction, 0 to 1, failed "
+        help="exit with status 3 if more than this fraction of the items fails, 0 to 1 "
         "(default: %(default)g)",
     )
 
 
 def shard_format_from(args: argparse.Namespace) -> ShardFormat:
-    """The shards that the flags ask for.
+    """Return the form of the shards, from the flags.
 
     Raises:
-      InputError: a value makes no sense.
+      InputError: a flag has an invalid value.
     """
     if args.num_shards is not None:
         check_range("--num_shards", args.num_shards, 1, 99_999)

@@ -1,4 +1,4 @@
-"""Flags that say which slides, and how they are cut into patches."""
+"""Flags for the slides, and for cutting them into patches."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
 
 _BY_MASK = ("mask", "mask_or_otsu")
-# Of the dataclass, so that the command line and Python agree.
+# The flags take their defaults from the dataclass, so that the command line and Python agree.
 _DEFAULTS = SlideSettings()
 
 
 def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of slides, resolution, tissue and reading."""
+    """Add the flags for slides, resolution, tissue and reading."""
     group = parser.add_argument_group("which slides")
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -37,7 +37,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=place("--input"),
         metavar="GLOB",
-        help="slides, globs, or directories, which stand for every slide below them",
+        help="slides, globs, or directories (every slide below them)",
     )
     source.add_argument(
         "--manifest",
@@ -64,26 +64,26 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride",
         type=int,
         metavar="PX",
-        help="from patch to patch, in pixels at that resolution (default: the patch size)",
+        help="distance from patch to patch in pixels at that resolution (default: the patch size)",
     )
     spacing.add_argument(
         "--overlap",
         type=int,
         metavar="PX",
-        help="of neighbouring patches, in pixels at that resolution (default: 0)",
+        help="overlap of neighbouring patches in pixels at that resolution (default: 0)",
     )
     group.add_argument(
         "--assume_mpp",
         type=float,
         metavar="MPP",
-        help="µm/px of level 0 for slides that say neither mpp nor objective power "
+        help="µm/px of level 0 for slides without mpp and objective power "
         "(default: none; they fail with missing_mpp)",
     )
     group.add_argument(
         "--allow_implausible_mpp",
         action="store_true",
-        help=f"take an mpp below {MIN_PLAUSIBLE_MPP} or above {MAX_PLAUSIBLE_MPP:g} µm/px, or one "
-        "that differs by more than 5%% in x and y, as it is",
+        help=f"accept an mpp below {MIN_PLAUSIBLE_MPP} or above {MAX_PLAUSIBLE_MPP:g} µm/px, or "
+        "one that differs by more than 5%% between x and y",
     )
     group.add_argument(
         "--allow_upsampling",
@@ -95,23 +95,24 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tissue",
         choices=TISSUE_MODES,
-        help="how it is found: otsu, on the saturation of a thumbnail (brightness on dark slides); "
-        "none, every patch that was scanned; mask, given masks; mask_or_otsu, given masks, and "
-        "otsu for slides without one (default: mask where masks are given, else otsu)",
+        help="how to find tissue; otsu: threshold the saturation of a thumbnail (brightness on "
+        "dark slides); none: take every patch in scanned areas; mask: use given masks; "
+        "mask_or_otsu: use given masks, and otsu for slides without one (default: mask if masks "
+        "are given, else otsu)",
     )
     group.add_argument(
         "--min_tissue",
         type=float,
         default=_DEFAULTS.min_tissue,
         metavar="FRACTION",
-        help="of a patch that must be tissue, 0 to 1 (default: %(default)s)",
+        help="fraction of a patch that must be tissue, 0 to 1 (default: %(default)s)",
     )
     group.add_argument(
         "--masks",
         metavar="DIR",
         type=place("--masks"),
-        help="masks called after slides, SLIDE_ID.geojson (as QuPath writes it) or .png, .tif; "
-        "the manifest's column mask goes first",
+        help="directory of masks: SLIDE_ID.geojson (from QuPath), .png or .tif; the manifest's "
+        "column mask takes precedence",
     )
     group.add_argument(
         "--mask_classes",
@@ -124,16 +125,16 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         "--reader",
         choices=READERS,
         default=_DEFAULTS.reader,
-        help="native: tiles of JPEG-tiled TIFF slides (SVS, generic, Philips) decoded directly; "
-        "auto: native where that gives what OpenSlide gives, else openslide (default: %(default)s)",
+        help="native: decode the tiles of JPEG-tiled TIFF slides (SVS, generic, Philips) directly; "
+        "auto: native if it gives the same as OpenSlide, else openslide (default: %(default)s)",
     )
     group.add_argument(
         "--downscale",
         choices=DOWNSCALES,
         default=_DEFAULTS.downscale,
-        help="how what is read becomes a smaller patch; area: averaging; decoder: the JPEG decoder "
-        "halves, quarters or eighths where that fits: about 1.4 times as fast, mean error 0.5 grey "
-        "levels, larger on sharp slides (default: %(default)s)",
+        help="how to shrink a patch; area: average the pixels; decoder: let the JPEG decoder scale "
+        "by 1/2, 1/4 or 1/8 where that fits: about 1.4 times as fast, mean error 0.5 grey levels, "
+        "larger on sharp slides (default: %(default)s)",
     )
     group.add_argument(
         "--block_size",
@@ -147,29 +148,29 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="threads of a process that read patches (default: %(default)s)",
+        help="threads per process that read patches (default: %(default)s)",
     )
     group.add_argument(
         "--cache_gb",
         type=float,
         default=50,
         metavar="GB",
-        help="room on each machine for local copies of remote slides that only OpenSlide reads, "
-        "in 10^9 bytes (default: %(default)g)",
+        help="disk space on each machine for local copies of remote slides that only OpenSlide "
+        "reads, in 10^9 bytes (default: %(default)g)",
     )
     group.add_argument(
         "--cache_dir",
         metavar="DIR",
         type=place("--cache_dir", local=True),
-        help="where those are kept, a directory of this user's own (default: beamscope-slides-UID "
-        "in the temporary directory)",
+        help="directory of those copies; it must belong to this user (default: "
+        "beamscope-slides-UID in the temporary directory)",
     )
 
 
 def find_slide_requests(args: argparse.Namespace) -> Found:
-    """Return the slides that the flags name, each with its mask, and what was left out.
+    """Return the slides that the flags name, each with its mask, and the files left out.
 
-    Where ``--tissue`` is not given, it is set here: ``mask`` when there are masks, else ``otsu``.
+    If ``--tissue`` is not given, set it: ``mask`` if there are masks, else ``otsu``.
 
     Raises:
       InputError: nothing matches, an id is used twice, the manifest cannot be read, or a flag about
@@ -215,7 +216,7 @@ def _check_masks_have_classes(args: argparse.Namespace, masks: Sequence[str]) ->
 
 
 def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSettings:
-    """The model told that its images are patches of the size asked for, where one is.
+    """Return the settings of the model with ``--patch_size`` as its input size, if given.
 
     Raises:
       InputError: ``--patch_size`` and ``--input_size`` differ.
@@ -225,16 +226,16 @@ def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSett
     if model.input_size not in (None, args.patch_size):
         raise InputError(
             Kind.BAD_OPTION,
-            f"--patch_size {args.patch_size}: is not the --input_size {model.input_size}",
+            f"--patch_size {args.patch_size}: must equal --input_size {model.input_size}",
         )
     return dataclasses.replace(model, input_size=args.patch_size)
 
 
 def slide_cache_from(args: argparse.Namespace) -> FileCache:
-    """Where remote slides are copied to, as the flags say.
+    """Return the cache for local copies of remote slides, from the flags.
 
     Raises:
-      InputError: a value makes no sense.
+      InputError: a flag has an invalid value.
     """
     check_range("--cache_gb", args.cache_gb, 0.001, 1e6)
     directory = Path(args.cache_dir) if args.cache_dir else own_folder("slides")
@@ -242,14 +243,14 @@ def slide_cache_from(args: argparse.Namespace) -> FileCache:
 
 
 def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSettings:
-    """How the flags say that slides are cut.
+    """Return how to cut slides into patches, from the flags.
 
     Args:
       args: the parsed flags.
-      input_px: side of the images that the model takes, which is that of a patch.
+      input_px: side of the model's input images in pixels, which is the side of a patch.
 
     Raises:
-      InputError: a value makes no sense.
+      InputError: a flag has an invalid value.
     """
     if args.overlap is not None:
         check_range("--overlap", args.overlap, 0, input_px - 1)
@@ -268,8 +269,8 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
     ):
         raise InputError(
             Kind.BAD_OPTION,
-            f"--assume_mpp {assumed:g}: is not the resolution of a slide, "
-            f"{MIN_PLAUSIBLE_MPP} to {MAX_PLAUSIBLE_MPP:g} µm/px",
+            f"--assume_mpp must be between {MIN_PLAUSIBLE_MPP} and {MAX_PLAUSIBLE_MPP:g} µm/px, "
+            f"got {assumed:g}",
         )
     return SlideSettings(
         mpp=args.mpp,

@@ -1,4 +1,4 @@
-"""Flags that say which films, how they are read, and what is known of them."""
+"""Flags for the films, how to read them, and their catalogue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 from beamscope.transforms.xrays.sources import Source, find_sources
 
-# Of the dataclasses, so that the command line and Python agree.
+# The flags take their defaults from the dataclasses, so that the command line and Python agree.
 _LIMITS = Limits()
 _DECODE = DecodeSettings()
 _PREPROCESS = Preprocess(size=224)
@@ -35,7 +35,7 @@ _SETTINGS = XraySettings(FilmSettings(_PREPROCESS))
 
 
 def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of films, decoding, preprocessing, catalogues and limits."""
+    """Add the flags for films, decoding, preprocessing, catalogues and limits."""
     group = parser.add_argument_group("which films")
     group.add_argument(
         "--input",
@@ -43,22 +43,22 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
         type=place("--input"),
         required=True,
         metavar="GLOB",
-        help=".zip, .tar, .tar.gz and .tgz archives, .jpg, .jpeg, .png and .dcm files, DICOM "
-        "without an extension, directories of all of them, or globs; local, gs:// or s3://",
+        help=".zip, .tar, .tar.gz and .tgz archives, .jpg, .jpeg, .png and .dcm files, DICOM files "
+        "without an extension, directories of these, or globs; local, gs:// or s3://",
     )
     group.add_argument(
         "--views",
         metavar="PA,AP",
-        help="view positions to keep, by the catalogue, else by the DICOM; UNKNOWN is one "
-        "(default: all)",
+        help="view positions to keep, from the catalogue, else from the DICOM file; UNKNOWN keeps "
+        "films without one (default: all)",
     )
 
     group = parser.add_argument_group("catalogue")
     group.add_argument(
         "--catalog",
         choices=CATALOG_KINDS,
-        help="whose layout --catalog_file has: MIMIC-CXR-JPG's metadata, CheXpert's train or "
-        "valid, ChestX-ray14's Data_Entry, or any CSV",
+        help="layout of --catalog_file: MIMIC-CXR-JPG's metadata, CheXpert's train or valid, "
+        "ChestX-ray14's Data_Entry, or any CSV",
     )
     group.add_argument(
         "--catalog_file",
@@ -69,46 +69,46 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--catalog_key",
         metavar="COLUMN",
-        help="for --catalog csv: the column that names the film, by the end of its path; "
-        "slashes, a drive or gs:// at its start, and the case of .PNG and the like do not matter",
+        help="for --catalog csv: the column that names the film by the end of its path; "
+        "leading slashes, a drive, gs:// and the case of the extension (.PNG) do not matter",
     )
     group.add_argument(
         "--catalog_columns",
         metavar="ROLE=COLUMN,…",
         help="for --catalog csv: view=COLUMN, patient=COLUMN, study=COLUMN, and "
         "labels=COLUMN|COLUMN|...; a label is a number (1 present, 0 absent, -1 uncertain), yes or "
-        "no, or findings with | between them; --views then goes by the view (default: "
-        "view=view_position,patient=patient_id,study=study_id, where the catalogue has them)",
+        "no, or findings separated by |; --views then uses the view column (default: "
+        "view=view_position,patient=patient_id,study=study_id, if the catalogue has them)",
     )
 
     group = parser.add_argument_group("decoding and preprocessing")
     group.add_argument(
         "--preprocess",
         choices=("remedis", "resize", "pad"),
-        help="remedis: central crop of 0.875, then the bicubic of TensorFlow 1; resize: the whole "
-        "film to a square; pad: the whole film, its proportions kept, on black "
+        help="remedis: central crop of 0.875, then the bicubic resize of TensorFlow 1; resize: "
+        "resize the whole film to a square; pad: keep the film's proportions and pad with black "
         "(default: remedis for models with a REMEDIS name, else resize)",
     )
     group.add_argument(
         "--equalize",
         choices=("auto", "always", "never"),
         default=_PREPROCESS.equalize,
-        help="histogram equalisation; auto: of films from DICOM, as the public collections have "
-        "done it with their JPEGs (default: auto)",
+        help="histogram equalisation; auto: only of films from DICOM, because the JPEGs of the "
+        "public collections are already equalised (default: auto)",
     )
     group.add_argument(
         "--window",
         choices=("auto", "dicom", "minmax"),
         default=_DECODE.window,
-        help="how more than 8 bits become 8; dicom: the file's VOI LUT or window; minmax: its "
-        "least to its greatest value; auto: dicom, unless that shows next to nothing "
-        "(default: auto)",
+        help="how to reduce more than 8 bits to 8; dicom: use the file's VOI LUT or window; "
+        "minmax: scale from the lowest to the highest value; auto: dicom, unless that shows almost "
+        "nothing (default: auto)",
     )
     group.add_argument(
         "--keep_tags",
         metavar="NAME,NAME",
-        help="DICOM attributes, by keyword, that become part of the rows; any other but view, "
-        "modality, photometric interpretation and size never leaves the file (default: none)",
+        help="keywords of DICOM attributes to copy into the rows; no other attribute is copied "
+        "except view, modality, photometric interpretation and size (default: none)",
     )
     group.add_argument(
         "--block_size",
@@ -131,26 +131,26 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=_LIMITS.max_member_bytes >> 20,
         metavar="MB",
-        help="size once decompressed, in MiB (default: %(default)s)",
+        help="maximum size after decompression in MiB (default: %(default)s)",
     )
     group.add_argument(
         "--max_compression_ratio",
         type=float,
         default=_LIMITS.max_compression_ratio,
         metavar="RATIO",
-        help="decompressed bytes for each stored one (default: %(default)g)",
+        help="maximum of decompressed bytes per stored byte (default: %(default)g)",
     )
     group.add_argument(
         "--max_pixels",
         type=int,
         default=_LIMITS.max_pixels,
         metavar="N",
-        help="rows times columns (default: %(default)s)",
+        help="maximum of rows times columns (default: %(default)s)",
     )
 
 
 def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
-    """The sources that the flags name, in an order of their own.
+    """Return the sources that the flags name, in an order that the flags do not change.
 
     Raises:
       InputError: ``no_match``, ``no_film``; the message names the pattern.
@@ -169,11 +169,11 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
 
 def _match(pattern: str) -> list[str]:
     if files.is_local(pattern):
-        # A name with brackets is first of all a name.
+        # A file whose name has brackets takes precedence over a glob.
         if os.path.exists(pattern):  # noqa: PTH110 (a Path raises where the name is too long)
             return [pattern]
         matched = glob.glob(pattern, recursive=True)  # noqa: PTH207
-        # Trash and the like is taken only by its own name.
+        # Trash folders count only if the user names them.
         return [path for path in matched if not is_clutter_folder(os.path.basename(path))]  # noqa: PTH119
     if files.is_directory(pattern):
         return [files.join(pattern, "")]
@@ -183,15 +183,15 @@ def _match(pattern: str) -> list[str]:
 def xray_settings_from(
     args: argparse.Namespace, model: ModelSettings, input_px: int
 ) -> XraySettings:
-    """How the flags say that films are read.
+    """Return how to read films, from the flags.
 
     Args:
       args: the parsed flags.
-      model: whose name decides the default of ``--preprocess``.
-      input_px: side of the images that the model takes.
+      model: settings of the model; its name decides the default of ``--preprocess``.
+      input_px: side of the model's input images in pixels.
 
     Raises:
-      InputError: a value makes no sense, or the catalogue cannot be used.
+      InputError: a flag has an invalid value, or the catalogue cannot be used.
     """
     for flag, value, low, high in (
         ("--block_size", args.block_size, 1, 65_536),
@@ -226,15 +226,18 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
         given = (
             f"--catalog {args.catalog}" if args.catalog else f"--catalog_file {args.catalog_file}"
         )
-        raise InputError(Kind.BAD_OPTION, f"{given}: --catalog and --catalog_file go together")
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"{given}: --catalog and --catalog_file go together: give both or neither",
+        )
     if (args.catalog == "csv") != (args.catalog_key is not None):
         raise InputError(
-            Kind.BAD_OPTION, "--catalog_key: goes with --catalog csv, and only with it"
+            Kind.BAD_OPTION, "--catalog csv and --catalog_key go together: give both or neither"
         )
     named = NamedColumns()
     if args.catalog_columns is not None:
         if args.catalog != "csv":
-            raise InputError(Kind.BAD_OPTION, "--catalog_columns goes only with --catalog csv")
+            raise InputError(Kind.BAD_OPTION, "--catalog_columns needs --catalog csv")
         try:
             named = parse_named_columns(args.catalog_columns)
         except InputError as error:

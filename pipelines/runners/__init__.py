@@ -1,1 +1,1 @@
-"""Where a job runs: runner configs, Flink, Dataflow, GPUs."""
+"""Runners: runner configs, Flink, Dataflow, GPUs."""

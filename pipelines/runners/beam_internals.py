@@ -1,4 +1,4 @@
-"""Beam's private names, all in one place: what is written here may break with the next Beam.
+"""The only module that uses Beam's private names. A new version of Beam may break it.
 
 Checked with Beam 2.77.
 """
@@ -12,15 +12,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 
 def add_options(parser: argparse.ArgumentParser, kinds: Iterable[type[PipelineOptions]]) -> None:
-    """Add the flags of Beam's groups of options to a parser.
+    """Add the flags of Beam's option groups to a parser.
 
-    Beam itself calls this method of each group, and of those that users write.
+    Beam itself calls the same method of each group, also of groups that users write.
     """
     for options in kinds:
         options._add_argparse_args(parser)
 
 
 def all_options() -> list[type[PipelineOptions]]:
-    """Return every group of options that has been imported, each once."""
-    # A module that was imported twice would give the same flags twice.
+    """Return every imported option group, each once."""
+    # A module imported twice would give the same flags twice.
     return list({str(kind): kind for kind in PipelineOptions.__subclasses__()}.values())

@@ -1,4 +1,4 @@
-"""What a runner needs of a job, checked before anything runs."""
+"""Check what a runner requires of a job, before anything runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def check_runner(job: Job, args: argparse.Namespace, options: PipelineOptions) -> None:
-    """Check the options of the runner, and complete Dataflow's.
+    """Check the options of the runner, and complete those of Dataflow.
 
     Args:
-      job: whose flags name files.
+      job: the job; some of its flags name files.
       args: the parsed flags of the job.
-      options: Beam's own; changed in place.
+      options: Beam's own options; changed in place.
 
     Raises:
       InputError: an option is missing or wrong, or the cluster does not answer.
@@ -31,7 +31,7 @@ def check_runner(job: Job, args: argparse.Namespace, options: PipelineOptions) -
 
 
 def check_runner_sees(job: Job, options: PipelineOptions, requests: Sequence[Any]) -> None:
-    """Check that the workers can reach what is asked for.
+    """Check that the workers can reach the files that the requests name.
 
     Raises:
       InputError: ``local_path``.

@@ -1,4 +1,4 @@
-"""Beam's own options and the files in runner_configs/: every name is checked, none is dropped."""
+"""Parse Beam's own options and the files in runner_configs/, and refuse unknown names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
-# Imported for Beam to know its options: it collects them from the classes that there are.
+# Imported because Beam collects its options from the subclasses of PipelineOptions.
 import beamscope.pipelines.runners.flink
 import beamscope.pipelines.runners.gpu  # noqa: F401
 from beamscope.pipelines.options.command_line import Parser, check_flags
@@ -22,35 +22,35 @@ from beamscope.transforms.problems import InputError, one_line
 
 CONFIGS = Path(__file__).resolve().parents[2] / "runner_configs"
 
-# Named in full, because Beam's "DirectRunner" means another runner from one machine to the next.
+# It names the runner in full: Beam's "DirectRunner" means different runners on different machines.
 DEFAULT_CONFIG = "direct"
 
-# What a config may name without knowing the machine: ${BEAMSCOPE_CACHE}/prism.
+# A config may use ${BEAMSCOPE_CACHE}/prism, whatever the machine.
 _VARIABLE = re.compile(r"\$\{(\w*)\}")
 _CACHE_VARIABLE = "BEAMSCOPE_CACHE"
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that says where a job runs."""
+    """Add the flag that chooses where a job runs."""
     group = parser.add_argument_group("where it runs")
     group.add_argument(
         "--runner_config",
         metavar="NAME|FILE",
-        help="a file of runner_configs/ by name, or any such YAML file; what is given on the "
-        f"command line overrides it (default: {DEFAULT_CONFIG}, unless --runner is given; "
-        f"there are: {', '.join(config_names())})",
+        help="runner config: a name, or a YAML file; flags on the command line override it "
+        f"(default: {DEFAULT_CONFIG}, unless --runner is given; names: "
+        f"{', '.join(config_names())})",
     )
 
 
 def config_names() -> list[str]:
-    """The names of the runner configs that come with beamscope."""
+    """Return the names of the runner configs that come with beamscope."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
 def cache_directory() -> Path:
-    """Where `beamscope fetch-runners` puts runners, and where the configs look for them.
+    """Return the directory where `beamscope fetch-runners` puts runners and configs find them.
 
-    ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
+    It is ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
     """
     if directory := os.environ.get(_CACHE_VARIABLE):
         return Path(directory)
@@ -60,22 +60,22 @@ def cache_directory() -> Path:
 def parse_job(
     parser: Parser, arguments: Sequence[str]
 ) -> tuple[argparse.Namespace, PipelineOptions]:
-    """Parses the flags of a job, a runner config, and Beam's own options.
+    """Parse the flags of a job, a runner config, and Beam's own options.
 
     Args:
-      parser: of the job's flags, those of `add_runner_arguments` among them.
+      parser: parser of the job's flags, with those of `add_runner_arguments`.
       arguments: the command line.
 
     Raises:
-      InputError: ``unknown_flag`` with the nearest known one, ``bad_option``, ``bad_config``, or
-        ``missing_runner`` for a config whose runner has not been fetched.
+      InputError: ``unknown_flag`` with the most similar known flag, ``bad_option``, ``bad_config``,
+        or ``missing_runner`` if the runner of the config has not been fetched.
     """
     beam_parser = _beam_parser()
     check_flags(arguments, parser.flags() | beam_parser.flags())
     args, rest = parser.parse_known_args(list(arguments))
     _, stray = beam_parser.parse_known_args(rest)
     if stray:
-        raise InputError(Kind.BAD_OPTION, f"{stray[0]!r}: which flag does this belong to?")
+        raise InputError(Kind.BAD_OPTION, f"{stray[0]!r}: belongs to no flag")
     from_config: list[str] = []
     given = {argument.partition("=")[0] for argument in rest}
     if args.runner_config or "--runner" not in given:
@@ -84,14 +84,14 @@ def parse_job(
 
 
 def _beam_parser() -> Parser:
-    """A parser of every option that Beam knows."""
+    """Return a parser of every option that Beam knows."""
     parser = Parser(add_help=False)
     add_options(parser, all_options())
     return parser
 
 
 def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list[str]:
-    """The options of a config as arguments; a file that it names may be missing if `given`."""
+    """Return a config's options as arguments. Files of options in `given` need not exist."""
     path = CONFIGS / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
@@ -100,7 +100,7 @@ def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(
             Kind.BAD_CONFIG,
-            f"--runner_config {name}: neither a file nor one of {', '.join(config_names())}"
+            f"--runner_config {name}: is neither a file nor one of {', '.join(config_names())}"
             if isinstance(error, FileNotFoundError)
             else f"--runner_config {name}: {one_line(error)}",
         ) from error
@@ -120,14 +120,15 @@ def _config_arguments(name: str, parser: Parser, given: Collection[str]) -> list
 
 
 def _expand(name: str, value: Any, *, check: bool) -> Any:
-    """A value with ``${BEAMSCOPE_CACHE}`` in place; the file that it then names has to be there."""
+    """Replace ``${BEAMSCOPE_CACHE}`` in a value. With `check`, the resulting file must exist."""
     if not isinstance(value, str):
         return value
     variables = set(_VARIABLE.findall(value))
     if unknown := variables - {_CACHE_VARIABLE}:
         raise InputError(
             Kind.BAD_CONFIG,
-            f"--runner_config {name}: ${{{min(unknown)}}}: only ${{{_CACHE_VARIABLE}}} is known",
+            f"--runner_config {name}: unknown variable ${{{min(unknown)}}}; "
+            f"only ${{{_CACHE_VARIABLE}}} is known",
         )
     if not variables:
         return value
@@ -141,9 +142,9 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
 
 
 def _as_arguments(key: str, value: Any, flags: Collection[str]) -> list[str]:
-    """One option of a config as command-line arguments.
+    """Return one option of a config as command-line arguments.
 
-    A list repeats it, true is a bare flag, and false is ``--no_KEY`` where there is such a flag.
+    A list repeats the flag. True gives the bare flag. False gives ``--no_KEY`` if that flag exists.
     """
     if isinstance(value, list):
         return [f"--{key}={item}" for item in value]

@@ -1,6 +1,6 @@
-"""What a job on Dataflow needs to be told, checked before anything is submitted.
+"""Check the options of a job on Dataflow before it is submitted.
 
-Dataflow itself would say most of it minutes later, from a machine that costs money by then.
+Dataflow itself reports most of these errors only minutes later, on machines that cost money.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RUNNERS = ("dataflowrunner", "testdataflowrunner")
 # Flags of every job whose files the workers read or write.
 _SEEN_BY_WORKERS = ("model", "output")
 
-# https://cloud.google.com/compute/docs/gpus: which machines an accelerator goes with.
+# The machine types for each accelerator, from https://cloud.google.com/compute/docs/gpus.
 _MACHINES = {
     "nvidia-tesla-p4": ("n1-", "custom-"),
     "nvidia-tesla-p100": ("n1-", "custom-"),
@@ -54,12 +54,12 @@ _SETUP_FILE = Path(__file__).resolve().parents[2] / "setup.py"
 
 @dataclasses.dataclass(frozen=True)
 class Accelerator:
-    """An accelerator as an option asks for it.
+    """An accelerator that an option requests.
 
     Attributes:
-      option: the flag and its value, as the user knows them.
-      fields: what stands between the semicolons: ``type``, ``count``, ``install-nvidia-driver``;
-        one that has no value maps to an empty string.
+      option: the flag and its value, as the user wrote them.
+      fields: the fields between the semicolons: ``type``, ``count``, ``install-nvidia-driver``; a
+        field without a value maps to an empty string.
     """
 
     option: str
@@ -67,23 +67,23 @@ class Accelerator:
 
 
 def runs_on_dataflow(options: PipelineOptions) -> bool:
-    """Whether the runner is Dataflow's."""
+    """Return whether the runner is Dataflow's."""
     return runner_name(options) in _RUNNERS
 
 
 def prepare_dataflow(
     path_flags: Mapping[str, PathFlag], args: argparse.Namespace, options: PipelineOptions
 ) -> None:
-    """Checks the options of a job that runs on Dataflow, and completes them; leaves others alone.
+    """Check and complete the options of a job on Dataflow. Do nothing for other runners.
 
-    Where just one of ``--temp_location`` and ``--staging_location`` is given, it serves as both.
-    This package is staged (``--setup_file``) where it lies beside its setup.py, so that workers run
-    the code that submits; what is installed otherwise has to be in the image.
+    If only one of ``--temp_location`` and ``--staging_location`` is given, it serves as both. If
+    this package lies beside its setup.py, stage it (``--setup_file``), so that workers run the code
+    that submits. Otherwise the image must contain it.
 
     Args:
       path_flags: the job's own flags that name files.
       args: the parsed flags of the job.
-      options: Beam's own; changed in place.
+      options: Beam's own options; changed in place.
 
     Raises:
       InputError: ``missing_option``, ``bad_option`` or ``local_path``; the message names the flag.
@@ -100,12 +100,12 @@ def prepare_dataflow(
 
 
 def check_remote(options: PipelineOptions, flag: str, uris: Iterable[str | None]) -> None:
-    """Refuses what the workers of a Dataflow job could not see.
+    """Refuse local paths for a job on Dataflow, because its workers cannot see them.
 
     Args:
-      options: Beam's own; nothing is checked for another runner.
-      flag: that named the uris, for the message.
-      uris: what workers read or write; None counts as not given.
+      options: Beam's own options; with other runners nothing is checked.
+      flag: the flag that named the uris, for the message.
+      uris: the files that workers read or write; None is skipped.
 
     Raises:
       InputError: ``local_path``.
@@ -130,7 +130,8 @@ def _check_cloud(options: PipelineOptions) -> None:
     ):
         if not value:
             raise InputError(
-                Kind.MISSING_OPTION, f"--{flag}: Dataflow needs one, such as --{flag} {example}"
+                Kind.MISSING_OPTION,
+                f"--{flag}: Dataflow requires it, such as --{flag} {example}",
             )
     for flag, value in (
         ("temp_location", cloud.temp_location),
@@ -139,7 +140,7 @@ def _check_cloud(options: PipelineOptions) -> None:
         bucket, _, folder = (value or "gs://b/f").removeprefix("gs://").partition("/")
         if value and not (value.startswith("gs://") and bucket and folder):
             raise InputError(
-                Kind.BAD_OPTION, f"--{flag} {value}: is not of the form gs://BUCKET/PATH"
+                Kind.BAD_OPTION, f"--{flag} {value}: must have the form gs://BUCKET/PATH"
             )
     cloud.temp_location = cloud.temp_location or cloud.staging_location
     cloud.staging_location = cloud.staging_location or cloud.temp_location
@@ -152,21 +153,21 @@ def _check_accelerator(options: PipelineOptions) -> None:
     if len(asked) > 1:
         raise InputError(
             Kind.BAD_OPTION,
-            f"{asked[0].option} and {asked[1].option}: Dataflow takes one accelerator, as a "
+            f"{asked[0].option} and {asked[1].option}: Dataflow takes only one accelerator, as a "
             "service option or as a resource hint",
         )
     if not asked:
         if requires_gpu(options):
             raise InputError(
                 Kind.MISSING_OPTION,
-                "--require_gpu: no accelerator is asked for; add --dataflow_service_options "
+                "--require_gpu: no accelerator is requested; add --dataflow_service_options "
                 f"'worker_accelerator=type:nvidia-tesla-t4;count:1;{_DRIVER}'",
             )
         kind = next((kind for kind, names in _MACHINES.items() if machine.startswith(names)), "")
         if kind and _MACHINES[kind] != _MACHINES["nvidia-tesla-t4"]:
             raise InputError(
                 Kind.MISSING_OPTION,
-                f"--machine_type {machine}: comes with a GPU, and no accelerator is asked for; add "
+                f"--machine_type {machine}: has a GPU, but no accelerator is requested; add "
                 f"--dataflow_service_options 'worker_accelerator=type:{kind};count:1;{_DRIVER}'",
             )
         return
@@ -176,8 +177,8 @@ def _check_accelerator(options: PipelineOptions) -> None:
     if fitting and not machine.startswith(fitting):
         raise InputError(
             Kind.BAD_OPTION,
-            f"--machine_type {machine or '(none)'}: does not take {accelerator.fields['type']}, "
-            f"which goes with {' or '.join(f'{name}…' for name in fitting)}",
+            f"--machine_type {machine or '(none)'}: does not support {accelerator.fields['type']}, "
+            f"which requires {' or '.join(f'{name}…' for name in fitting)}",
         )
     if not workers.sdk_container_image:
         raise InputError(
@@ -193,7 +194,7 @@ def _check_fields(accelerator: Accelerator) -> None:
     if not fields.get("type") or not (count.isdecimal() and int(count) >= 1):
         raise InputError(
             Kind.BAD_OPTION,
-            f"{accelerator.option}: asks for no GPU; it has to say type:NAME;count:N;{_DRIVER}",
+            f"{accelerator.option}: requests no GPU; write type:NAME;count:N;{_DRIVER}",
         )
     if _DRIVER not in fields:
         raise InputError(
@@ -202,7 +203,7 @@ def _check_fields(accelerator: Accelerator) -> None:
 
 
 def _accelerators(options: PipelineOptions) -> list[Accelerator]:
-    """What asks for an accelerator, in whichever way."""
+    """Return the accelerators that the options request, in any of the three forms."""
     service_options = options.view_as(GoogleCloudOptions).dataflow_service_options or []
     experiments = options.view_as(DebugOptions).experiments or []
     hints = options.view_as(StandardOptions).resource_hints or []
@@ -210,7 +211,7 @@ def _accelerators(options: PipelineOptions) -> list[Accelerator]:
         Accelerator(f"--{flag} {value}", _fields(value.removeprefix(prefix)))
         for flag, values, prefixes in (
             ("dataflow_service_options", service_options, (_SERVICE_OPTION,)),
-            # Where it was before Dataflow had service options; still understood.
+            # The form from before service options existed; Dataflow still accepts it.
             ("experiments", experiments, (_SERVICE_OPTION,)),
             ("resource_hints", hints, _RESOURCE_HINTS),
         )
@@ -234,6 +235,6 @@ def _stage_package(options: PipelineOptions) -> None:
     elif not options.view_as(WorkerOptions).sdk_container_image:
         raise InputError(
             Kind.MISSING_OPTION,
-            "--sdk_container_image: beamscope is installed here without its setup.py, so that it "
-            "cannot be staged; name an image that holds it, built from containers/Dockerfile",
+            "--sdk_container_image: beamscope is installed here without its setup.py and cannot be "
+            "staged; name an image that contains it, built from containers/Dockerfile",
         )

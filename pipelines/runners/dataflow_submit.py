@@ -1,4 +1,4 @@
-"""Submitting a job to Dataflow without waiting for it."""
+"""Submit a job to Dataflow without waiting for it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def submit(
     build: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
 ) -> None:
-    """Submits a pipeline, and prints where it can be followed.
+    """Submit a pipeline, and print where to follow it.
 
-    It does not wait: a job of days must not hang on a laptop's connection, and a template may not.
-    A job without ``--job_name`` is called after its output, so that Dataflow refuses a second one
-    that would embed the same patches again while the first still runs.
+    Do not wait: a job of days must not depend on a laptop's connection, and a template must not
+    wait. Without ``--job_name`` the name is made from the output. Dataflow then refuses a second
+    job that would embed the same patches while the first still runs.
 
     Args:
       job: name of the command, ``slides`` or ``xrays``.
-      layout: of the output.
-      build: puts the transforms into a pipeline.
-      options: Beam's own; the name of the job is added.
+      layout: paths of the output.
+      build: adds the transforms to a pipeline.
+      options: Beam's own options; the job's name is added.
 
     Raises:
       InputError: ``already_running``: Dataflow has an active job of that name.
     """
-    # Only here: importing the runner takes Google's clients along.
+    # Imported here because the runner imports Google's clients.
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 
     cloud = options.view_as(GoogleCloudOptions)
@@ -47,7 +47,7 @@ def submit(
         raise InputError(
             Kind.ALREADY_RUNNING,
             f"--output {layout.root}: a Dataflow job named {cloud.job_name} is writing it; "
-            f"`beamscope status {layout.root}` tells how far it is",
+            f"`beamscope status {layout.root}` shows its progress",
         ) from error
     if not result.has_job:
         print(f"template written to {cloud.template_location}")
@@ -56,12 +56,12 @@ def submit(
         f"submitted to Dataflow as {cloud.job_name}, {result.job_id()}\n"
         f"  https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{result.job_id()}"
         f"?project={cloud.project}\n"
-        f"`beamscope status {layout.root}` tells how far it is; when it is done, or has failed, "
-        "the same command sums up, or goes on."
+        f"`beamscope status {layout.root}` shows its progress. When the job is done, run the same "
+        "command again for the summary; if it has failed, to continue."
     )
 
 
 def job_name(job: str, layout: Layout) -> str:
-    """The name of a job that has none given: letters, digits and dashes, as Dataflow wants it."""
+    """Return the default name of a job: letters, digits and dashes, as Dataflow requires."""
     of_output = hashlib.sha256(f"{layout.root}\0{layout.fingerprint}".encode()).hexdigest()[:12]
     return f"beamscope-{job}-{of_output}"

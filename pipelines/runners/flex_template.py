@@ -2,8 +2,8 @@
 
     python -m beamscope.pipelines.runners.flex_template slides > containers/slides_metadata.json
 
-The metadata is made from the parser of the job, so that a template takes what the command takes.
-https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates describes it.
+The metadata is made from the job's parser, so that a template has the flags of the command. Its
+form: https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from beamscope.pipelines.runners.gpu import GpuOptions
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
-# Beam's options that a launch sets as parameters. Others are of the launch's environment
-# (`gcloud dataflow flex-template run --worker-machine-type …`), or of the runner config.
+# Beam's options that a launch sets as parameters. The launch's environment
+# (`gcloud dataflow flex-template run --worker-machine-type …`) or the runner config sets others.
 _BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
 _BEAM_FLAGS = ("require_gpu", "sdk_container_image", "number_of_worker_harness_threads")
 
-# Flags of every job whose value is a path; a job says it of its own.
+# Flags of every job whose value is a path. Each job declares those of its own flags.
 _PATHS = {"model": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER"}
 _PATH_TYPES = {"file": "GCS_READ_FILE", "folder": "GCS_READ_FOLDER", "pattern": "TEXT"}
 
 
 def metadata(job: str) -> dict[str, Any]:
-    """The metadata of a job's template, as Dataflow's API defines TemplateMetadata.
+    """Return the metadata of a job's template, as Dataflow's API defines TemplateMetadata.
 
     Args:
       job: ``slides`` or ``xrays``.
@@ -57,14 +57,14 @@ def metadata(job: str) -> dict[str, Any]:
 
 
 def command_line(job: str, arguments: Sequence[str]) -> list[str]:
-    """The command line of a job from the parameters of a launch.
+    """Return the command line of a job from the parameters of a launch.
 
-    A launch gives each parameter once, as ``--NAME=VALUE``: several values stand in one, separated
-    by blanks, a switch is true or false, and one that was left empty is not given.
+    A launch gives each parameter once, as ``--NAME=VALUE``. Several values are separated by spaces.
+    A switch is true or false. An empty parameter counts as not given.
 
     Args:
       job: ``slides`` or ``xrays``.
-      arguments: those of the launch, Beam's own among them, which stay as they are.
+      arguments: the parameters of the launch; Beam's own options stay unchanged.
 
     Raises:
       InputError: ``bad_option``: a switch is neither true nor false.
@@ -82,7 +82,9 @@ def command_line(job: str, arguments: Sequence[str]) -> list[str]:
             found.append(argument)
         elif action.nargs == 0:
             if value.lower() not in ("true", "false"):
-                raise InputError(Kind.BAD_OPTION, f"{argument}: is neither true nor false")
+                raise InputError(
+                    Kind.BAD_OPTION, f"{flag} must be true or false, got {value or 'nothing'}"
+                )
             found.extend([flag] if value.lower() == "true" else [])
         elif action.nargs == "+":
             found.extend([flag, *value.split()])
@@ -92,7 +94,7 @@ def command_line(job: str, arguments: Sequence[str]) -> list[str]:
 
 
 def launch(job: str, arguments: Sequence[str]) -> int:
-    """Runs a job with the parameters of a launch, and returns the exit status."""
+    """Run a job with the parameters of a launch, and return the exit status."""
     try:
         arguments = command_line(job, arguments)
     except InputError as error:
@@ -102,14 +104,14 @@ def launch(job: str, arguments: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints the metadata of a job's template.
+    """Print the metadata of a job's template.
 
     Raises:
       InputError: there is no such job.
     """
     parser = Parser(
         prog="python -m beamscope.pipelines.runners.flex_template",
-        description="Print the metadata.",
+        description="Print the metadata of a job's Flex Template.",
     )
     parser.add_argument("job", choices=JOBS.names())
     job: str = parser.parse_args(list(argv)).job
@@ -118,7 +120,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _actions(parser: Parser) -> list[argparse.Action]:
-    """The flags that are parameters of a job's template, its own first."""
+    """Return the flags that are parameters of a job's template, the job's own first."""
     beam_parser = Parser(add_help=False)
     add_options(beam_parser, _BEAM_OPTIONS)
     own = [action for action in parser.actions() if action.dest != "help"]
@@ -134,7 +136,7 @@ def _parameter(action: argparse.Action, paths: Mapping[str, str]) -> dict[str, A
         "paramType": _type(action, paths),
     }
     if action.nargs == "+":
-        parameter["helpText"] += "; several are separated by blanks"
+        parameter["helpText"] += "; separate several values by spaces"
     if parameter["paramType"] == "ENUM":
         parameter["enumOptions"] = [{"value": value} for value in action.choices or ()]
     return parameter

@@ -1,7 +1,7 @@
-"""What a job on Flink is told, known and checked before anything starts.
+"""Options of a job on Flink, and the check that the cluster answers.
 
-Beam's SDK asks a running job server which options it takes, and sends those that were given. So
-options that the SDK itself does not know work, but only the server knows them; they are named here.
+Beam's SDK asks a running job server for its options, and sends it those that the user gave. This
+module declares the options that only the server knows, so that they can be checked before.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ _SECONDS = 10
 
 
 class FlinkJobServerOptions(PipelineOptions):
-    """Those that matter to a batch job, as Beam's FlinkPipelineOptions.java describes them."""
+    """The options for batch jobs, as Beam's FlinkPipelineOptions.java describes them."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        # No defaults: what is not given is the server's to choose.
+        # No defaults: the server chooses the value of an option that is not given.
         parser.add_argument(
             "--number_of_execution_retries",
             type=int,
-            help="how often Flink starts a failed job again (default: as the cluster says)",
+            help="how often Flink restarts a failed job (default: the cluster's setting)",
         )
         parser.add_argument(
             "--execution_retry_delay",
             type=int,
             metavar="MSEC",
-            help="how long Flink waits before that (default: as the cluster says)",
+            help="how long Flink waits before a restart (default: the cluster's setting)",
         )
         parser.add_argument(
-            "--max_bundle_size", type=int, help="most elements in a bundle (default: 5000)"
+            "--max_bundle_size", type=int, help="maximum elements in a bundle (default: 5000)"
         )
         parser.add_argument(
             "--max_bundle_time_mills",
             type=int,
             metavar="MSEC",
-            help="longest time that a bundle stays open (default: 10000)",
+            help="maximum time that a bundle stays open (default: 10000)",
         )
         parser.add_argument(
             "--flink_conf_dir", help="directory of a Flink configuration for the submitted job"
@@ -51,10 +51,10 @@ class FlinkJobServerOptions(PipelineOptions):
 
 
 def check_flink(options: PipelineOptions) -> None:
-    """Asks the cluster of a job that runs on Flink whether it is there; leaves others alone.
+    """Check that the cluster of a job on Flink answers. Do nothing for other runners.
 
-    Without this a job waits in silence for a cluster that is not there, and without an address
-    Beam takes a Flink of its own.
+    Without this check, a job waits silently for a missing cluster. Without an address, Beam starts
+    its own Flink.
 
     Raises:
       InputError: ``missing_option`` or ``bad_option``, about ``--flink_master``.
@@ -64,14 +64,14 @@ def check_flink(options: PipelineOptions) -> None:
         return
     if master == "[auto]":
         raise InputError(
-            Kind.MISSING_OPTION, "--flink_master: say which cluster, as HOST:PORT, or [local]"
+            Kind.MISSING_OPTION, "--flink_master: give the cluster's HOST:PORT, or [local]"
         )
     address = master if "://" in master else f"http://{master}"
     try:
         with urllib.request.urlopen(f"{address}/overview", timeout=_SECONDS):
             pass
     except (OSError, ValueError, http.client.HTTPException) as error:
-        # What a URLError wraps says it without the wrapping.
+        # A URLError wraps an OSError with a clearer message.
         reason = next((arg for arg in error.args if isinstance(arg, OSError)), error)
         raise InputError(
             Kind.BAD_OPTION, f"--flink_master {master}: no Flink answers there: {one_line(reason)}"

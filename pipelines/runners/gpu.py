@@ -1,6 +1,6 @@
-"""The option that makes a job fail where there is no GPU.
+"""The option ``--require_gpu``: fail where there is no GPU.
 
-One of Beam's kind, so that the runner configs of machines with a GPU can hold it.
+It is declared as an option of Beam, so that runner configs can contain it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.transforms.inference.backends.base import Backend
 
-# Their workers live in the process that starts the job, or beside it.
+# The workers of these runners are on the machine that starts the job.
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner")
 
 
 class GpuOptions(PipelineOptions):
-    """What a job asks of its workers."""
+    """The job's requirement of a GPU."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
@@ -26,28 +26,28 @@ class GpuOptions(PipelineOptions):
             "--require_gpu",
             action="store_true",
             default=False,
-            help="stop the job in its first seconds where the model's backend sees no GPU, rather "
-            "than embed on processors",
+            help="stop the job in its first seconds if the model's backend sees no GPU, instead of "
+            "embedding on processors",
         )
 
 
 def requires_gpu(options: PipelineOptions) -> bool:
-    """Whether a job is to fail where there is no GPU."""
+    """Return whether a job must fail where there is no GPU."""
     required: bool = options.view_as(GpuOptions).require_gpu
     return required
 
 
 def runs_here(options: PipelineOptions) -> bool:
-    """Whether a job's workers are on this machine."""
+    """Return whether a job's workers are on this machine."""
     return runner_name(options) in _LOCAL_RUNNERS
 
 
 def check_gpu_here(options: PipelineOptions, backend: Backend[Any]) -> None:
-    """Look for the GPU that a job requires, where the job's workers are on this machine.
+    """Check that there is a GPU if the job requires one and its workers are on this machine.
 
     Args:
-      options: of the job.
-      backend: of the job's model, started.
+      options: the job's options.
+      backend: the backend of the job's model, started.
 
     Raises:
       InputError: ``no_gpu``.

@@ -1,4 +1,4 @@
-"""Which runner a job is for."""
+"""The name of a job's runner."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 
 def runner_name(options: PipelineOptions) -> str:
-    """The runner's name without its module, in small letters and in full: ``flinkrunner``.
+    """Return the runner's full name in lower case, without its module: ``flinkrunner``.
 
-    Beam takes it in any case, and without "Runner" too. Empty where no runner is named.
+    Beam accepts any case, and also the name without "Runner". Empty if no runner is named.
     """
     name = (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
     return f"{name.removesuffix('runner')}runner" if name else ""

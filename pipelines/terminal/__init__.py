@@ -1,1 +1,1 @@
-"""What a person sees on the terminal: progress, summary, quiet logs."""
+"""The terminal: progress, summary, quiet logs."""

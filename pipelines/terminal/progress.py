@@ -1,4 +1,4 @@
-"""A job's progress while it runs: a bar on a terminal, a line now and then elsewhere."""
+"""Show a job's progress: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beamscope.transforms.output.progress import Progress, ProgressReader
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_LINES = 30.0
-# Looking costs listings: at most one part in ten of the time, however large the output.
+# Reading the progress lists files. It may take at most a tenth of the time, whatever their number.
 _REST_FACTOR = 10.0
 
 
@@ -23,13 +23,13 @@ _REST_FACTOR = 10.0
 def shown_progress(
     reader: ProgressReader, *, unit: str, items: str, stream: TextIO | None = None
 ) -> Iterator[None]:
-    """Shows the progress of a run until the body ends.
+    """Show the progress of a run until the body ends.
 
     Args:
-      reader: of the run.
-      unit: what rows are: ``patches`` or ``films``.
-      items: what is planned: ``slides`` or ``sources``.
-      stream: where to show it; None for standard error.
+      reader: reads the progress of the run.
+      unit: plural noun for the rows: ``patches`` or ``films``.
+      items: plural noun for the planned items: ``slides`` or ``sources``.
+      stream: the output stream; None for standard error.
     """
     out = stream if stream is not None else sys.stderr
     show = _Bar(out, unit, items) if out.isatty() else _Lines(out, unit, items)
@@ -55,7 +55,7 @@ def shown_progress(
 
 
 class _Bar:
-    """Patches done of those planned, per second, and the time that is left."""
+    """A bar of the planned patches that are done, their rate, and the time left."""
 
     def __init__(self, stream: TextIO, unit: str, items: str) -> None:
         self._items = items
@@ -64,7 +64,7 @@ class _Bar:
 
     def update(self, progress: Progress) -> None:
         if not self._started:
-            # What an earlier start has finished must not count into the speed of this one.
+            # Rows that an earlier start finished must not count in the speed of this one.
             self._bar.initial = progress.rows_done
             self._started = True
         self._bar.total = progress.rows_planned
@@ -79,7 +79,7 @@ class _Bar:
 
 
 class _Lines:
-    """The same in plain lines, for logs."""
+    """The same figures in plain lines, for logs."""
 
     def __init__(self, stream: TextIO, unit: str, items: str) -> None:
         self._stream = stream

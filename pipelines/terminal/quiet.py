@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's and Beam's chatter off the terminal, so that what we say can be read."""
+"""Keep the log messages of TensorFlow and Beam off the terminal, so that users see ours."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 def quiet() -> None:
-    """Sets what TensorFlow reads at its import, and the levels of the loggers. Warnings stay.
+    """Set the log levels of TensorFlow and Beam to errors. Keep our own warnings.
 
-    To be called before TensorFlow is imported. A TF_CPP_MIN_LOG_LEVEL of the user's own is kept.
+    Call it before TensorFlow is imported. It keeps a TF_CPP_MIN_LOG_LEVEL that the user has set.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("absl", "apache_beam", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # A handler of our own, before a library's first message makes one that no filter sits on.
+    # Add our handler first: a library's first message would add one without our filter.
     if not logging.getLogger().handlers:
         handler = logging.StreamHandler()
         handler.addFilter(_worth_saying)
         logging.getLogger().addHandler(handler)
-    # Raised by libraries at import, and nothing that a user of a job could act on.
+    # Libraries raise these at import, and the user of a job can do nothing about them.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
-    """Not that Beam cannot measure models without PyTorch; nor where Ctrl-C found a worker."""
+    """Drop Beam's message about its missing PyTorch, and the traceback of Ctrl-C in a worker."""
     message = record.getMessage()
     raised = record.exc_info[0] if record.exc_info else None
     interrupted = raised is KeyboardInterrupt or "KeyboardInterrupt" in message
@@ -44,20 +44,20 @@ def _worth_saying(record: logging.LogRecord) -> bool:
 
 
 def start_quietly(backend: Backend[Any]) -> None:
-    """Start a model backend without the lines that its C++ parts print before any level applies."""
+    """Start a model backend without the lines that its C++ code prints before log levels apply."""
     quiet()
     with _stderr_dropped():
         backend.start()
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without those lines, for what uses it beside a model."""
+    """Import TensorFlow without those lines, for code that uses it without a model."""
     start_quietly(BACKENDS.get("saved_model"))
 
 
 @contextlib.contextmanager
 def _stderr_dropped() -> Iterator[None]:
-    # File descriptor 2, since those lines do not go through sys.stderr.
+    # Redirect file descriptor 2, because those lines bypass sys.stderr.
     sys.stderr.flush()
     kept = os.dup(2)
     try:

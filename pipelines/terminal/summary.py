@@ -1,4 +1,4 @@
-"""The summary at the end of a job: what became of what was asked for, in words."""
+"""The summary that a job prints at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from beamscope.transforms.storage import files
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
 
-# In the order in which one asks for them.
+# In the order in which the summary lists them.
 _STATUSES = ("done", "partial", "empty", "failed")
 _PROBLEMS_SHOWN = 5
 _REASONS_SHOWN = 3
@@ -28,11 +28,11 @@ _LABEL_WIDTH = 9
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What a run of a pipeline gave.
+    """A finished run of a pipeline.
 
     Attributes:
-      seconds: how long it took.
-      counters: what it counted, by name.
+      seconds: its duration.
+      counters: its counters by name.
     """
 
     seconds: float
@@ -41,18 +41,18 @@ class Finished:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What is told at the end of a job.
+    """The summary of a job.
 
     Attributes:
-      faults: why the job is no plain success, a sentence each; empty where it is one.
-      lines: label and text each, in their order; the label may be empty.
+      faults: one sentence for each reason why the job failed; empty if it succeeded.
+      lines: (label, text) in order; a label may be empty.
     """
 
     faults: tuple[str, ...]
     lines: tuple[tuple[str, str], ...]
 
     def text(self) -> str:
-        """Return the summary as it is printed."""
+        """Return the text to print."""
         shown = [*(("FAILED", fault) for fault in self.faults), *self.lines]
         return "\n".join(f"  {label:<{_LABEL_WIDTH}} {text}".rstrip() for label, text in shown)
 
@@ -60,13 +60,13 @@ class Summary:
 def read_summary(
     job: Job, settings: Any, layout: Layout, finished: Finished | None, *, max_failed: float
 ) -> Summary:
-    """Return what became of a job, from what lies in its output.
+    """Return the summary of a job, read from its output.
 
     Args:
-      job: which.
-      settings: of the job.
-      layout: of the dataset.
-      finished: of the run; None where everything was complete before.
+      job: the job.
+      settings: the job's settings.
+      layout: paths of the dataset.
+      finished: the run; None if everything was complete before.
       max_failed: the fraction of the items that may fail.
 
     Raises:
@@ -108,11 +108,11 @@ def read_summary(
 
 
 def _empty(table: pa.Table) -> list[tuple[str, str]]:
-    """How many items hold nothing to embed, by reason."""
+    """Return the line that counts items with nothing to embed, by reason."""
     if "reason" not in table.column_names:
         return []
     rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    # A reason may go on with numbers of its own after a colon.
+    # After a colon, a reason may have numbers of its own.
     reasons = collections.Counter(
         (reason or "no reason given").partition(":")[0] for status, reason in rows
         if status == "empty"
@@ -126,7 +126,7 @@ def _empty(table: pa.Table) -> list[tuple[str, str]]:
 
 
 def _left_out(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was found and is not asked for, by reason."""
+    """Return the line that counts files that were found but not requested, by reason."""
     found = {
         name.removeprefix(_LEFT_OUT).replace("_", " "): count
         for name, count in counts.items()
@@ -136,7 +136,7 @@ def _left_out(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _problems(layout: Layout, kinds: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The first problems, and how many more there are of which kind."""
+    """Return the lines for the first problems, and for the number of others by kind."""
     total = sum(kinds.values())
     if not total:
         return [("problems", "none")]
@@ -162,14 +162,14 @@ def _first_problems(layout: Layout) -> list[dict[str, Any]]:
 
 
 def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tuple[str, str]]:
-    """Return the line about the compilers of this run, where it embedded any block."""
+    """Return the lines about the model: the compilers of this run, and an assumed input range."""
     prefix = "blocks_by_"
     counters = finished.counters if finished else {}
     blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
     model = description["model"]
     lines = []
     if blocks:
-        # Several only where workers differ, or one could not compile.
+        # There are several only if workers differ, or if one failed to compile.
         compilers = " and ".join(
             f"{compiler} ({count:,} blocks)" if len(blocks) > 1 else compiler
             for compiler, count in sorted(blocks.items())
@@ -178,7 +178,9 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
         text = f"{model['precision']}, compiled by {compilers}"
         lines.append(("model", text + (f", cosine {cosine:.6f} with float32" if cosine else "")))
     if model.get("range_source") == "assumed":
-        text = f"input range {model['input_range']} is assumed: nothing says it; see --input_range"
+        text = (
+            f"input range {model['input_range']} is assumed: the model names none (--input_range)"
+        )
         lines.append(("", text))
     return lines
 

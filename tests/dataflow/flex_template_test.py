@@ -74,7 +74,7 @@ def test_command_line(given, expected):
 
 
 def test_command_line_errors():
-    with pytest.raises(InputError, match="--overwrite=maybe: is neither true nor false"):
+    with pytest.raises(InputError, match="--overwrite must be true or false, got maybe"):
         command_line("slides", ["--overwrite=maybe"])
 
 
@@ -82,7 +82,7 @@ def test_command_line_errors():
 def test_launch_says_what_is_wrong_and_fails(capsys, value):
     assert launch("slides", [f"--overwrite={value}", "--mpp=0.5"]) == 2
     wrong = {
-        "maybe": "--overwrite=maybe: is neither true nor false",
+        "maybe": "--overwrite must be true or false, got maybe",
         "false": "the following arguments are required: --model, --output",
     }
     assert f"beamscope slides: {wrong[value]}" in capsys.readouterr().err

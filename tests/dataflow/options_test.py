@@ -111,14 +111,14 @@ def test_accelerators(flags):
         (("--require_gpu",), ["--require_gpu", "worker_accelerator"]),
         (("--machine_type=g2-standard-8",), ["--machine_type g2-standard-8", "type:nvidia-l4"]),
         (("--machine_type=a2-highgpu-1g",), ["a2-highgpu-1g", "nvidia-tesla-a100"]),
-        (("--dataflow_service_options=worker_accelerator=",), ["asks for no GPU"]),
+        (("--dataflow_service_options=worker_accelerator=",), ["requests no GPU"]),
         (
             (f"--dataflow_service_options={T4.replace('count:1', 'count:0')}",),
-            ["count:0", "asks for no GPU"],
+            ["count:0", "requests no GPU"],
         ),
         (
             (f"--dataflow_service_options={T4.replace('type:', '')}",),
-            ["asks for no GPU", "type:NAME"],
+            ["requests no GPU", "type:NAME"],
         ),
         (
             ("--dataflow_service_options=worker_accelerator=type:nvidia-tesla-t4;count:1",),
@@ -154,7 +154,7 @@ def test_an_accelerator_config_without_its_gpu(tmp_path, name):
     config.write_text("\n".join(kept))
     kind, message = refused(*JOB, *CLOUD, IMAGE, f"--runner_config={config}")
     assert kind == "missing_option"
-    assert message.startswith("--require_gpu: no accelerator is asked for")
+    assert message.startswith("--require_gpu: no accelerator is requested")
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,10 @@ def test_an_output_of_nothing_or_of_a_part_of_it_takes_what_is_asked_for(tmp_pat
 def test_what_would_be_dropped_is_refused_and_named(tmp_path):
     slides = [SlideRequest(f"s{i}", f"s{i}.svs") for i in range(5)]
     root = output(tmp_path, *slides)
-    with pytest.raises(InputError, match=r"holds 4 slides that are not asked for now") as raised:
+    with pytest.raises(InputError, match=r"holds 4 slides that are not requested now") as raised:
         merged(root, slides[:1])
     assert raised.value.kind == "dropped_items"
-    assert "(s1, s2, s3, …). --add keeps them" in raised.value.message
+    assert "(s1, s2, s3, …). Give --add to keep them" in raised.value.message
 
 
 def test_add_keeps_and_only_these_drops(tmp_path):
@@ -87,7 +87,7 @@ def test_two_sources_of_one_id_are_refused(tmp_path):
     before, now = Source("x.zip", "/a/x.zip", "zip"), Source("x.zip", "/b/x.zip", "zip")
     root = output(tmp_path, before, job=XRAYS)
     with pytest.raises(
-        InputError, match=r"'x\.zip' is the id of one of the sources there"
+        InputError, match=r"two of the sources have the id 'x\.zip', one in the output"
     ) as raised:
         merged(root, [now], job=XRAYS, add=True)
     assert raised.value.kind == "duplicate_id"

@@ -346,7 +346,7 @@ def test_ctrl_c_ends_in_one_line(slides, mean_model, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from here" in said
+    assert "interrupted; the same command continues from here" in said
     assert "Traceback" not in said
 
 

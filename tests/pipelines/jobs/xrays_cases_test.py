@@ -164,9 +164,9 @@ def test_columns_that_are_named_choose_views_and_become_labels(model, tmp_path, 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--catalog_columns", "view=V"], "--catalog_columns goes only with --catalog csv"),
+        (["--catalog_columns", "view=V"], "--catalog_columns needs --catalog csv"),
         (["--catalog", "nih", "--catalog_file", "CSV", "--catalog_columns", "view=V"],
-         "--catalog_columns goes only with --catalog csv"),
+         "--catalog_columns needs --catalog csv"),
         (["--catalog", "csv", "--catalog_file", "CSV", "--catalog_key", "file",
           "--catalog_columns", "view"], "--catalog_columns: 'view' is not ROLE=COLUMN"),
         (["--catalog", "csv", "--catalog_file", "CSV", "--catalog_key", "file",

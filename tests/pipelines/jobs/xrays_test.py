@@ -510,7 +510,7 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
         (["--input", "ZIP", "--catalog_file", "C"], "--catalog_file C: --catalog and"),
         (["--input", "ZIP", "--catalog", "csv", "--catalog_file", "CSV"], "--catalog_key: goes"),
         (["--input", "ZIP", "--catalog", "nih", "--catalog_file", "CSV", "--catalog_key", "a"],
-         "--catalog_key: goes with"),
+         "--catalog csv and --catalog_key go together"),
         (["--input", "ZIP", "--catalog", "nih", "--catalog_file", "none.csv"], "none.csv: "),
         (["--input", "ZIP", "--catalog", "nih", "--catalog_file", "CSV"], "no column 'Image Index"),
         (["--input", "ZIP", "--catalog", "csv", "--catalog_key", "x", "--catalog_file", "CSV"],

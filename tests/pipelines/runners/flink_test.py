@@ -42,7 +42,7 @@ def test_a_cluster_that_answers(serve, prefix):
 
 
 def test_a_runner_by_its_short_name_is_asked_too():
-    with pytest.raises(InputError, match="--flink_master: say which cluster"):
+    with pytest.raises(InputError, match="--flink_master: give the cluster's HOST:PORT"):
         check_flink(options("flink", ""))
 
 
