@@ -60,7 +60,7 @@ def test_blocks_errors(arrays: int, rows: int, planned: int, problems: tuple[Pro
 def test_rows_left_out_are_accounted_for() -> None:
     pixels = np.zeros((2, 8, 8, 3), np.uint8)
     assert ImageBlock(KEY, pixels, _rows(2), 5, (PROBLEM,), left_out=2).planned == 5
-    with pytest.raises(ValueError, match="1 left out do not make up the 5 planned"):
+    with pytest.raises(ValueError, match="1 left out do not add up to the 5 planned"):
         ImageBlock(KEY, pixels, _rows(2), 5, (PROBLEM,), left_out=1)
 
 

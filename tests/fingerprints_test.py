@@ -127,9 +127,9 @@ def test_settings_of_errors() -> None:
         inner: Inner
         stride: int = 1
 
-    with pytest.raises(ValueError, match="stride: say which fingerprint it enters"):
+    with pytest.raises(ValueError, match="stride: declare which fingerprint it enters"):
         settings_of("plan", Forgotten(Inner()))
-    with pytest.raises(ValueError, match="'window' is another setting's name already"):
+    with pytest.raises(ValueError, match="another setting already has the name 'window'"):
         settings_of("plan", Inner(), Inner())
 
 

@@ -30,7 +30,7 @@ def test_a_place_is_imported_when_it_is_asked_for(registry):
 
 def test_a_name_is_taken_once(registry):
     registry.register("pear", 1)
-    with pytest.raises(ValueError, match="there is a fruit 'pear' already"):
+    with pytest.raises(ValueError, match="there is already a fruit 'pear'"):
         registry.register("pear", 2)
     registry.unregister("pear")
     registry.register("pear", 2)

@@ -1,1 +1,1 @@
-"""What the jobs are made of, a folder a subject."""
+"""The parts of the jobs, one folder for each subject."""

@@ -1,8 +1,8 @@
-"""How Beam weighs and encodes blocks of arrays.
+"""The Beam coder of blocks of arrays.
 
 Beam reports the mean size of the elements between any two steps, and asks an element's coder for
-it. The coder that it would choose pickles the element to count the bytes: another copy of tens of
-megabytes of pixels, made for a figure in a log.
+it. Beam's default coder pickles the element to count its bytes. For pixels that is a copy of tens
+of megabytes, made only for a figure in a log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
 
 
 class BlockCoder(Coder):
-    """Pickles a block where it has to travel, and weighs it by its arrays."""
+    """Pickle a block to encode it, but take its size from its arrays."""
 
     def encode(self, value: ImageBlock | EmbeddingBlock) -> bytes:  # noqa: D102
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
@@ -25,12 +25,12 @@ class BlockCoder(Coder):
         return pickle.loads(encoded)
 
     def estimate_size(self, value: ImageBlock | EmbeddingBlock) -> int:
-        """Bytes of the pixels or embeddings and of the rows that go with them."""
+        """Return the bytes of the pixels or embeddings and of their rows."""
         array = value.pixels if isinstance(value, ImageBlock) else value.embeddings
         return array.nbytes + value.rows.nbytes
 
 
 def register_block_coders() -> None:
-    """Makes Beam take this coder wherever a PCollection is typed as one of blocks."""
+    """Make Beam use this coder for every PCollection whose type is a block."""
     for kind in (ImageBlock, EmbeddingBlock):
         registry.register_coder(kind, BlockCoder)

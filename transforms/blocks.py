@@ -1,7 +1,7 @@
 """The block: the unit of planning, reading, inference, retry, durability and resume.
 
-A block is a few hundred neighbouring patches of one slide, or films of one archive. What each job
-plans has a type of its own; from `ImageBlock` on, slides and X-rays share everything.
+A block is a few hundred neighbouring patches of one slide, or films of one archive. Each job has
+its own type for planned blocks. From `ImageBlock` on, slides and X-rays share everything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from beamscope.transforms.problems import Problem
 
 @dataclasses.dataclass(frozen=True, order=True)
 class BlockKey:
-    """Identity of a block: which slide or archive, and which of its blocks, counted from 0."""
+    """Identity of a block: the id of the slide or archive, and the block's index from 0."""
 
     item_id: str
     index: int
@@ -28,16 +28,16 @@ class BlockKey:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageBlock:
-    """The pixels of a block. Never crosses a stage boundary: it is tens of megabytes.
+    """The pixels of a block. It never crosses a stage boundary, because it has tens of megabytes.
 
     Attributes:
       key: identity of the block.
-      pixels: uint8 RGB ``[n, height, width, 3]``, of the rows that could be read.
-      rows: the n rows that go with them, in the job's own columns.
-      planned: how many rows the block was to have.
-      problems: one for each of those that could not be read.
-      left_out: how many of those turned out not to be wanted, such as films of another view.
-      uri: of the slide or archive.
+      pixels: uint8 RGB ``[n, height, width, 3]`` of the rows that could be read.
+      rows: the n rows of these pixels, in the job's own columns.
+      planned: number of planned rows.
+      problems: one problem for each planned row that could not be read.
+      left_out: number of planned rows that were not wanted, such as films of another view.
+      uri: uri of the slide or archive.
     """
 
     key: BlockKey
@@ -68,18 +68,18 @@ class EmbeddingBlock:
 
 
 def _check_counts(block: ImageBlock | EmbeddingBlock, n: int) -> None:
-    # Nothing lost, nothing made up: every planned row is here, a problem, or not wanted.
+    # Every planned row is here, is a problem, or was not wanted.
     found = n + len(block.problems) + block.left_out
     if block.rows.num_rows != n or found != block.planned:
         raise ValueError(
             f"{block.key}: {n} arrays, {block.rows.num_rows} rows, {len(block.problems)} problems "
-            f"and {block.left_out} left out do not make up the {block.planned} planned"
+            f"and {block.left_out} left out do not add up to the {block.planned} planned"
         )
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class PartRef:
-    """Reference to the file that holds a finished block; all that is ever shuffled of it."""
+    """Reference to the file of a finished block. Only references are shuffled."""
 
     key: BlockKey
     path: str
@@ -89,5 +89,5 @@ class PartRef:
 
     @property
     def failed(self) -> int:
-        """Rows of the block that ended as problems."""
+        """Return the number of rows that became problems."""
         return self.planned - self.embedded - self.left_out

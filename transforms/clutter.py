@@ -1,10 +1,10 @@
-"""Folders and files that systems leave beside a person's own: trash, thumbnails, checkpoints."""
+"""Folders and files that operating systems and tools create: trash, thumbnails, checkpoints."""
 
 from __future__ import annotations
 
 import re
 
-# Lower case. Each is what one system makes by itself: nobody keeps slides or films there.
+# In lower case. A system creates each of them by itself; nobody keeps slides or films there.
 _FOLDERS = frozenset(
     {
         "__macosx", ".trashes", ".appledouble", ".spotlight-v100", ".fseventsd",  # macOS
@@ -22,19 +22,19 @@ _FILES = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 def is_clutter(name: str) -> bool:
-    r"""Return whether a file is clutter, by its own name or by a folder that it lies in.
+    r"""Return whether a file is clutter, judged by its name and by the names of its folders.
 
     Args:
-      name: relative to what the user named, with ``/`` or ``\`` between its parts.
+      name: path relative to the user's input, with ``/`` or ``\`` between its parts.
     """
     return clutter_in(name) is not None
 
 
 def clutter_in(name: str) -> str | None:
-    """Return the folder, or the file, that makes a file clutter; None where nothing does.
+    """Return the folder or file that makes a file clutter; None if nothing does.
 
     Args:
-      name: as of `is_clutter`.
+      name: path as in `is_clutter`.
     """
     *folders, base = re.split(r"[/\\]", name)
     for folder in folders:
@@ -44,12 +44,12 @@ def clutter_in(name: str) -> str | None:
 
 
 def is_clutter_file(name: str) -> bool:
-    """Return whether a file of that name, without a path, is a system's own."""
-    # macOS keeps what other file systems cannot hold in files that begin with "._".
+    """Return whether a system creates files of this name (a name without a path)."""
+    # macOS stores metadata in files that begin with "._" if a file system cannot hold it.
     return name.lower() in _FILES or name.startswith("._")
 
 
 def is_clutter_folder(name: str) -> bool:
-    """Return whether a folder of that name, without a path, is a system's own."""
+    """Return whether a system creates folders of this name (a name without a path)."""
     lowered = name.lower()
     return lowered in _FOLDERS or _NUMBERED_TRASH.fullmatch(lowered) is not None

@@ -1,8 +1,8 @@
-"""Fingerprints: which settings change a plan, which change an embedding, and their digests.
+"""Fingerprints: digests of the settings that change a plan or an embedding.
 
-Every field of a settings dataclass says which fingerprint it enters: `in_plan`, `in_embedding` or
-`in_none`. Two runs whose plan fingerprints agree share their plans; two runs whose embedding
-fingerprints agree share their embeddings. The embedding's fingerprint includes the plan's digest.
+Every field of a settings dataclass declares which fingerprint it enters: `in_plan`, `in_embedding`
+or `in_none`. Two runs with equal plan fingerprints share their plans. Two runs with equal embedding
+fingerprints share their embeddings. The embedding's fingerprint includes the plan's digest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def in_plan(*, name: str | None = None, **more: Any) -> Any:
     """Return a dataclass field that changes what is planned or what the model sees.
 
     Args:
-      name: under which the setting is recorded; None for the field's own.
-      more: as of `dataclasses.field`, such as ``default``.
+      name: name under which the setting is recorded; None for the field's own name.
+      more: arguments of `dataclasses.field`, such as ``default``.
     """
     return _field("plan", name, more)
 
@@ -35,7 +35,7 @@ def in_embedding(*, name: str | None = None, **more: Any) -> Any:
 
 
 def in_none(**more: Any) -> Any:
-    """Return a dataclass field that changes no number, such as a number of threads."""
+    """Return a dataclass field that changes no result, such as a number of threads."""
     return _field("none", None, more)
 
 
@@ -48,10 +48,10 @@ class DeclaredField:
     """A field of a settings dataclass, or of one nested in it.
 
     Attributes:
-      path: its place, such as ``films.decode.window``.
-      name: under which it is recorded.
-      scope: the fingerprint that it enters; None where it does not say.
-      value: of the settings that were walked.
+      path: dotted path of the field, such as ``films.decode.window``.
+      name: name under which the field is recorded.
+      scope: the fingerprint that the field enters; None if it declares none.
+      value: value of the field.
     """
 
     path: str
@@ -61,9 +61,9 @@ class DeclaredField:
 
 
 def declared_fields(settings: Any, prefix: str = "") -> Iterator[DeclaredField]:
-    """Walk the fields of a settings dataclass, those of nested dataclasses in their place.
+    """Walk the fields of a settings dataclass and of the dataclasses nested in it.
 
-    A nested dataclass that has a method ``fingerprint_value`` counts as one field, of that value.
+    A nested dataclass with a method ``fingerprint_value`` counts as one field with that value.
     """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -80,16 +80,16 @@ def settings_of(scope: Scope, *settings: Any) -> dict[str, Any]:
     """Return the settings of one fingerprint as flat names and JSON values.
 
     Raises:
-      ValueError: a field does not say which fingerprint it enters, or two have the same name.
+      ValueError: a field does not declare its fingerprint, or two fields have the same name.
     """
     found: dict[str, Any] = {}
     for field in (field for one in settings for field in declared_fields(one)):
         if field.scope is None:
-            raise ValueError(f"{field.path}: say which fingerprint it enters")
+            raise ValueError(f"{field.path}: declare which fingerprint it enters")
         if field.scope != scope:
             continue
         if field.name in found:
-            raise ValueError(f"{field.path}: {field.name!r} is another setting's name already")
+            raise ValueError(f"{field.path}: another setting already has the name {field.name!r}")
         found[field.name] = _json_value(field.value)
     return found
 
@@ -106,7 +106,7 @@ def _json_value(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """Settings that change a number, and their digest.
+    """Settings that change a result, and their digest.
 
     Attributes:
       settings: flat names and JSON values, such as ``{"mpp": 0.5, "tissue": "otsu"}``.
@@ -116,7 +116,7 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """The first 16 hex digits of the SHA-256 of the settings as canonical JSON."""
+        """Return the first 16 hex digits of the SHA-256 of the settings as canonical JSON."""
         return hashlib.sha256(_canonical(dict(self.settings)).encode()).hexdigest()[:16]
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
@@ -124,7 +124,7 @@ class Fingerprint:
         return [
             f"{name} was {other.get(name)!r} and is now {self.settings.get(name)!r}"
             for name in sorted(self.settings.keys() | other.keys())
-            # As JSON, like the digest: 1 and 1.0 differ, a list and a tuple do not.
+            # Compare as JSON, like the digest: 1 and 1.0 differ, a list and a tuple do not.
             if _canonical(self.settings.get(name)) != _canonical(other.get(name))
         ]
 

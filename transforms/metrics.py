@@ -1,4 +1,4 @@
-"""Two helpers by which every transform counts what it did and how long it took."""
+"""Two helpers that every transform uses to count its work and its time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _NAMESPACE = "beamscope"
 
 
 def count(name: str, amount: int = 1) -> None:
-    """Adds to a counter of the running job; outside a job it does nothing."""
+    """Add to a counter of the running job; do nothing outside a job."""
     Metrics.counter(_NAMESPACE, name).inc(amount)
 
 
 @contextlib.contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Adds the milliseconds that the body took to the counter ``<name>_msec``."""
+    """Add the milliseconds of the body to the counter ``<name>_msec``."""
     start = time.perf_counter()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Reading one block ahead of who uses them, so that a model does not wait for its reader."""
+"""Read one block ahead, so that the model does not wait for the reader."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ register_block_coders()
 
 @beam.typehints.with_output_types(ImageBlock)
 class ReadAheadFn(beam.DoFn):
-    """Reads each block with a function, the next one while the last is being used.
+    """Read blocks with a function; read the next block while the model uses the last.
 
-    At most two blocks are in memory. A bundle's last block comes from `finish_bundle`; on a runner
-    that makes bundles of one element nothing is read ahead, and nothing is wrong.
+    At most two blocks are in memory. `finish_bundle` yields a bundle's last block. On a runner
+    whose bundles have one element, nothing is read ahead; the results are the same.
     """
 
     def __init__(self, read: Callable[[Any], ImageBlock]) -> None:
@@ -36,13 +36,13 @@ class ReadAheadFn(beam.DoFn):
         self._ahead: collections.deque[Future[ImageBlock]] = collections.deque()
 
     def process(self, block: Any) -> Iterator[ImageBlock]:
-        """Has a block read, and yields the one before it."""
+        """Start to read a block, and yield the one before it."""
         self._ahead.append(self._reader.submit(self._read, block))
         if len(self._ahead) > 1:
             yield _waited_for(self._ahead.popleft())
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Yields what is still ahead."""
+        """Yield the blocks that were read ahead."""
         window = GlobalWindow()
         while self._ahead:
             images = _waited_for(self._ahead.popleft())
@@ -59,7 +59,7 @@ def _waited_for(reading: Future[ImageBlock]) -> ImageBlock:
 
 
 def counted(images: ImageBlock) -> ImageBlock:
-    """The same block, its rows and problems counted."""
+    """Count a block's rows and problems, and return the block."""
     count("rows_read", len(images.pixels))
     count("rows_unreadable", len(images.problems))
     return images

@@ -1,6 +1,6 @@
-"""Named things in a fixed order, which other packages extend without an edit here.
+"""Registries: named things in a fixed order. Other packages can add theirs.
 
-Readers of slides, backends of models, formats of shards and jobs each have one registry.
+There is one registry each for slide readers, model backends, shard formats, jobs and commands.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _T = TypeVar("_T")
 
 
 class Registry(Generic[_T]):
-    """Things by name, in the order in which they were registered.
+    """Things by name, in the order of their registration.
 
-    A thing may be given as ``package.module:attribute``; it is then imported when it is first asked
-    for. Entry points of installed packages (`group`) come after what is registered here.
+    A thing may be registered as ``package.module:attribute``. It is then imported on first use.
+    Entry points of installed packages (`group`) come after the things registered here.
 
     Args:
-      noun: what a thing is, for messages: ``reader``, ``format``.
-      group: of entry points, such as ``beamscope.readers``.
+      noun: noun for a thing in messages: ``reader``, ``format``.
+      group: group of the entry points, such as ``beamscope.readers``.
     """
 
     def __init__(self, noun: str, group: str) -> None:
@@ -32,39 +32,39 @@ class Registry(Generic[_T]):
         self._looked = False
 
     def register(self, name: str, thing: _T | str, summary: str = "") -> None:
-        """Add a thing, or its place, under a name.
+        """Register a thing, or its import path, under a name.
 
         Args:
-          name: unique among the things.
-          thing: itself, or ``package.module:attribute``.
-          summary: one line for a person, shown in lists without an import.
+          name: a name that is not yet registered.
+          thing: the thing, or ``package.module:attribute``.
+          summary: one line for lists; lists show it without importing the thing.
 
         Raises:
-          ValueError: the name is taken.
+          ValueError: the name is already registered.
         """
         if name in self._things:
-            raise ValueError(f"there is a {self._noun} {name!r} already")
+            raise ValueError(f"there is already a {self._noun} {name!r}")
         self._things[name] = thing
         self._summaries[name] = summary
 
     def unregister(self, name: str) -> None:
-        """Take a thing out again, as tests do."""
+        """Remove a thing, for tests."""
         del self._things[name]
 
     def names(self) -> tuple[str, ...]:
-        """Return every name, in order; nothing is imported."""
+        """Return every name in order, without importing anything."""
         self._look()
         return tuple(self._things)
 
     def summary(self, name: str) -> str:
-        """Return the line that a thing was registered with; empty where there is none."""
+        """Return the summary that a thing was registered with; empty if it has none."""
         return self._summaries.get(name, "")
 
     def get(self, name: str) -> _T:
-        """Return the thing of a name.
+        """Return the thing with a name.
 
         Raises:
-          KeyError: there is none.
+          KeyError: the name is not registered.
         """
         self._look()
         if name not in self._things:
@@ -85,10 +85,10 @@ class Registry(Generic[_T]):
         return (self.get(name) for name in self.names())
 
     def _look(self) -> None:
-        """Take in the entry points of installed packages, once."""
+        """Add the entry points of installed packages, once."""
         if self._looked:
             return
         self._looked = True
         for entry in importlib.metadata.entry_points(group=self._group):
-            # What comes with beamscope goes first, and cannot be replaced from outside.
+            # beamscope's own things come first, and no other package can replace them.
             self._things.setdefault(entry.name, entry.value)
