@@ -151,7 +151,8 @@ class Kind(enum.StrEnum):
     DEVICE_MEMBER = "device_member", "plan read", "the member is a device or a pipe"
     UNSUPPORTED_COMPRESSION = (
         "unsupported_compression", "plan",
-        "the member of a zip is compressed with another method than deflate", "zip it again with deflate",
+        "the member of a zip is compressed with another method than deflate",
+        "zip it again with deflate",
     )  # fmt: skip
     UNSUPPORTED_MEMBER = "unsupported_member", "plan read", "the member of a tar is a sparse file"
     DUPLICATE_MEMBER = (

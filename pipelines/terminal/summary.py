@@ -149,7 +149,7 @@ def _problems(layout: Layout, kinds: Mapping[str, int]) -> list[tuple[str, str]]
     if more:
         lines.append(("", f"and {_list(more)} more: beamscope problems {layout.root}"))
     remedies = {kind.remedy for kind in Kind if kind in kinds} - {""}
-    lines += [("", f"what helps: {remedy}") for remedy in sorted(remedies)]
+    lines += [("", f"remedy: {remedy}") for remedy in sorted(remedies)]
     return lines
 
 

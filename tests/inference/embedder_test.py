@@ -147,7 +147,7 @@ def test_falls_back_where_only_the_length_differs(
     uri = models.save(tmp_path / "m", models.vectors)
     embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="xla"))
     assert embedder.compile_used == "none"
-    assert "lengths by 100.00%" in (embedder.fallback or "")
+    assert "length difference 100.00%" in (embedder.fallback or "")
 
 
 @pytest.mark.parametrize("how", ["xla", "graph"])

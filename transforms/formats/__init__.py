@@ -1,1 +1,1 @@
-"""File formats of the shards. A format is one module here and one line in `registry`."""
+"""File formats of shards. A format is one module here and one line in `registry`."""

@@ -1,4 +1,4 @@
-"""The interface that every file format of the shards has."""
+"""The interface of a file format of shards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 
 class ShardWriter(abc.ABC):
-    """A file that record batches are appended to. Use it with `contextlib.closing`."""
+    """A file to append record batches to. Use it with `contextlib.closing`."""
 
     @abc.abstractmethod
     def write(self, batch: pa.RecordBatch) -> None:
@@ -19,16 +19,16 @@ class ShardWriter(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """End the file. It is complete only then."""
+        """Finish the file. Before that it is not complete."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sidecar:
-    """A file beside the shards that a reader of them needs.
+    """A file beside the shards that their readers need.
 
     Attributes:
-      name: of the file, in the output directory. Formats may share one, with the same content.
-      content: what it holds, from the schema of the embeddings.
+      name: name of the file in the output directory. Formats may share a file of equal content.
+      content: function from the schema of the embeddings to the file's content.
     """
 
     name: str
@@ -37,15 +37,15 @@ class Sidecar:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A file format of the shards.
+    """A file format of shards.
 
     Attributes:
-      name: what ``--format`` calls it.
-      extension: how its files end, without the leading dot; no other format has it.
-      summary: what its files are, in a few words; for help and documents.
-      changes: what a reader gets otherwise than the schema says; empty where nothing is changed.
-      writer: opens a new local file for record batches of a schema.
-      sidecar: what lies beside the shards; None where they explain themselves.
+      name: its name for ``--format``.
+      extension: extension of its files, without the leading dot; no other format has it.
+      summary: a few words about its files, for help and documents.
+      changes: how its columns differ from the schema; empty if they do not.
+      writer: function that opens a new local file for record batches of a schema.
+      sidecar: the file beside the shards; None if readers need none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Columns of embeddings, which formats recognise by their type."""
+"""Columns of embeddings. Formats recognise them by their type."""
 
 from __future__ import annotations
 

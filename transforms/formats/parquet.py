@@ -13,9 +13,9 @@ from beamscope.transforms.storage import files
 
 
 class ParquetShardWriter(ShardWriter):
-    """Write record batches to one Parquet file, a row group for each.
+    """Write record batches to a Parquet file, one row group for each.
 
-    Embeddings are stored plain: compression and dictionaries find nothing in them and cost time.
+    Embeddings are stored plain: compression and dictionaries cost time and save no space there.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -34,7 +34,7 @@ class ParquetShardWriter(ShardWriter):
         self._writer.write_batch(batch, row_group_size=max(1, batch.num_rows))
 
     def close(self) -> None:
-        """End the file."""
+        """Finish the file."""
         self._writer.close()
 
 

@@ -1,9 +1,9 @@
-"""TFRecord files, written without TensorFlow's writer, whose gzip is slow.
+"""Write TFRecord files without TensorFlow's writer, whose gzip is slow.
 
-TensorFlow compresses with zlib: some 4,000 embeddings of 2,048 floats a core-second, at any level.
-ISA-L compresses them as well, fourteen times as fast, and every reader of gzip reads the result.
-The framing is that of tensorflow/core/lib/io/record_writer.h: length (uint64), masked CRC-32C of
-the length (uint32), data, masked CRC-32C of the data, all little-endian.
+TensorFlow compresses with zlib: about 4,000 embeddings of 2,048 floats a core-second, at any level.
+ISA-L gives files as small, fourteen times as fast, and every reader of gzip can read them. The
+framing is that of tensorflow/core/lib/io/record_writer.h: length (uint64), masked CRC-32C of the
+length (uint32), data, masked CRC-32C of the data, all little-endian.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import google_crc32c
 from isal import igzip
 
-# ISA-L has 0 to 3; 2 is as small as 3 and a third faster on floats.
+# ISA-L has levels 0 to 3. On floats, 2 gives files as small as 3, a third faster.
 _GZIP_LEVEL = 2
 _BUFFER_BYTES = 1 << 20
 _MASK_DELTA = 0xA282EAD8
@@ -25,11 +25,11 @@ _CRC = struct.Struct("<I")
 
 
 class RecordFile:
-    """A TFRecord file that records are appended to.
+    """A TFRecord file to append records to.
 
     Args:
-      path: of a local file; replaced.
-      compress: the whole file as one gzip member.
+      path: path of a local file; an existing file is replaced.
+      compress: whether to compress the whole file as one gzip member.
     """
 
     def __init__(self, path: Path, compress: bool) -> None:
@@ -48,11 +48,11 @@ class RecordFile:
             self._append(b"".join((length, _masked_crc(length), record, _masked_crc(record))))
 
     def close(self) -> None:
-        """End the file."""
+        """Finish the file."""
         self._opened.close()
 
 
 def _masked_crc(data: bytes) -> bytes:
-    # Rotated by 15 bits and offset: a CRC of data that holds CRCs would be weak.
+    # Rotate by 15 bits and add a constant, because a CRC of data that holds CRCs is weak.
     crc = google_crc32c.value(data)
     return _CRC.pack((((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF)

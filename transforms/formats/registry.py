@@ -1,4 +1,4 @@
-"""The file formats that there are, in the order in which help lists them."""
+"""The registry of file formats, in the order of the help text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FORMATS.register("tfrecord.gz", "beamscope.transforms.formats.tfrecord:TFRECORD_
 
 
 def extensions() -> frozenset[str]:
-    """Return how the files of every format end, without the leading dot."""
+    """Return the extension of every format, without the leading dot."""
     return frozenset(known.extension for known in FORMATS)
 
 
 def sidecar_names() -> frozenset[str]:
-    """Return the name of every file that a format may put beside the shards."""
+    """Return the name of every sidecar."""
     return frozenset(known.sidecar.name for known in FORMATS if known.sidecar is not None)

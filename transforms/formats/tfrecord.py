@@ -1,4 +1,4 @@
-"""TFRecord shards: tf.Examples encoded from the same Arrow schema, and how to parse them."""
+"""TFRecord shards: encode rows as tf.Examples, and describe how to parse them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from beamscope.transforms.formats.record_file import RecordFile
 
 
 class TFRecordShardWriter(ShardWriter):
-    """Write record batches to one TFRecord file, a tf.Example for each row.
+    """Write record batches to a TFRecord file, one tf.Example for each row.
 
     A float16 embedding is stored as the float32 of the same value: tf.Example has no float16.
 
     Args:
-      path: of a local file; replaced.
-      schema: of the batches.
-      compress: the whole file with gzip.
+      path: path of a local file; an existing file is replaced.
+      schema: schema of the batches.
+      compress: whether to compress the whole file with gzip.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, *, compress: bool) -> None:
-        # A slow import, which only this format needs.
+        # Imported here because it is slow and only this format needs it.
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
         del schema
@@ -39,7 +39,7 @@ class TFRecordShardWriter(ShardWriter):
         self._file.write(self._encoder.encode(as_feature_lists(batch)))
 
     def close(self) -> None:
-        """End the file."""
+        """Finish the file."""
         self._file.close()
 
 
@@ -84,10 +84,10 @@ def _single_values(column: pa.Array) -> pa.Array:
 
 
 def _feature_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type of tf.Example, of its three, that holds an Arrow type.
+    """Return the one of tf.Example's three types that can hold an Arrow type.
 
     Raises:
-      TypeError: none of them does.
+      TypeError: none of them can.
     """
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return pa.int64()
@@ -103,11 +103,11 @@ _SPEC_DEFAULTS: dict[str, Any] = {"int64": -1, "float32": float("nan"), "string"
 
 
 def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Return how each feature is parsed, in plain JSON types.
+    """Return how to parse each feature, in plain JSON types.
 
     An entry has the arguments of ``tf.io.FixedLenFeature``. A column that may be null has a
-    default: -1, NaN (written as null) or the empty string. The keys and the values of a map have
-    entries without a shape; those are the arguments of a ``tf.io.RaggedFeature``.
+    default: -1, NaN (written as null) or the empty string. The keys and values of a map have
+    entries without a shape, with the arguments of a ``tf.io.RaggedFeature``.
     """
     spec: dict[str, dict[str, Any]] = {}
     for field in schema:
@@ -127,7 +127,7 @@ def parsing_spec(schema: pa.Schema) -> dict[str, dict[str, Any]]:
 
 
 def load_parsing_spec(spec: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the argument of ``tf.io.parse_example``, from what `parsing_spec` wrote."""
+    """Return the features for ``tf.io.parse_example`` from a spec of `parsing_spec`."""
     import tensorflow as tf
 
     features: dict[str, Any] = {}

@@ -11,11 +11,11 @@ import numpy.typing as npt
 def padded_batches(
     pixels: npt.NDArray[np.uint8], size: int
 ) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
-    """Cut images ``[n, H, W, 3]`` into batches of exactly `size`, the last filled up with black.
+    """Cut images ``[n, H, W, 3]`` into batches of exactly `size`; pad the last with black.
 
     Yields:
-      the position of a batch's first image, how many of its images are real, and the batch,
-      contiguous in memory.
+      the index of a batch's first image, the number of its real images, and the batch, contiguous
+      in memory.
     """
     for start in range(0, len(pixels), size):
         batch = np.ascontiguousarray(pixels[start : start + size])

@@ -1,4 +1,4 @@
-"""A model as one compiled function from pixels to embeddings."""
+"""The Embedder: a model as one compiled function from pixels to embeddings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
-# Lowest cosine with the plain call, and largest difference in length as a fraction: a cosine does
-# not see a factor. Whoever asks for less than float32 knows that it rounds, and is told the cosine:
-# there the bounds only find what is broken.
+# Lowest cosine with the plain call, and largest difference in length as a fraction, because a
+# cosine does not change with a factor. Below float32, rounding is expected and the user sees the
+# cosine; those bounds only detect broken results.
 MIN_COSINE = 0.9999
 MAX_LENGTH_DIFFERENCE = 0.01
 MIN_COSINE_ROUNDED = 0.98
@@ -32,30 +32,30 @@ _log = logging.getLogger(__name__)
 class Embedder:
     """Embed uint8 images with a model, compiled for one fixed batch size.
 
-    Casting and scaling to the model's range are part of the compiled function, so that one byte a
-    value goes to the device. At construction the compiled function is compared with the plain call
-    on a batch of structured images. Where a compiler fails, or its function differs, the next
-    compiler is tried, and at last the plain call is used; a warning says which and why. At a
-    precision below float32 a failure is an error instead, since the plain call would give other
-    embeddings. Several threads may use an embedder at once.
+    The compiled function casts and scales the pixels, so that each value goes to the device as one
+    byte. The constructor compares it with the plain call on a batch of structured images. If a
+    compiler fails, or its function differs, the embedder tries the next compiler, and last uses the
+    plain call; a warning states which and why. At a precision below float32 a failure is an error
+    instead, because the plain call would give other embeddings. Several threads may use an embedder
+    at once.
 
     Attributes:
       spec: how the model is called.
       batch_size: images per call of the model.
       compile_used: name of the compiler that computes the embeddings; ``none`` for the plain call.
-      compile_detail: what that compiler says of its work, such as ``variables frozen``.
-      precision: what the embeddings are computed in.
-      check_cosine: lowest cosine, over the images of the check, between the compiled function's
-        embedding and the plain call's; None where nothing was compiled or compiling failed.
-      fallback: why not what was asked for is used, in one line; None where it is.
+      compile_detail: the compiler's own note, such as ``variables frozen``.
+      precision: precision of the model's arithmetic.
+      check_cosine: lowest cosine, over the images of the check, between the embeddings of the
+        compiled function and of the plain call; None if nothing was compiled or compiling failed.
+      fallback: one line on why the requested compiler is not used; None if it is.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
         """Compile a model.
 
         Raises:
-          InputError: ``bad_option`` where the machine does not have what the settings ask for;
-            ``bad_model`` where the model fails on a batch, or cannot be computed in the precision.
+          InputError: ``bad_option`` if the machine does not support the settings; ``bad_model`` if
+            the model fails on a batch, or cannot be computed in the precision.
         """
         compilers = BACKENDS.get(loaded.spec.backend).candidates(loaded.settings)
         self.spec: ModelSpec = loaded.spec
@@ -65,7 +65,7 @@ class Embedder:
         self.precision: Precision = loaded.spec.precision
         self.check_cosine: float | None = None
         self.fallback: str | None = None
-        # A compiled function does not need the plain model any more: its memory is freed then.
+        # A compiled function replaces it; the memory of the plain model is then freed.
         self._embed: Embed = loaded.embed
         if compilers:
             self._compile(loaded, compilers)
@@ -80,16 +80,16 @@ class Embedder:
         return cls(open_model(settings, require_gpu=require_gpu))
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embed images, `batch_size` at a time, the last batch filled up with black.
+        """Embed images, `batch_size` at a time; pad the last batch with black.
 
         Args:
-          pixels: uint8 RGB ``[n, H, W, 3]``, H and W as `spec.input_size` says; n may be 0.
+          pixels: uint8 RGB ``[n, H, W, 3]``, where H and W are `spec.input_size`; n may be 0.
 
         Returns:
-          float32 ``[n, D]``, as the model gives them, NaN and infinity included.
+          float32 ``[n, D]``: the model's output, NaN and infinity included.
 
         Raises:
-          ValueError: for another shape or dtype.
+          ValueError: the pixels have another shape or dtype.
         """
         size = self.spec.input_size
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3):
@@ -99,11 +99,11 @@ class Embedder:
         return self._embed(pixels)
 
     def compiler(self) -> str:
-        """Return `compile_used`: of a copy that processes share only methods can be reached."""
+        """Return `compile_used`. Processes that share a model can reach methods only."""
         return self.compile_used
 
     def _compile(self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]]) -> None:
-        """Use the first compiler that works, or say why none does."""
+        """Use the first compiler that works; record why others did not."""
         pixels = structured_images(self.batch_size, self.spec.input_size)
         try:
             expected = loaded.embed(pixels)
@@ -140,12 +140,12 @@ class Embedder:
         """Compile the model, compare it with the plain call, and use it if they agree.
 
         Returns:
-          None where it is used, else the reason why not.
+          None if it is used, else the reason why it is not.
         """
         try:
             compiled = compiler.compile(loaded)
             computed = compiled.embed(pixels)
-        # Compilers raise whatever the libraries below them do; none of it may stop the next one.
+        # Compilers raise any exception of the libraries below them. The next one must still run.
         except Exception as error:  # noqa: BLE001
             return f"compiling ({compiler.name}) failed: {one_line(error)}"
         self.check_cosine, difference = compare(computed, expected)
@@ -155,7 +155,7 @@ class Embedder:
         ):
             return (
                 f"compiled ({compiler.name}) it differs from the plain call: cosine "
-                f"{self.check_cosine:.6f}, lengths by {difference:.2%}"
+                f"{self.check_cosine:.6f}, length difference {difference:.2%}"
             )
         self._embed = compiled.embed
         self.compile_used, self.compile_detail = compiler.name, compiled.detail

@@ -1,4 +1,4 @@
-"""A model in Beam's RunInference: takes blocks of images, gives blocks of embeddings."""
+"""The model handler for Beam's RunInference: from blocks of images to blocks of embeddings."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
-    """Run the model of any backend in Beam's RunInference.
+    """Run a model of any backend in Beam's RunInference.
 
-    A block is already a batch, so each goes alone. A model that cannot be loaded raises InputError
-    from `load_model`, which stops the job. Do not use RunInference's exception handling: it would
-    end such a job as done.
+    A block is already a batch, so a call takes one block. If the model cannot be loaded,
+    `load_model` raises InputError, which stops the job. Do not use RunInference's exception
+    handling: the job would then end as done.
 
     Attributes:
       settings: the model, and how it is called and compiled.
-      large_model: whether a machine keeps one copy, not one in each worker process; pixels and
-        embeddings then cross between processes.
+      large_model: whether a machine keeps one copy of the model, instead of one in each worker
+        process; pixels and embeddings then travel between processes.
       require_gpu: whether a worker that sees no GPU fails before it loads the model.
     """
 
@@ -43,10 +43,10 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         """Load and compile the model, once per process (or machine).
 
         Raises:
-          InputError: ``bad_model``; ``no_gpu`` where one is required; ``bad_option`` where the
-            machine does not have what the settings ask for.
+          InputError: ``bad_model``; ``no_gpu`` if a GPU is required and there is none;
+            ``bad_option`` if the machine does not support the settings.
         """
-        # Only workers load the model.
+        # Imported here because only workers load the model.
         from beamscope.transforms.inference.embedder import Embedder
 
         return Embedder.from_settings(self.settings, require_gpu=self.require_gpu)
@@ -59,7 +59,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     ) -> Iterator[EmbeddingBlock]:
         """Embed each block; a row whose embedding is not finite becomes a problem.
 
-        Counts the blocks by the compiler that computes them: ``blocks_by_openvino`` and the like.
+        Count the blocks by compiler: ``blocks_by_openvino`` and the like.
         """
         if inference_args:
             raise ValueError(f"the model takes no inference_args: {sorted(inference_args)}")
@@ -69,15 +69,15 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
             yield embedding_block(block, model.embed(block.pixels))
 
     def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:
-        """Return the bytes of pixels; Beam's own method would pickle them all to count."""
+        """Return the bytes of the pixels; Beam's own method would pickle them to count."""
         return sum(block.pixels.nbytes for block in batch)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """Return that a call takes one block."""
+        """Return batch sizes of one: a call takes one block."""
         return {"min_batch_size": 1, "max_batch_size": 1}
 
     def get_metrics_namespace(self) -> str:
-        """Return where Beam counts inferences and their milliseconds."""
+        """Return the namespace of Beam's counters of inferences and milliseconds."""
         return "beamscope"
 
     def share_model_across_processes(self) -> bool:
@@ -88,8 +88,8 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
 def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> EmbeddingBlock:
     """Return the embeddings ``[n, D]`` of a block's images, without rows that are not finite.
 
-    Each of those becomes a problem of kind ``non_finite``, with the patch's coordinates where the
-    rows have them.
+    Each such row becomes a problem of kind ``non_finite``, with the patch's coordinates if the rows
+    have them.
     """
     finite = np.isfinite(embeddings).all(axis=1)
     if finite.all():
@@ -118,7 +118,7 @@ def _non_finite(block: ImageBlock, row: int) -> Problem:
         uri=block.uri,
         stage="embed",
         kind=Kind.NON_FINITE,
-        message="the model answers these pixels with NaN or infinity",
+        message="the model returns NaN or infinity for these pixels",
         x_level0=value("x_level0", None),
         y_level0=value("y_level0", None),
         member=value("member", None),

@@ -1,8 +1,8 @@
-"""The naming convention of the REMEDIS models, which says how a model wants its images.
+"""The naming convention of the REMEDIS models, which gives the size and range of their input.
 
 `{cxr,path}-{50x1,52x2,152x2}-remedis-{m,s}`: the modality it was trained on, the BiT ResNet (layers
-x width), and the BiT checkpoint that the training began with (m: ImageNet-21k, s: ILSVRC-2012).
-After Azizi et al., "Robust and data-efficient generalization of self-supervised machine learning
+x width), and the BiT checkpoint where the training began (m: ImageNet-21k, s: ILSVRC-2012).
+Source: Azizi et al., "Robust and data-efficient generalization of self-supervised machine learning
 for diagnostic imaging", Nature Biomedical Engineering 2023, and the README of its model release.
 """
 
@@ -19,21 +19,21 @@ _NAME = re.compile(
     r"(?:[-_.]?v?\d+(?:\.\d+)*)?",
     re.IGNORECASE,
 )
-# A directory such as `…/path-50x1-remedis-m/1`, as TensorFlow Serving lays its versions out.
+# A version directory of TensorFlow Serving, such as `…/path-50x1-remedis-m/1`.
 _VERSION = re.compile(r"v?\d+(?:\.\d+)*", re.IGNORECASE)
 _INPUT_SIZE: dict[Modality, int] = {"path": 224, "cxr": 448}
 
 
 @dataclasses.dataclass(frozen=True)
 class RemedisModel:
-    """The facts that the name of a REMEDIS model tells.
+    """The properties that the name of a REMEDIS model gives.
 
     Attributes:
       modality: ``path`` for pathology patches, ``cxr`` for chest X-rays.
       architecture: the BiT ResNet, ``50x1`` or ``152x2``.
-      start: ``m`` or ``s``, the BiT checkpoint that it was trained from.
+      start: ``m`` or ``s``, the BiT checkpoint where its training began.
       input_size: height and width of its images in pixels, 224 or 448.
-      input_range: of its float RGB input, always ``0..1``.
+      input_range: range of its float RGB input, always ``0..1``.
     """
 
     modality: Modality
@@ -44,11 +44,11 @@ class RemedisModel:
 
 
 def parse_remedis_name(uri: str) -> RemedisModel | None:
-    """Read a model directory's name; return None where it does not follow the convention.
+    """Parse the name of a model's directory; return None if it does not follow the convention.
 
     Letter case, a trailing slash and a version (`path-50x1-remedis-m_1`, `cxr-152x2-remedis-s/2`)
-    make no difference. `52x2` stands for 152x2: the convention spells it so in places, and there is
-    no such network.
+    make no difference. `52x2` means 152x2: some names of the convention have this misprint, and
+    there is no network 52x2.
 
     Args:
       uri: path or URI of the SavedModel's directory.

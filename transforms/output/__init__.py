@@ -1,1 +1,1 @@
-"""The dataset on disk: schema, parts, shards, tables and its description."""
+"""The dataset on disk: schema, parts, shards, tables and description."""

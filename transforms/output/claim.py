@@ -1,4 +1,4 @@
-"""Claiming an output directory for a run, and deleting what an earlier run wrote there."""
+"""Claim an output directory for a run, and delete the dataset of an earlier run."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
 
-# Of outputs whose record is gone, damaged, or of version 0.1, which did not say it.
+# The tables of outputs whose record is missing, damaged, or of version 0.1 (without table name).
 _KNOWN_TABLES = ("slides", "images")
 
 
 def claim_output(root: str, record: RunRecord, *, overwrite: bool = False) -> None:
-    """Make an output directory this run's own, or go on with it where it is that already.
+    """Claim an output directory for a run, or continue the run that already claimed it.
 
-    Other settings are refused where something is embedded; as long as nothing is, an output may be
-    planned again with other settings, and the plans of the earlier ones stay.
+    If the output holds embeddings, other settings are refused. If it holds none, it may be planned
+    again with other settings, and the earlier plans stay.
 
     Args:
       root: the output directory.
-      record: of this run.
-      overwrite: delete what an earlier run embedded there, whatever its settings. Plans stay: those
-        of the same settings serve again.
+      record: the record of this run.
+      overwrite: delete the embeddings of an earlier run, whatever its settings. Plans stay, and
+        plans with the same settings are used again.
 
     Raises:
-      InputError: ``other_settings``: embeddings of another run are there; the message names what
-        differs. ``old_output``: version 0.1 has begun it. ``foreign_output``: the directory holds
-        a dataset that has no record of its run. ``unwritable_output``: it cannot be read or
-        written.
+      InputError: ``other_settings``: the output holds embeddings of another run; the message names
+        the differences. ``old_output``: version 0.1 began the output. ``foreign_output``: the
+        directory holds a dataset without a record of its run. ``unwritable_output``: the directory
+        cannot be read or written.
     """
     with files.refusals(Kind.UNWRITABLE_OUTPUT, f"--output {root}: cannot be used: "):
         _claim(root, record, overwrite)
@@ -45,13 +45,14 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
             raise InputError(
                 Kind.OTHER_SETTINGS,
                 f"--output {root}: was begun with other settings: {'; '.join(differences)}. "
-                "Use those, choose another output, or start anew with --overwrite",
+                "Use those settings, choose another output, or start anew with --overwrite",
             )
     elif _shards(root):
         raise InputError(
             Kind.FOREIGN_OUTPUT,
             f"--output {root}: holds embeddings of a run that cannot be continued "
-            "(its .beamscope directory is gone); choose another, or --overwrite",
+            "(its .beamscope directory is missing). Choose another output, or start anew with "
+            "--overwrite",
         )
     try:
         write_run_record(root, record)
@@ -61,21 +62,21 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
 
 
 def has_embeddings(root: str) -> bool:
-    """Return whether an output holds a dataset, or any finished block."""
+    """Return whether an output holds a dataset or a finished block."""
     work = files.join(root, WORK_DIRECTORY)
     return bool(_shards(root)) or any(is_part(file.path) for file in files.list_files(work))
 
 
 def delete_output(root: str) -> None:
-    """Delete what beamscope embedded in a directory, and nothing else that lies there.
+    """Delete the embeddings that beamscope wrote into a directory, and no other files.
 
-    Plans stay. A directory with neither the record of a run nor a shard holds nothing of ours.
+    Plans stay. A directory without a run record and without shards is left alone.
     """
     shards = _shards(root)
     record = run_record(root)
     if not (shards or files.exists(record)):
         return
-    # The description goes first: what is left of a dataset must never look complete.
+    # Delete the description first: the rest of a dataset must never look complete.
     tables = [f"{name}.parquet" for name in ("problems", *_tables(root))]
     names = ("dataset.json", *tables, *sidecar_names())
     files.delete([files.join(root, name) for name in names])
@@ -83,7 +84,7 @@ def delete_output(root: str) -> None:
     files.delete_temporaries(root)
     files.delete_tree(files.join(root, "qc"))
     _delete_work(root)
-    # The record goes last: until then the directory is known as an output.
+    # Delete the record last: until then the directory is known as an output.
     files.delete([requests_path(root), record])
 
 
@@ -92,7 +93,7 @@ def _shards(root: str) -> list[str]:
 
 
 def _tables(root: str) -> tuple[str, ...]:
-    """The names of the tables of what was asked for; all that are known where nothing says it."""
+    """Return the name of the table of items; every known name if no record states it."""
     try:
         record = read_run_record(root)
     except InputError:
@@ -101,7 +102,7 @@ def _tables(root: str) -> tuple[str, ...]:
 
 
 def _delete_work(root: str) -> None:
-    """Delete finished blocks; of version 0.1, whose plans nobody can use, everything."""
+    """Delete finished blocks. Of version 0.1, also delete plans: nothing can use them."""
     work = files.join(root, WORK_DIRECTORY)
     try:
         known = read_run_record(root) is not None
@@ -121,7 +122,7 @@ def _differences(now: RunRecord, was: RunRecord) -> list[str]:
         found += [
             difference
             for difference in now.embedding.differences(was.embedding.settings)
-            # The plan's own differences are named already.
+            # The differences between the plans are already in the list.
             if not difference.startswith("plan was ")
         ]
     return found

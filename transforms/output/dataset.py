@@ -1,4 +1,4 @@
-"""Finishing a dataset: its tables, and last of all the description that says it is complete."""
+"""Finish a dataset: write its tables and, last, the description that marks it as complete."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from beamscope.transforms.storage import files
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """What a dataset looks like, whatever is in it.
+    """The form of a dataset.
 
     Attributes:
-      layout: where everything lies.
-      shard_format: files, their number and dtype.
+      layout: paths of the dataset.
+      shard_format: file formats, number of shards and dtype.
       rows: the job's own columns of the embeddings.
       features: length of an embedding.
       table_name: ``slides`` or ``images``.
       table: schema of that table; its last column is ``shard``.
-      metadata: written into each shard: model digest, fingerprint, version.
+      metadata: metadata of each shard: model digest, fingerprint, version.
       description: the job's own part of ``dataset.json``: options, model, versions.
       problems: schema of the table of problems.
-      left_out: how many files were found and not taken, by what they are.
-      count_table: what else is to be counted in the finished table, added to ``counts``.
+      left_out: number of files that were found and not taken, by kind of file.
+      count_table: function that returns more counts of the finished table; None for no more.
     """
 
     layout: Layout
@@ -56,7 +56,7 @@ class DatasetSpec:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class ShardRef:
-    """A shard that has been written: which, and how many rows it has."""
+    """A written shard: its index and its number of rows."""
 
     index: int
     rows: int
@@ -68,19 +68,19 @@ def finish_dataset(
     shard_of: Mapping[str, int],
     shards: Sequence[ShardRef],
 ) -> dict[str, Any]:
-    """Writes the tables, removes shards of earlier assemblies, and describes the dataset.
+    """Write the tables, delete shards of earlier assemblies, and write the description.
 
     Args:
-      spec: of the dataset.
-      outcomes: of every item that was asked for.
-      shard_of: the shard of each item that has rows.
-      shards: every shard.
+      spec: the form of the dataset.
+      outcomes: outcomes of all requested items.
+      shard_of: index of the shard of each item with rows.
+      shards: all shards.
 
     Returns:
-      the description, as it was written.
+      the description, as written.
 
     Raises:
-      ValueError: the shards do not hold the rows that the outcomes have.
+      ValueError: the numbers of rows in the shards and in the outcomes differ.
     """
     items, rows = _in_order(spec, outcomes)
     _check_rows(items, shard_of, shards)
@@ -116,12 +116,12 @@ def finish_dataset(
 
 
 def problems_table(problems: Sequence[Problem], schema: pa.Schema = PROBLEMS_SCHEMA) -> pa.Table:
-    """The table of problems; a row each."""
+    """Return the table of problems, one row each."""
     return pa.Table.from_pylist([dataclasses.asdict(problem) for problem in problems], schema)
 
 
 def read_description(root: str) -> dict[str, Any] | None:
-    """The description of a dataset; None where there is none, so that it is not complete."""
+    """Return the description of a dataset; None if it has none and so is not complete."""
     path = files.join(root, "dataset.json")
     if not files.exists(path):
         return None
@@ -144,7 +144,7 @@ def add_to_description(root: str, **more: Any) -> None:
 def _in_order(
     spec: DatasetSpec, outcomes: Iterable[JoinedOutcomes]
 ) -> tuple[list[FinishedItem], pa.Table]:
-    """All items in the order of their ids, and the rows of their tables in that order."""
+    """Return all items sorted by id, and the rows of their tables in that order."""
     joined = list(outcomes)
     items = [item for some in joined for item in some.items]
     ends = np.cumsum([item.table_rows for item in items], dtype=np.int64)
@@ -185,7 +185,7 @@ def _check_rows(
     written = [(shard.index, shard.rows) for shard in sorted(shards)]
     if written != sorted(expected.items()):
         raise ValueError(
-            f"the shards hold {written} (shard, rows), and the outcomes {sorted(expected.items())}"
+            f"the shards hold {written} (shard, rows), but the outcomes {sorted(expected.items())}"
         )
 
 
@@ -203,7 +203,7 @@ def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str
 
 
 def _write_sidecars(spec: DatasetSpec, schema: pa.Schema) -> None:
-    """Write what the formats in use put beside the shards, and remove that of other formats."""
+    """Write the sidecars of the formats in use, and delete those of other formats."""
     formats = map(FORMATS.get, spec.shard_format.formats)
     sidecars = {form.sidecar.name: form.sidecar for form in formats if form.sidecar is not None}
     for name, sidecar in sidecars.items():

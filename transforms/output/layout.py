@@ -1,16 +1,17 @@
-"""Where everything lies in an output directory; docs/formats.md is the contract it keeps.
+"""The paths in an output directory. docs/formats.md is the contract.
 
 OUTPUT/
   embeddings-00000-of-00002.parquet …     the dataset
   slides.parquet  problems.parquet  qc/  dataset.json
-  .beamscope/                             what a restart needs
-    run.json                              whose output this is: job and settings
-    <plan>/plans/<item>.arrow .jpg        one for each slide that was planned
-    <plan>/parts/<item>/<embedding>/000003-256.arrow   one for each finished block
-    <plan>/workers/<embedding>/<digest>.json           what computed them
+  .beamscope/                             the state for a restart
+    run.json                              the job and its settings
+    requests.json                         the requested items
+    <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
+    <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
+    <plan>/workers/<embedding>/<digest>.json           the versions that computed them
 
-<plan> is the fingerprint of what changes a plan, <embedding> that of what changes an embedding: so
-several models share the plans of one output.
+<plan> is the fingerprint of the settings that change a plan; <embedding> is the fingerprint of the
+settings that change an embedding. So several models share the plans of one output.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from beamscope.transforms.storage import files
 
 WORK_DIRECTORY = ".beamscope"
 _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
-# Most file systems stop at 255 bytes, and endings and temporary names come on top.
+# Most file systems allow 255 bytes; this leaves room for extensions and temporary names.
 _LONGEST_NAME = 180
 _SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(.+)")
 
@@ -37,9 +38,9 @@ class Layout:
 
     Attributes:
       root: the output directory, local or gs://.
-      plan_fingerprint: of the settings that change a plan, a hex string; plans lie under it.
-      fingerprint: of the settings that change an embedding, a hex string; parts lie under it. Empty
-        where nothing is embedded.
+      plan_fingerprint: fingerprint of the settings that change a plan, a hex string.
+      fingerprint: fingerprint of the settings that change an embedding, a hex string; empty if the
+        run embeds nothing.
     """
 
     root: str
@@ -48,99 +49,99 @@ class Layout:
 
     @property
     def description(self) -> str:
-        """``dataset.json``: present only when the dataset is complete."""
+        """Return the path of ``dataset.json``, which exists only if the dataset is complete."""
         return files.join(self.root, "dataset.json")
 
     @property
     def problems(self) -> str:
-        """The table of everything that went wrong."""
+        """Return the path of the table of problems."""
         return files.join(self.root, "problems.parquet")
 
     @property
     def plans(self) -> str:
-        """The directory of plans."""
+        """Return the directory of plans."""
         return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "plans")
 
     @property
     def parts(self) -> str:
-        """The directory of the finished blocks of this plan, whatever embedded them."""
+        """Return the directory of the finished blocks of this plan, for all embeddings."""
         return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "parts")
 
     def table(self, name: str) -> str:
-        """The table of what was asked for: ``slides`` or ``images``."""
+        """Return the path of the table of items: ``slides`` or ``images``."""
         return files.join(self.root, f"{name}.parquet")
 
     def shard(self, index: int, count: int, extension: str) -> str:
-        """Return a shard of the format whose files have that `extension`."""
+        """Return the path of a shard with an extension."""
         return files.join(self.root, f"embeddings-{index:05d}-of-{count:05d}.{extension}")
 
     @property
     def pictures(self) -> str:
-        """The directory of pictures of items."""
+        """Return the directory of pictures."""
         return files.join(self.root, "qc")
 
     def sidecar(self, name: str) -> str:
-        """Return a file that a format puts beside the shards."""
+        """Return the path of a format's sidecar."""
         return files.join(self.root, name)
 
     def picture(self, item_id: str) -> str:
-        """The picture that shows which patches of a slide were taken."""
+        """Return the path of the picture of a slide and its patches."""
         return files.join(self.pictures, f"{file_name(item_id)}.jpg")
 
     def plan(self, item_id: str) -> str:
-        """The plan of one slide or archive."""
+        """Return the path of the plan of a slide or archive."""
         return files.join(self.plans, f"{file_name(item_id)}.arrow")
 
     def plan_picture(self, item_id: str) -> str:
-        """The picture of a plan, before any failed patch is marked on it."""
+        """Return the path of a plan's picture, without marks of failed patches."""
         return files.join(self.plans, f"{file_name(item_id)}.jpg")
 
     @property
     def workers(self) -> str:
-        """The directory of records of what computed the embeddings."""
+        """Return the directory of the records of workers."""
         work = files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint)
         return files.join(work, "workers", self.fingerprint)
 
     def worker_record(self, digest: str) -> str:
-        """Return the record of workers whose packages have the same versions."""
+        """Return the path of the record of workers with the same versions of packages."""
         return files.join(self.workers, f"{digest}.json")
 
     def all_item_parts(self, item_id: str) -> str:
-        """The directory of the finished blocks of one slide or archive, whatever embedded them."""
+        """Return the directory of an item's finished blocks, for all embeddings."""
         return files.join(self.parts, file_name(item_id))
 
     def item_parts(self, item_id: str) -> str:
-        """The directory of the finished blocks of one slide or archive.
+        """Return the directory of an item's finished blocks, for this embedding.
 
         Raises:
-          ValueError: nothing is embedded under this layout.
+          ValueError: the layout has no fingerprint of an embedding.
         """
         if not self.fingerprint:
             raise ValueError("a layout without an embedding's fingerprint has no parts")
         return files.join(self.all_item_parts(item_id), self.fingerprint)
 
     def part(self, key: BlockKey, planned: int) -> str:
-        """The file of one finished block.
+        """Return the path of a finished block.
 
-        The number of planned rows is in the name, so that a listing alone tells the progress.
+        Its name has the number of planned rows, so that a listing alone gives the progress.
         """
         return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
 
 
 def run_record(root: str) -> str:
-    """The file that says whose output this is."""
+    """Return the path of the run record of an output."""
     return files.join(root, WORK_DIRECTORY, "run.json")
 
 
 def file_name(item_id: str) -> str:
-    """A file name for an id, different for different ids and harmless on any file system.
+    """Return a file name for an id: unique, and safe on every file system.
 
-    Characters that a path or a glob treats specially are %-quoted, and so is a leading dot; what
-    would be too long for a file name ends in ``~`` and a digest of the whole id instead.
+    Characters with a special meaning in a path or a glob are %-quoted, and so is a leading dot. A
+    name that would be too long is cut and ends in ``~`` and a digest of the whole id.
     """
     quoted = urllib.parse.quote(item_id, safe=" +,=@()&'").replace("~", "%7E")
     if not quoted:
-        return "%"  # Not what any other id is quoted as.
+        return "%"  # No other id is quoted like this.
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]
     if len(quoted) > _LONGEST_NAME:
@@ -150,18 +151,18 @@ def file_name(item_id: str) -> str:
 
 
 def part_name(path: str) -> tuple[int, int] | None:
-    """Which block a part is, and how many rows it was planned to have; None for any other file."""
+    """Return the block's index and planned rows from a part's name; None for other files."""
     match = _PART_NAME.fullmatch(path.rsplit("/", 1)[-1])
     return (int(match[1]), int(match[2])) if match else None
 
 
 def is_part(path: str) -> bool:
-    """Whether a file is a finished block."""
+    """Return whether a file is a finished block."""
     folders = path.split("/")
     return part_name(path) is not None and len(folders) > 3 and folders[-4] == "parts"
 
 
 def is_shard(path: str) -> bool:
-    """Whether a file's name is that of a shard, of this run or of an earlier one."""
+    """Return whether a file has the name of a shard, of this run or an earlier one."""
     match = _SHARD_NAME.fullmatch(path.rsplit("/", 1)[-1])
     return match is not None and match[1] in extensions()

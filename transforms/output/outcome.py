@@ -1,4 +1,4 @@
-"""What became of an item: its rows of the table, its problems, and its parts."""
+"""Outcomes of items: rows of the table, problems, and parts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from beamscope.transforms.problems import Problem
 
 @dataclasses.dataclass(frozen=True)
 class ItemOutcome:
-    """One item, finished: a slide, or a block of films. It is never split between shards.
+    """The outcome of a slide or a block of films. It is never split between shards.
 
     Attributes:
-      item_id: which; shards and tables follow the order of these.
-      table: its rows of ``slides.parquet`` or ``images.parquet``, all columns but ``shard``.
-      problems: everything that went wrong with it, in order.
-      parts: the paths of its parts, in the order of blocks.
-      rows: how many rows they hold.
-      counts: whatever else is worth counting, added up over all items in ``dataset.json``.
+      item_id: id of the item; shards and tables are sorted by it.
+      table: the item's rows of ``slides.parquet`` or ``images.parquet``, without column ``shard``.
+      problems: the item's problems, in order.
+      parts: paths of the item's parts, in the order of its blocks.
+      rows: number of rows in the parts.
+      counts: further counts; ``dataset.json`` holds their sums over all items.
     """
 
     item_id: str
@@ -33,14 +33,14 @@ class ItemOutcome:
 
 @dataclasses.dataclass(frozen=True)
 class FinishedItem:
-    """What is left of an outcome when its table and its parts have been taken from it.
+    """An outcome without its table and its parts.
 
     Attributes:
-      item_id: which.
-      rows: how many rows its parts hold.
-      problems: everything that went wrong with it, in order.
-      counts: whatever else is worth counting.
-      table_rows: how many rows its table had.
+      item_id: id of the item.
+      rows: number of rows in its parts.
+      problems: its problems, in order.
+      counts: its further counts.
+      table_rows: number of rows in its table.
     """
 
     item_id: str
@@ -52,11 +52,11 @@ class FinishedItem:
 
 @dataclasses.dataclass(frozen=True)
 class JoinedOutcomes:
-    """Several outcomes, their tables one: a table of one row weighs a hundred times its row.
+    """Several outcomes with one table: a table of one row is a hundred times larger than the row.
 
     Attributes:
-      items: in any order.
-      table: the rows of each, in the order of the items.
+      items: the items, in any order.
+      table: their rows, in the order of `items`.
     """
 
     items: tuple[FinishedItem, ...]
@@ -64,7 +64,7 @@ class JoinedOutcomes:
 
 
 def join_outcomes(outcomes: Sequence[ItemOutcome]) -> JoinedOutcomes:
-    """Joins outcomes, at least one, for the end of a job; their parts are left out."""
+    """Join one or more outcomes for the end of a job, without their parts."""
     return JoinedOutcomes(
         tuple(
             FinishedItem(one.item_id, one.rows, one.problems, dict(one.counts), one.table.num_rows)

@@ -1,7 +1,7 @@
-"""Parts: one small file for each finished block, which is what makes progress durable.
+"""Parts: one small file for each finished block. They make progress durable.
 
-A part is an Arrow IPC stream: the block's rows and float32 embeddings, and in the schema's metadata
-how many rows were planned and what became of those that are missing.
+A part is an Arrow IPC stream of the block's rows and float32 embeddings. The schema's metadata
+holds the number of planned rows, and the problems of the missing ones.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 
 _HEADER = b"beamscope.part"
-# Of parts in an object store, where each is a request.
+# Parts to read at a time from an object store, where each costs a request.
 _READERS = 32
 
 
 def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
-    """Writes a block under its own name, replacing what an earlier try left there."""
+    """Write a block under its own name, and replace the part of an earlier try."""
     header = {
         "item_id": block.key.item_id,
         "index": block.key.index,
@@ -46,14 +46,14 @@ def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
 
 
 def read_part_ref(path: str) -> PartRef:
-    """The reference to a part that lies there, from its header alone."""
+    """Return the reference to an existing part; read only its header."""
     header = _read_header(path)
     key = BlockKey(header["item_id"], header["index"])
     return PartRef(key, path, header["planned"], header["embedded"], header["left_out"])
 
 
 def read_part_refs(paths: Sequence[str]) -> list[PartRef]:
-    """The references to many parts, in order; of remote ones many headers at a time."""
+    """Return the references to parts, in order; read many remote headers at a time."""
     if all(map(files.is_local, paths)):
         return list(map(read_part_ref, paths))
     with ThreadPoolExecutor(_READERS) as readers:
@@ -61,12 +61,12 @@ def read_part_refs(paths: Sequence[str]) -> list[PartRef]:
 
 
 def read_part_problems(path: str) -> list[Problem]:
-    """What became of the rows that a part was to have and has not."""
+    """Return the problems of a part's missing rows."""
     return [Problem(**problem) for problem in _read_header(path)["problems"]]
 
 
 def read_part(path: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a part, embeddings included."""
+    """Yield the rows of a part with their embeddings."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
         yield from stream
 
@@ -74,10 +74,10 @@ def read_part(path: str) -> Iterator[pa.RecordBatch]:
 def parts_in_order(
     item_id: str, parts: Iterable[PartRef], block_sizes: Iterable[int]
 ) -> list[PartRef]:
-    """The parts of an item, in the order of its blocks.
+    """Return the parts of an item, in the order of its blocks.
 
     Raises:
-      ValueError: they are not exactly those of its plan.
+      ValueError: the parts are not exactly those of the item's plan.
     """
     ordered = sorted(parts)
     found = [(part.key.index, part.planned) for part in ordered]
@@ -90,13 +90,13 @@ def parts_in_order(
 def finished_parts(
     layout: Layout, item_id: str, block_sizes: Sequence[int] | None
 ) -> list[PartRef]:
-    """The parts of an item that lie there and are blocks of its plan.
+    """Return the existing parts of an item that are blocks of its plan.
 
     Args:
-      layout: of the dataset.
-      item_id: of the item.
-      block_sizes: planned rows of each block; None where they are not known before all is read, so
-        that every part counts.
+      layout: paths of the dataset.
+      item_id: id of the item.
+      block_sizes: planned rows of each block; None if only reading the item tells, so that every
+        part counts.
     """
     paths = []
     for file in files.list_files(layout.item_parts(item_id), recursive=False):
@@ -111,7 +111,7 @@ def finished_parts(
 
 
 def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> None:
-    """Deletes the parts of an item, whatever embedded them, but for the blocks that are kept."""
+    """Delete the parts of an item for all embeddings, except for the blocks in `keep`."""
     folder = layout.all_item_parts(item_id)
     if not keep:
         files.delete_tree(folder)
@@ -121,7 +121,7 @@ def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> No
 
 
 def list_parts(layout: Layout) -> dict[str, int]:
-    """Every part of this embedding, with the number of rows that it was planned to have."""
+    """Return the path of every part of this embedding, with its number of planned rows."""
     found = ((file.path, part_name(file.path)) for file in files.list_files(layout.parts))
     folder = f"/{layout.fingerprint}/"
     return {path: name[1] for path, name in found if name is not None and folder in path}

@@ -1,4 +1,4 @@
-"""What planning an item means, whatever the item is: one rule of resuming for every job."""
+"""The interfaces of planning an item and summing it up. All jobs resume by the same rule."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from beamscope.transforms.output.layout import Layout
 
 
 class Request(Protocol):
-    """An item that a user asks for; a dataclass of JSON values.
+    """A requested item; a dataclass of JSON values.
 
     Attributes:
-      id: unique in the dataset.
+      id: an id that is unique in the dataset.
     """
 
     @property
@@ -25,61 +25,61 @@ _Plan = TypeVar("_Plan")
 
 
 class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
-    """Plan the items of a job: slides, or sources of films. Free of Beam; it is pickled.
+    """Plan the items of a job: slides, or sources of films. It uses no Beam, and is pickled.
 
-    An item is planned once. Its plan is a file; a later start takes it from there as long as it
-    still holds, and goes on with the blocks that are not finished.
+    An item is planned once, and its plan is a file. A later start reads that file if the plan is
+    still valid, and continues with the unfinished blocks.
 
     Attributes:
-      items: what items are called in counters: ``slides`` or ``sources``.
+      items: plural noun for the items in counters: ``slides`` or ``sources``.
     """
 
     items: str
 
     @abc.abstractmethod
     def find(self, layout: Layout, request: _Request) -> _Plan | None:
-        """Return the plan that an earlier start left; None where there is none that still holds."""
+        """Return the plan of an earlier start; None if there is none or it is no longer valid."""
 
     @abc.abstractmethod
     def make(self, layout: Layout, request: _Request) -> _Plan:
-        """Plan an item. What is wrong with it is part of the plan, never an exception."""
+        """Plan an item. An item's problem becomes part of its plan, never an exception."""
 
     @abc.abstractmethod
     def write(self, layout: Layout, request: _Request, plan: _Plan) -> None:
-        """Write a plan that was made anew, so that a later start finds it."""
+        """Write a new plan, so that a later start finds it."""
 
     @abc.abstractmethod
     def block_sizes(self, plan: _Plan) -> Sequence[int] | None:
-        """Return how many rows each block has; None where only reading all of it tells."""
+        """Return the number of rows of each block; None if only reading the item tells."""
 
     @abc.abstractmethod
     def blocks(self, plan: _Plan, done: frozenset[int]) -> Iterator[Any]:
-        """Yield what is to be read, but for the blocks that are finished.
+        """Yield the blocks to read, without the finished ones.
 
         Args:
-          plan: of the item.
+          plan: plan of the item.
           done: indices of the finished blocks.
         """
 
     def kept_blocks(self, layout: Layout, request: _Request, plan: _Plan) -> frozenset[int]:
-        """Return the blocks of a new plan that the plan before it had in just the same form.
+        """Return the indices of blocks that are equal in the new plan and in the plan before.
 
-        Their parts are kept. By default there are none. It is called before `write`.
+        Their parts are kept. The default is none. It is called before `write`.
         """
         del layout, request, plan
         return frozenset()
 
 
 class ItemSummary(abc.ABC):
-    """Sum items up when their blocks are finished. Free of Beam; it is pickled."""
+    """Sum up items whose blocks are finished. It uses no Beam, and is pickled."""
 
     @abc.abstractmethod
     def pieces(self, layout: Layout, item_id: str, parts: Sequence[Any]) -> Iterator[Any]:
-        """Yield what is summed up by itself: all of an item, or each of its blocks.
+        """Yield the pieces of an item that are summed up separately: the item, or each block.
 
         Args:
-          layout: of the dataset.
-          item_id: of the item.
+          layout: paths of the dataset.
+          item_id: id of the item.
           parts: `PartRef`s of its finished blocks, in any order.
 
         Raises:

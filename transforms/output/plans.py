@@ -1,4 +1,4 @@
-"""Plans as files: what is to be done for one item, so that no item is planned, or fetched, twice.
+"""Files of plans: no item is planned or fetched twice.
 
 A plan is an Arrow IPC stream: a header of plain values in the schema's metadata, and a table.
 """
@@ -19,7 +19,7 @@ _HEADER = b"beamscope.plan"
 
 
 def write_plan_file(path: str, header: Mapping[str, Any], table: pa.Table) -> None:
-    """Writes a plan; dataclasses in the header become objects of their fields."""
+    """Write a plan; dataclasses in the header become JSON objects."""
     encoded = json.dumps(header, default=dataclasses.asdict).encode()
     schema = table.schema.with_metadata({_HEADER: encoded})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -31,26 +31,26 @@ def write_plan_file(path: str, header: Mapping[str, Any], table: pa.Table) -> No
 
 
 def read_plan_file(path: str) -> tuple[dict[str, Any], pa.Table]:
-    """The header of a plan, and its table."""
+    """Return the header and the table of a plan."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
         return json.loads(stream.schema.metadata[_HEADER]), stream.read_all()
 
 
 def read_plan_header(path: str) -> dict[str, Any]:
-    """The header of a plan; its table is not read."""
+    """Return the header of a plan without reading its table."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
         header: dict[str, Any] = json.loads(stream.schema.metadata[_HEADER])
     return header
 
 
 def file_identity(uri: str) -> list[Any]:
-    """What tells that a file is still the one that a plan was made from: its place and its size.
+    """Return a file's path and size, which identify the file that a plan was made from.
 
-    The size is None where the file is not there.
+    The size is None if the file does not exist.
     """
     try:
         size = files.size(uri)
     except OSError:
         size = None
-    # Links are kept: what a link names may change while the link does not.
+    # Do not resolve links: the target of a link may change while the link stays.
     return [os.path.abspath(uri) if files.is_local(uri) else uri, size]  # noqa: PTH100

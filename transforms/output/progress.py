@@ -1,4 +1,4 @@
-"""Progress of a run on any runner: the parts that are there against the blocks that are planned."""
+"""The progress of a run on any runner: compare the finished parts with the planned blocks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from beamscope.transforms.storage import files
 _READERS = 16
 
 
-# The rate is that of the last ten minutes in which a part was written.
+# The rate covers the ten minutes before the last written part.
 _RATE_SECONDS = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
 class PlanGlance:
-    """What the header of a plan tells of an item.
+    """The properties of an item that the header of its plan holds.
 
     Attributes:
-      rows: how many patches or films are planned; None where only reading all of it tells.
-      failed: whether nothing can be done for the item.
+      rows: number of planned patches or films; None if only reading the item tells.
+      failed: whether the item failed as a whole.
     """
 
     rows: int | None
@@ -32,16 +32,17 @@ class PlanGlance:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-      items: slides or archives that were asked for.
-      items_planned: of those, how many are planned.
-      rows_planned: patches or films in the plans so far.
-      rows_done: of those, how many are in finished blocks, embedded or reported as problems.
-      items_failed: of the planned ones, how many have failed as a whole.
-      last_write: when a plan or a part was written last, seconds since 1970; None where none is.
-      rows_per_second: over the last ten minutes of work; None where that is not known.
+      items: number of requested slides or archives.
+      items_planned: number of these that are planned.
+      rows_planned: number of patches or films in the plans so far.
+      rows_done: number of these in finished blocks, embedded or reported as problems.
+      items_failed: number of planned items that failed as a whole.
+      last_write: time of the last write of a plan or a part, seconds since 1970; None if there is
+        none.
+      rows_per_second: rate over the last ten minutes of work; None if unknown.
     """
 
     items: int
@@ -61,12 +62,12 @@ class Progress:
 
 
 class ProgressReader:
-    """Reads the progress of one run again and again; each plan is opened only once.
+    """Read the progress of a run repeatedly, but open each plan only once.
 
     Attributes:
-      layout: of the dataset.
-      items: how many slides or archives were asked for.
-      glance: what the plan in a file tells of its item.
+      layout: paths of the dataset.
+      items: number of requested slides or archives.
+      glance: function from the path of a plan to its `PlanGlance`.
     """
 
     def __init__(self, layout: Layout, items: int, glance: Callable[[str], PlanGlance]) -> None:
@@ -76,7 +77,7 @@ class ProgressReader:
         self._known: dict[tuple[files.FileInfo, float], PlanGlance] = {}
 
     def read(self) -> Progress:
-        """Return the progress now, from a listing of the plans and one of the parts."""
+        """Return the present progress from a listing of the plans and one of the parts."""
         plans = [
             file for file in files.list_files(self.layout.plans) if file.path.endswith(".arrow")
         ]
@@ -89,7 +90,7 @@ class ProgressReader:
         return Progress(
             self.items,
             sum(glance.rows is not None for glance in planned.values()),
-            # Of an item that is still being counted, as many are planned as are done.
+            # An item that is still being counted has as many planned rows as finished ones.
             sum(done[item] if one.rows is None else one.rows for item, one in planned.items()),
             sum(done.values()),
             sum(glance.failed for glance in planned.values()),
@@ -102,7 +103,7 @@ class ProgressReader:
         with ThreadPoolExecutor(_READERS) as readers:
             glances = readers.map(lambda plan: self.glance(plan.path), new)
             found = dict(zip(new, glances, strict=True))
-        # What is not known yet may be known at the next look.
+        # Unknown numbers are read again the next time.
         self._known |= {
             (plan, plan.modified): one for plan, one in found.items() if one.rows is not None
         }
@@ -110,13 +111,13 @@ class ProgressReader:
 
 
 def rate(written: Sequence[tuple[float, int]]) -> float | None:
-    """Return the rows a second of the last ten minutes in which any were written.
+    """Return the rows per second over the last ten minutes of work.
 
     Args:
-      written: when each part was written, seconds, and how many rows it has.
+      written: for each part, the time when it was written in seconds, and its number of rows.
 
     Returns:
-      None where fewer than two moments are known.
+      the rate; None if there are fewer than two different times.
     """
     if not written:
         return None
@@ -125,12 +126,12 @@ def rate(written: Sequence[tuple[float, int]]) -> float | None:
     oldest = min(moment for moment, _ in recent)
     if newest <= oldest:
         return None
-    # What the oldest part took was spent before it was written.
+    # The time for the oldest part lies before it was written.
     return sum(rows for moment, rows in recent if moment > oldest) / (newest - oldest)
 
 
 def _own_parts(layout: Layout) -> dict[files.FileInfo, int]:
-    """The parts of this embedding, with how many rows each was planned to have."""
+    """Return the parts of this embedding, each with its number of planned rows."""
     folder = f"/{layout.fingerprint}/"
     named = ((file, part_name(file.path)) for file in files.list_files(layout.parts))
     return {file: name[1] for file, name in named if name is not None and folder in file.path}

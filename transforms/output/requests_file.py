@@ -1,4 +1,4 @@
-"""The requests of an output, ``.beamscope/requests.json``: a later start must not drop them."""
+"""The requests of an output, ``.beamscope/requests.json``, so that no later start drops them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _Request = TypeVar("_Request")
 
 
 def requests_path(root: str) -> str:
-    """Return where the requests of an output lie."""
+    """Return the path of the requests of an output."""
     return files.join(root, WORK_DIRECTORY, "requests.json")
 
 
 def write_requests(root: str, requests: Sequence[Any]) -> None:
-    """Write what is asked for: dataclasses of JSON values, and tuples of them.
+    """Write the requests: dataclasses of JSON values, and tuples of them.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     rows = [dataclasses.asdict(request) for request in requests]
     files.write_bytes(requests_path(root), json.dumps(rows).encode())
 
 
 def read_requests(root: str, kind: type[_Request]) -> list[_Request]:
-    """Return what an output was asked to hold at its last start; nothing where nobody has.
+    """Return the requests of an output's last start; an empty list if there is none.
 
     Args:
       root: the output directory.
       kind: the dataclass of the job's requests.
 
     Raises:
-      InputError: ``foreign_output`` where the file is damaged.
+      InputError: ``foreign_output`` if the file is damaged.
     """
     path = requests_path(root)
     if not files.exists(path):
@@ -52,6 +52,6 @@ def read_requests(root: str, kind: type[_Request]) -> list[_Request]:
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             Kind.FOREIGN_OUTPUT,
-            f"{root}: .beamscope/requests.json is damaged. Delete that file: the next start then "
-            "writes a dataset of just what it is asked for",
+            f"{root}: .beamscope/requests.json is damaged. Delete that file; the next start then "
+            "writes a dataset of the requested items only",
         ) from error

@@ -1,4 +1,4 @@
-"""The record of a run, ``.beamscope/run.json``: whose output it is, with which settings."""
+"""The record of a run, ``.beamscope/run.json``: its job and its settings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
-# Version 0.1 wrote no such number: plans and parts lay under one fingerprint then.
+# Version 0.1 wrote no such number; its plans and parts had one common fingerprint.
 _FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """Whose output a directory is.
+    """The run that owns an output directory.
 
     Attributes:
       job: name of the job: ``slides`` or ``xrays``.
-      items: how many slides or sources were asked for, against which progress is told.
-      table: name of the table of what was asked for: ``slides`` or ``images``.
+      items: number of requested slides or sources; progress is a part of it.
+      table: name of the table of items: ``slides`` or ``images``.
       plan: the settings that change a plan.
-      embedding: the settings that change an embedding, the plan's digest among them; None where
-        only a plan was asked for.
+      embedding: the settings that change an embedding, with the plan's digest; None if the run only
+        plans.
     """
 
     job: str
@@ -37,13 +37,13 @@ class RunRecord:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting that changes a number, without the plan's digest."""
+        """Return every setting that changes a result, without the plan's digest."""
         embedding = dict(self.embedding.settings) if self.embedding else {}
         embedding.pop("plan", None)
         return {**self.plan.settings, **embedding}
 
     def layout(self, root: str) -> Layout:
-        """Return where the run's work lies in an output directory."""
+        """Return the paths of the run in an output directory."""
         return Layout(root, self.plan.digest, self.embedding.digest if self.embedding else "")
 
 
@@ -51,7 +51,7 @@ def write_run_record(root: str, record: RunRecord) -> None:
     """Write the record of an output.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     content = {
         "format": _FORMAT,
@@ -65,11 +65,10 @@ def write_run_record(root: str, record: RunRecord) -> None:
 
 
 def read_run_record(root: str) -> RunRecord | None:
-    """Return the record of an output; None where there is none.
+    """Return the record of an output; None if there is none.
 
     Raises:
-      InputError: ``old_output`` for one that version 0.1 wrote; ``foreign_output`` for one that is
-        damaged.
+      InputError: ``old_output`` if version 0.1 wrote it; ``foreign_output`` if it is damaged.
     """
     path = run_record(root)
     if not files.exists(path):
@@ -84,13 +83,13 @@ def read_run_record(root: str) -> RunRecord | None:
     if not old:
         raise InputError(
             Kind.FOREIGN_OUTPUT,
-            f"{root}: .beamscope/run.json is damaged. Delete that file to go on with the same "
+            f"{root}: .beamscope/run.json is damaged. Delete that file to continue with the same "
             "settings, or start anew with --overwrite",
         )
     raise InputError(
         Kind.OLD_OUTPUT,
-        f"{root}: was begun by beamscope 0.1, which kept its work in other places. A complete "
-        "dataset there can be read as ever. To embed, choose another output, or start anew with "
+        f"{root}: was begun by beamscope 0.1, which kept its work in other places. You can still "
+        "read a complete dataset there. To embed, choose another output, or start anew with "
         "--overwrite",
     )
 

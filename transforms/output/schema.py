@@ -1,4 +1,4 @@
-"""The one Arrow schema that feeds parts and every format of the shards."""
+"""The Arrow schema of parts and of every shard format."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def embedding_schema(
       rows: the columns that identify a row, as the job defines them.
       features: length of an embedding.
       dtype: ``float32`` or ``float16``.
-      metadata: written into every shard: model digest, fingerprint, version.
+      metadata: metadata of every shard: model digest, fingerprint, version.
     """
-    # The item is declared non-null, as Parquet readers expect of a vector without gaps.
+    # Declare the item as non-null: Parquet readers expect that of a vector.
     item = pa.field("item", _EMBEDDING_TYPES[dtype], nullable=False)
     field = pa.field(EMBEDDING, pa.list_(item, features), nullable=False)
     return pa.schema([*rows, field], metadata=dict(metadata or {}))
@@ -54,7 +54,7 @@ def to_record_batch(
     """Join rows and their embeddings ``[n, features]`` into one batch of `schema`.
 
     Raises:
-      ValueError: the embeddings are not of the schema's width, or too large for its dtype.
+      ValueError: the embeddings do not have the schema's length, or are too large for its dtype.
     """
     field = schema.field(EMBEDDING).type
     if embeddings.ndim != 2 or embeddings.shape[1] != field.list_size:
@@ -63,7 +63,7 @@ def to_record_batch(
         values = embeddings.astype(field.value_type.to_pandas_dtype(), copy=False)
     if values.dtype == np.float16 and not np.isfinite(values).all():
         largest = np.abs(embeddings).max()
-        raise ValueError(f"embeddings reach {largest:g}, more than float16 holds: write float32")
+        raise ValueError(f"embeddings reach {largest:g}, too large for float16: write float32")
     column = pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(values).reshape(-1)), type=field
     )

@@ -23,12 +23,12 @@ ROWS_PER_GROUP = 4_096
 
 @dataclasses.dataclass(frozen=True)
 class ShardFormat:
-    """The form of the shards. It changes no number that a model computes.
+    """The form of the shards. It changes no number that the model computes.
 
     Attributes:
-      formats: names of `FORMATS` to write, each a full copy of the rows.
-      num_shards: how many shards; None for one per `ROWS_PER_SHARD` rows.
-      dtype: of the embeddings: ``float32``, or ``float16``, rounded to nearest.
+      formats: names of formats to write; each holds every row.
+      num_shards: number of shards; None for one per `ROWS_PER_SHARD` rows.
+      dtype: dtype of the embeddings: ``float32``, or ``float16``, rounded to nearest.
     """
 
     formats: tuple[str, ...] = ("parquet",)
@@ -36,22 +36,22 @@ class ShardFormat:
     dtype: str = "float32"
 
     def count(self, rows: int) -> int:
-        """Return the number of shards for a dataset of that many rows: at least one."""
+        """Return the number of shards for a number of rows: at least one."""
         return self.num_shards or max(1, -(-rows // ROWS_PER_SHARD))
 
 
 def cut_shards(rows_of: Iterable[tuple[str, int]], count: int) -> dict[str, int]:
     """Assign items, sorted by name, to `count` shards of about equally many rows.
 
-    An item is never split, so its rows are contiguous and in one shard, and shards follow the order
-    of names. An item goes where its middle row falls in an even cut of all rows.
+    An item is never split: its rows are contiguous and in one shard. Shards follow the order of
+    names. Imagine all rows cut evenly: an item goes to the shard of its middle row.
 
     Args:
       rows_of: name and number of rows of every item.
-      count: how many shards.
+      count: number of shards.
 
     Returns:
-      the shard of each item that has rows; some shards may stay empty.
+      the shard of each item with rows; some shards may stay empty.
     """
     items = sorted((name, rows) for name, rows in rows_of if rows)
     total = sum(rows for _, rows in items)
@@ -75,17 +75,17 @@ def write_shard(
 ) -> int:
     """Stream parts, in the order given, into one shard of each format.
 
-    Memory stays at one row group, whatever the shard's size. A file appears when it is complete.
+    One row group is in memory, whatever the shard's size. A file appears when it is complete.
 
     Args:
-      layout: of the dataset.
-      index: which shard, from 0.
-      count: how many there are.
-      part_paths: the parts that it holds; none for an empty shard, which is written too.
+      layout: paths of the dataset.
+      index: index of the shard, from 0.
+      count: number of shards.
+      part_paths: the shard's parts; an empty shard has none, and is written too.
       rows: the job's own columns.
       features: length of an embedding.
-      shard_format: which files, of which dtype.
-      metadata: written into each file that can carry it.
+      shard_format: the form of the shards.
+      metadata: metadata for each format that can hold it.
 
     Returns:
       the number of rows.

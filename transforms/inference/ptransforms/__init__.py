@@ -1,1 +1,1 @@
-"""The PTransforms of inference."""
+"""PTransforms of inference."""

@@ -1,4 +1,4 @@
-"""PTransform: blocks of images to blocks of embeddings, through Beam's RunInference."""
+"""PTransform: embed blocks of images with Beam's RunInference."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class EmbedBlocks(beam.PTransform):
     """Embed blocks: ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]``.
 
     Attributes:
-      handler: of the model, such as a `ModelBackendHandler`.
+      handler: the handler of the model, such as a `ModelBackendHandler`.
     """
 
     handler: ModelHandler
 
     def expand(self, blocks: beam.PCollection[ImageBlock]) -> beam.PCollection[EmbeddingBlock]:
-        """Run the model on each block. A model that fails stops the job: no dead letters."""
+        """Run the model on each block. If the model fails, the job stops."""
         embed = RunInference(self.handler).with_output_types(EmbeddingBlock)
         return blocks | "RunInference" >> embed

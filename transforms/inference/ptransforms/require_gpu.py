@@ -1,4 +1,4 @@
-"""PTransform: stop a job at once whose workers see no GPU."""
+"""PTransform: stop a job at once if its workers see no GPU."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from beamscope.transforms.inference.backends.registry import BACKENDS
 
 @dataclasses.dataclass
 class RequireGpu(beam.PTransform):
-    """Look for a GPU on the first worker; takes a ``Pipeline``, and gives nothing of use.
+    """Look for a GPU on the first worker. Apply it to a ``Pipeline``; its output has no use.
 
-    It is a branch of its own that waits for nothing: a job on the wrong machines fails in its first
-    seconds, not when the slides are planned and the model is loaded. The other workers look when
+    It is a separate branch that waits for nothing. So a job on the wrong machines fails in its
+    first seconds, not after planning and loading the model. The other workers look for a GPU when
     they load the model (`ModelBackendHandler.require_gpu`).
 
     Attributes:
-      backend: name of the model's backend, whose libraries look for the GPU.
+      backend: name of the model's backend, which looks for the GPU.
     """
 
     backend: str
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[None]:
-        """Raise InputError (``no_gpu``) on a worker without one, which fails the job."""
+        """Raise InputError (``no_gpu``) on a worker without a GPU; the job then fails."""
         return root | beam.Impulse() | "LookForGpu" >> beam.ParDo(_LookForGpuFn(self.backend))
 
 

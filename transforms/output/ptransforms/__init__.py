@@ -1,1 +1,1 @@
-"""The PTransforms of the output."""
+"""PTransforms of the output."""

@@ -1,4 +1,4 @@
-"""PTransform: from the parts of finished items to the dataset that readers trust."""
+"""PTransform: assemble the parts of finished items into the dataset."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, joi
 from beamscope.transforms.output.shards import cut_shards, write_shard
 from beamscope.transforms.storage import files
 
-# What a shard is made of: an item and its parts. The empty name holds a place for empty shards.
+# An item and its parts. The piece with the empty name stands for a shard without items.
 _Piece = tuple[str, tuple[str, ...]]
-# Outcomes that travel to the end together.
+# Number of outcomes that are joined into one element.
 _JOINED = 1_000
 
 
 @dataclasses.dataclass
 class AssembleDataset(beam.PTransform):
-    """Writes the dataset: ``PCollection[ItemOutcome]`` to one description, as a dict.
+    """Write the dataset: ``PCollection[ItemOutcome]`` to one description, a dict.
 
     Attributes:
-      spec: what the dataset looks like.
+      spec: the form of the dataset.
     """
 
     spec: DatasetSpec
 
     def expand(self, outcomes: beam.PCollection[ItemOutcome]) -> beam.PCollection[dict[str, Any]]:
-        """Cuts shards by rows, streams each from its parts, and writes the description last."""
+        """Cut shards by rows, stream each from its parts, and write the description last."""
         cut = (
             outcomes
             | "CountRows" >> beam.Map(lambda outcome: (outcome.item_id, outcome.rows))
             | "GatherCounts" >> beam.combiners.ToList()
             | "CutShards" >> beam.Map(_cut, self.spec)
         )
-        # Outcomes are taken apart at once, so that a runner keeps none of them whole.
+        # Take outcomes apart at once, so that the runner keeps none of them whole.
         pieces = (
             outcomes
             | "WithRows" >> beam.Filter(lambda outcome: outcome.rows > 0)
@@ -74,7 +74,7 @@ class _ShardCut:
 
 
 def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
-    # From here on shards change, so that a dataset of an earlier assembly is complete no more.
+    # From here on shards change, so the dataset of an earlier assembly is no longer complete.
     files.delete([spec.layout.description])
     count = spec.shard_format.count(sum(rows for _, rows in rows_of))
     return _ShardCut(count, cut_shards(rows_of, count))

@@ -1,4 +1,4 @@
-"""PTransform: plan items, and drop the blocks that an earlier start has finished."""
+"""PTransform: plan items, and drop the blocks that an earlier start finished."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ ITEMS = "items"
 class PlanItems(beam.PTransform):
     """Plan items into blocks.
 
-    Takes a ``PCollection`` of requests; gives a tuple of three, by name: ``blocks`` (those that are
-    to be embedded), ``parts`` (`PartRef`s of those that are already) and ``items`` (the id of every
-    item, whatever became of it).
+    The input is a ``PCollection`` of requests. The output has three named collections: ``blocks``
+    to embed, ``parts`` (`PartRef`s of finished blocks) and ``items`` (the id of every item).
 
     Attributes:
-      planner: of the job.
-      layout: of the dataset; plans are written there.
+      planner: the job's planner.
+      layout: paths of the dataset, where plans are written.
     """
 
     planner: ItemPlanner[Any, Any]
     layout: Layout
 
     def expand(self, requests: beam.PCollection[Any]) -> beam.pvalue.DoOutputsTuple:
-        """Plan each item once, wherever a worker is free."""
+        """Plan each item once, on any free worker."""
         return (
             requests
             | "SpreadItems" >> beam.Reshuffle()
@@ -60,7 +59,7 @@ class _PlanItemFn(beam.DoFn):
         else:
             with timed(f"plan_{planner.items}"):
                 plan = planner.make(layout, request)
-            # What was embedded under another plan must not be taken for blocks of this one.
+            # Parts of another plan must not count as blocks of this one.
             delete_parts(layout, item_id, keep=planner.kept_blocks(layout, request, plan))
             planner.write(layout, request, plan)
             count(f"{planner.items}_planned")

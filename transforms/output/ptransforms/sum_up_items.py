@@ -1,4 +1,4 @@
-"""PTransform: bring items and their parts together again, and sum them up."""
+"""PTransform: join items with their parts, and sum them up."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class SumUpItems(beam.PTransform):
     """Sum items up: a dict of ``items`` (ids) and ``parts`` (`PartRef`s) to `ItemOutcome`s.
 
     Attributes:
-      summary: of the job.
-      layout: of the dataset; plans are read from there, and pictures written.
+      summary: sums up an item of the job.
+      layout: paths of the dataset: plans are read there, and pictures are written.
     """
 
     summary: ItemSummary
     layout: Layout
 
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection[ItemOutcome]:
-        """Group the tiny references by item; no row of the dataset moves."""
+        """Group small references by item; rows of the dataset are not shuffled."""
         keyed = {
             "items": inputs["items"] | "KeyItems" >> beam.Map(lambda item: (item, None)),
             "parts": inputs["parts"] | "KeyParts" >> beam.Map(lambda p: (p.key.item_id, p)),

@@ -1,4 +1,4 @@
-"""PTransform: make every embedded block durable at once."""
+"""PTransform: write every embedded block to a file at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from beamscope.transforms.output.provenance import write_worker_record
 
 @dataclasses.dataclass
 class WriteParts(beam.PTransform):
-    """Writes blocks as parts: ``PCollection[EmbeddingBlock]`` to ``PCollection[PartRef]``.
+    """Write blocks as parts: ``PCollection[EmbeddingBlock]`` to ``PCollection[PartRef]``.
 
     Attributes:
-      layout: of the dataset.
+      layout: paths of the dataset.
     """
 
     layout: Layout
 
     def expand(self, blocks: beam.PCollection[EmbeddingBlock]) -> beam.PCollection[PartRef]:
-        """Writes each block under its own name; a repeated one replaces itself."""
+        """Write each block under its own name; a retry replaces the file."""
         return blocks | "WritePart" >> beam.ParDo(_WritePartFn(self.layout))
 
 
