@@ -1,32 +1,32 @@
-# Two commands: `make demo` and `make test`. Everything else is for those who change the code.
+# Users need `make demo` and `make test`. The other targets are for developers.
 
-# The newest supported Python that is there (scripts/find_python.sh), or the one that is given.
+# The given Python, or the newest supported one on this machine (scripts/find_python.sh).
 PYTHON ?=
 VENV   := .venv
 PEERS  := .venv-peers
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-# What `make demo` embeds: one's own slides and model where they are given.
+# The input of `make demo`: a sample slide and model, unless others are given.
 DEMO   := demo
 INPUT  ?= $(DEMO)/sample.svs
 MODEL  ?= $(DEMO)/bit-50x1-random
 OUTPUT ?= $(DEMO)/embeddings
 ARGS   ?=
 
-# Real tissue for `make bench`, where it is there.
+# A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
 .PHONY: help demo env test-env test lint lock runners bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide, and look at the result"
-	@echo "make test    run the tests           make lint   ruff and strict mypy"
-	@echo "make bench   speed, side by side, as ratios (a few minutes)      make bench-peers   beside LazySlide"
-	@echo "make env     the environment alone   make lock   pin the dependencies anew"
-	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch what docs/running.md runs on"
-	@echo "PYTHON=/path/to/python takes that Python for the environment, where there is none yet"
+	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide and print a summary"
+	@echo "make test    run the tests              make lint   run ruff and strict mypy"
+	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
+	@echo "make env     make the environment only  make lock   pin the dependencies anew"
+	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
+	@echo "PYTHON=/path/to/python chooses the Python of a new environment"
 
 env: $(VENV)/.runtime
 test-env: $(VENV)/.test
@@ -34,12 +34,12 @@ test-env: $(VENV)/.test
 $(BIN)/python:
 	@python=$$(PYTHON='$(PYTHON)' scripts/find_python.sh) && "$$python" -m venv $(VENV)
 
-# Every file that is installed has to have the hash that the locks say; what they leave out of what
-# setup.py asks for is found by `pip check`. setuptools is in the lock: nothing else builds.
+# Every installed file must have its hash from the locks. `pip check` finds requirements of setup.py
+# that the locks lack. setuptools is in the lock, because the editable install needs it to build.
 LOCKED   := $(PIP) install --quiet --require-hashes
 EDITABLE := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
-# pip itself goes first: those before 23.3 lose a pin where an extra of the package is asked for.
+# Install pip first: versions before 23.3 lose the pin of a package that is requested with an extra.
 $(VENV)/.runtime: requirements-pip.lock requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
 	$(LOCKED) -r requirements-pip.lock
 	$(LOCKED) -r requirements.lock -r requirements-cpu.lock
@@ -57,7 +57,7 @@ demo: env $(filter $(DEMO)/%,$(INPUT) $(MODEL))
 
 $(DEMO)/sample.svs: | env
 	@mkdir -p $(DEMO)
-	@echo "A sample slide, drawn rather than scanned:"
+	@echo "A drawn sample slide:"
 	@$(BIN)/beamscope make-slide --width 8192 --height 8192 --output $@
 
 $(DEMO)/bit-50x1-random: | env
@@ -73,13 +73,13 @@ lint: test-env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One resolution of all extras, for every Python and system that setup.py and pyproject.toml name;
-# then a file of what runs, and one of what each extra adds to it. So they agree with one another.
+# Resolve all extras once, for every Python and system in setup.py and pyproject.toml. Then write
+# one file for the package, and one for the additions of each extra. So the files agree.
 LOCK := build/lock
 PIN  := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --quiet
 UV   := $(PIN) setup.py
-# What is pinned now stays where it still fits; `make lock UPGRADE=--upgrade` takes the newest.
+# Keep present pins that still fit; `make lock UPGRADE=--upgrade` takes the newest versions.
 UPGRADE ?=
 
 lock: | test-env
@@ -102,13 +102,13 @@ bench: test-env
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.manifest
 
-# Needs several GB: LazySlide's environment.
+# LazySlide's environment needs several GB.
 bench-peers: test-env
 	test -d $(PEERS) || $(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
 	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
 
-# Prism and Flink, into the user's cache; what is there at the right version is left alone.
+# Fetch Prism and Flink into the user's cache; keep those that are there in the right version.
 runners: env
 	$(BIN)/beamscope fetch-runners $(RUNNERS)
 

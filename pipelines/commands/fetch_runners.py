@@ -1,4 +1,4 @@
-"""`beamscope fetch-runners`: fetches the runners that some runner configs need."""
+"""`beamscope fetch-runners`: fetch the runners that some runner configs need."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ FAILED = 1
 
 
 def run(argv: Sequence[str]) -> int:
-    """Fetch what a command line names; return 1 where something could not be fetched.
+    """Fetch the runners that a command line names; return 1 if one could not be fetched.
 
     Raises:
-      InputError: a flag or the name of a runner is wrong, or the cache cannot be written to.
+      InputError: a flag or the name of a runner is wrong, or the cache cannot be written.
     """
     args = _parser().parse_args(list(argv))
     found = runners(args.flink_version, args.job_server_version)
     for name in args.runners:
         if name not in found:
             raise InputError(
-                Kind.BAD_OPTION, f"{name!r} is not a runner; there are {', '.join(found)}"
+                Kind.BAD_OPTION, f"unknown runner {name!r}; the runners are {', '.join(found)}"
             )
-    # Beam takes seconds to import, and --help needs no cache.
+    # Imported here because it imports Beam, which takes seconds, and --help should not wait.
     from beamscope.pipelines.runners.config import cache_directory
 
     cache = cache_directory()
@@ -55,9 +55,9 @@ def _say(line: str) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="beamscope fetch-runners",
-        description="Fetch what runner configs other than the direct ones and Dataflow's need, "
-        "into $BEAMSCOPE_CACHE, or beamscope/ in the user's cache directory. A runner that is "
-        "there at the right version is left alone.",
+        description="Fetch the runners for the configs prism, flink_local and flink_cluster into "
+        "$BEAMSCOPE_CACHE, or beamscope/ in the user's cache directory. Runners that are already "
+        "there in the right version are kept.",
     )
     parser.add_argument(
         "runners",
@@ -70,12 +70,12 @@ def _parser() -> Parser:
         "--flink_version",
         default=FLINK_VERSION,
         metavar="VERSION",
-        help=f"of Flink; the job server is for its series (default: {FLINK_VERSION})",
+        help=f"version of Flink; the job server matches its series (default: {FLINK_VERSION})",
     )
     parser.add_argument(
         "--job_server_version",
         default=JOB_SERVER_VERSION,
         metavar="VERSION",
-        help=f"of Beam's job server for Flink (default: {JOB_SERVER_VERSION})",
+        help=f"version of Beam's job server for Flink (default: {JOB_SERVER_VERSION})",
     )
     return parser

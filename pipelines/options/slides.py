@@ -191,7 +191,7 @@ def find_slide_requests(args: argparse.Namespace) -> Found:
     if args.tissue in _BY_MASK and not (masks or args.masks):
         raise InputError(
             Kind.BAD_OPTION,
-            f"--tissue {args.tissue}: needs --masks, or a manifest with masks in its column mask",
+            f"--tissue {args.tissue}: needs --masks, or masks in the manifest's column mask",
         )
     _check_masks_have_classes(args, masks)
     return found
@@ -212,7 +212,7 @@ def _check_masks_have_classes(args: argparse.Namespace, masks: Sequence[str]) ->
         raise InputError(Kind.BAD_OPTION, f"{flag}: no masks are given")
     for mask in masks:
         if not mask.lower().endswith(GEOJSON_SUFFIXES):
-            raise InputError(Kind.BAD_OPTION, f"{flag}: {mask} is an image, without classes")
+            raise InputError(Kind.BAD_OPTION, f"{flag}: {mask} is an image and has no classes")
 
 
 def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSettings:

@@ -1,4 +1,4 @@
-"""Fetching the runners that some runner configs need, into the user's cache.
+"""Fetch the runners that some runner configs need into the user's cache.
 
 ================  ===================================================  ============
 in the cache      contents                                             needs
@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-# The newest job server whose modules were all to be had; docs/running.md says what that means.
+# The newest job server whose modules the registry had completely; see docs/running.md.
 FLINK_VERSION = "1.19.3"
 JOB_SERVER_VERSION = "2.62.0"
 
@@ -35,18 +35,18 @@ _POM = Path(__file__).parent / "flink_job_server" / "pom.xml"
 
 
 class FetchError(Exception):
-    """A runner that could not be fetched; the message is one line that says why."""
+    """A runner could not be fetched; the message gives the reason in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-    """Something to fetch.
+    """A runner to fetch.
 
     Attributes:
-      name: as the command line names it.
-      version: written beside it, so that another version is fetched anew.
+      name: its name on the command line.
+      version: its version, which is written beside it, so that another version is fetched anew.
       target: its file or folder in the cache.
-      fetch: puts `target` into the folder that it is given, or raises `FetchError`.
+      fetch: function that puts `target` into a given folder, or raises `FetchError`.
     """
 
     name: str
@@ -61,10 +61,10 @@ def runners(
     """Return every runner that can be fetched, by name.
 
     Args:
-      flink_version: of the standalone Flink; the job server is for its series.
-      job_server_version: of Beam's job server.
+      flink_version: version of the standalone Flink; the job server matches its series.
+      job_server_version: version of Beam's job server.
     """
-    # Prism has to be of the version of Beam that submits.
+    # Prism must have the version of the Beam that submits.
     beam = importlib.metadata.version("apache-beam")
     series = flink_version.rpartition(".")[0]
     found = (
@@ -83,17 +83,17 @@ def runners(
 
 
 def fetch(runner: Runner, cache: Path, say: Callable[[str], None]) -> None:
-    """Put a runner into the cache; one that is there at the right version is left alone.
+    """Put a runner into the cache, unless it is already there in the right version.
 
-    The version is written last, so that a fetch that was cut off is done again.
+    The version is written last, so that an interrupted fetch is done again.
 
     Args:
-      runner: which.
-      cache: the folder; made where it is missing.
-      say: is told in one line what happens.
+      runner: the runner.
+      cache: the cache folder; it is created if it is missing.
+      say: function that shows one line of progress.
 
     Raises:
-      FetchError: a program that is needed is missing, or failed.
+      FetchError: a required program is missing or failed.
     """
     target, stamp = cache / runner.target, cache / f"{runner.target}.version"
     if target.exists() and stamp.exists() and stamp.read_text().strip() == runner.version:
@@ -120,7 +120,7 @@ def _fetch_prism(folder: Path, version: str) -> None:
 def _fetch_job_server(folder: Path, version: str, series: str) -> None:
     _need("mvn", "flink-job-server", "Apache Maven and a JDK")
     shutil.copy(_POM, folder)
-    # Maven remembers for a day what a registry did not have: -U asks again.
+    # Maven remembers missing modules for a day: -U asks the registry again.
     _run(
         "flink-job-server",
         ["mvn", "-U", "--batch-mode", "--quiet", "package", f"-Dbeam={version}",
@@ -140,7 +140,7 @@ def _fetch_flink(folder: Path, version: str) -> None:
         folder,
     )  # fmt: skip
     (archive,) = folder.glob("*.tar.gz")
-    # The jars lie in a source archive; installing it would pack and unpack 300 MB once more.
+    # The jars are in a source archive; installing it would pack and unpack 300 MB again.
     with tarfile.open(archive) as content:
         for member in content:
             # NAME-VERSION/deps/lib/x.jar becomes flink/lib/x.jar.
@@ -158,7 +158,7 @@ def _need(program: str, runner: str, what: str) -> None:
 
 
 def _run(runner: str, command: list[str], folder: Path, **variables: str) -> None:
-    """Run a program, whose own messages are shown as they come."""
+    """Run a program and show its own messages."""
     done = subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False)
     if done.returncode:
         program = Path(command[0]).name

@@ -130,11 +130,11 @@ def read_description(root: str) -> dict[str, Any] | None:
 
 
 def add_to_description(root: str, **more: Any) -> None:
-    """Add to the description of a finished dataset what is known only after it was written.
+    """Add values to the description of a finished dataset that are known only afterwards.
 
     Args:
       root: the output directory.
-      more: values that JSON has, by name.
+      more: JSON values by name.
     """
     description = read_description(root)
     if description is not None:

@@ -1,4 +1,4 @@
-"""What computed a dataset: the versions of the workers' packages, whatever machine they were on."""
+"""Provenance of a dataset: the versions of the packages on the workers that computed it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.storage import files
 
-# Whatever reads, decodes, computes or writes a number.
+# The packages that read, decode, compute or write numbers.
 _PACKAGES = (
     "beamscope", "apache-beam", "imagecodecs", "numpy", "opencv-python-headless", "openslide-bin",
     "openslide-python", "openvino", "pillow", "pyarrow", "pydicom", "simplejpeg", "tensorflow",
@@ -20,7 +20,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that make numbers, where installed."""
+    """Return the versions of Python and of the installed packages that change numbers."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -31,9 +31,9 @@ def versions() -> dict[str, str]:
 
 
 def write_worker_record(layout: Layout) -> None:
-    """Record the versions of this process; workers that agree share one record.
+    """Record the versions of this process. Workers with equal versions share one record.
 
-    The record names no host, so that a dataset says nothing of where it was made.
+    The record names no host, so that a dataset does not reveal the machines that made it.
     """
     record = json.dumps({"machine": platform.machine(), "versions": versions()}, sort_keys=True)
     name = hashlib.sha256(record.encode()).hexdigest()[:16]
@@ -43,6 +43,6 @@ def write_worker_record(layout: Layout) -> None:
 
 
 def read_worker_records(layout: Layout) -> list[dict[str, Any]]:
-    """Return what computed the embeddings of a dataset, a record each, in a fixed order."""
+    """Return the records of the workers that computed a dataset, in a fixed order."""
     found = files.list_files(layout.workers, recursive=False)
     return [json.loads(files.read_bytes(file.path)) for file in sorted(found)]

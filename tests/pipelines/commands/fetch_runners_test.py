@@ -163,7 +163,7 @@ def test_an_archive_without_jars(cache, tools, tmp_path, monkeypatch, capfd):
 
 def test_errors(cache, capfd):
     assert main(["fetch-runners", "spark"]) == 2
-    assert "'spark' is not a runner; there are prism, flink-job-server, flink" in (
+    assert "unknown runner 'spark'; the runners are prism, flink-job-server, flink" in (
         capfd.readouterr().err
     )
     assert main(["fetch-runners", "--versions"]) == 2
