@@ -1,1 +1,1 @@
-"""Side by side, in one process run, as ratios. Nothing here asserts a time."""
+"""Benchmarks: compare speeds in one run, as ratios. No benchmark asserts a time."""

@@ -1,8 +1,8 @@
-"""What LazySlide takes for a slide; runs in an environment of its own, for `benchmarks.peers`.
+"""Time LazySlide on one slide. `benchmarks.peers` runs it in LazySlide's own environment.
 
     python benchmarks/lazyslide_job.py SLIDE.svs bit-50x1|mean BATCH WORKERS
 
-Prints one line of JSON: patches, and seconds of the tiling and of the embedding.
+Print one line of JSON: the patches, and the seconds of tiling and of embedding.
 """
 
 import json
@@ -20,14 +20,14 @@ from wsidata import open_wsi  # noqa: E402
 
 
 class MeanColour(torch.nn.Module):
-    """Answers the mean colour of a patch."""
+    """A model that returns the mean colour of a patch."""
 
     def forward(self, images):
         return images.mean((2, 3))
 
 
 def network(name):
-    """The network of the name, with random weights: they cost what trained ones cost."""
+    """Return a network by name, with random weights: they cost as much time as trained ones."""
     if name == "mean":
         return MeanColour()
     return timm.create_model("resnetv2_50x1_bit", pretrained=False, num_classes=0).eval()

@@ -1,11 +1,11 @@
-"""Many slides in a manifest: what resuming their job costs, and asking for its status.
+"""The cost of resuming a job of many slides, and of asking for its status.
 
     python -m benchmarks.manifest [--slides 300 3000 …] [--folder DIR]
 
-One small slide of 16 patches lies there under as many names as there are slides, is planned and
-embedded under one of them, and stands for all: their plans and parts (four each) are written by the
-project's own writers. Then the real commands run, each in a process of its own: `beamscope slides`
-finds every part there and assembles the dataset, `beamscope status` tells how far it is.
+One small slide of 16 patches gets as many names as there are slides. It is planned and embedded
+under one name. The project's own writers then write the plans and parts (four each) of the others.
+Then the real commands run, each in its own process: `beamscope slides` finds all parts and
+assembles the dataset, and `beamscope status` shows its progress.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ BLOCK_SIZE = 4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slides", type=int, nargs="+", default=[300, 3_000])
-    parser.add_argument("--folder", default=None, help="where 40 KB a slide are free")
+    parser.add_argument(
+        "--folder", default=None, help="directory with 40 KB of free space per slide"
+    )
     options = parser.parse_args()
     print("| slides | parts | resume: seconds | core-seconds | ms a slide | peak MB | "
           "status: seconds | peak MB |\n|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)  # fmt: skip
@@ -50,7 +52,7 @@ def job_command(folder: str, manifest: str) -> list[str]:
 
 
 def timed(command: list[str]) -> dict[str, float]:
-    """Runs a command of beamscope; seconds, with all imports, and the most memory."""
+    """Run a command; return its seconds, imports included, and its peak memory."""
     start = time.perf_counter()
     from beamscope.pipelines.main import main as beamscope
 
@@ -62,7 +64,7 @@ def timed(command: list[str]) -> dict[str, float]:
 
 
 def make_run(folder: str, count: int) -> dict[str, float]:
-    """A run folder in which every slide is planned and every block embedded, but no dataset."""
+    """Make an output with every slide planned and every block embedded, but without a dataset."""
     from beamscope.pipelines.terminal.quiet import import_tensorflow
 
     import_tensorflow()
@@ -89,7 +91,7 @@ def make_run(folder: str, count: int) -> dict[str, float]:
 
 
 def copy_results(output: str, first, others) -> int:
-    """Gives other slides the plan and the embeddings of the first; how many parts each has."""
+    """Copy the first slide's plan and parts to the others; return the parts of each."""
     from beamscope.transforms.blocks import EmbeddingBlock
     from beamscope.transforms.output.parts import read_part, write_part
     from beamscope.transforms.output.run_record import read_run_record

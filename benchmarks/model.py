@@ -1,8 +1,8 @@
-"""How fast a model embeds: the plain call of the SavedModel against what the job runs.
+"""The speed of a model: compare the plain call of the SavedModel with the compilers.
 
     python -m benchmarks.model [--model DIR] [--batch_size N] [--rounds N]
 
-All embed the same images in turn, so that whatever else the machine does meets them alike.
+All embed the same images in turn, so that other load on the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ COMPILED = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a SavedModel; else a BiT 50x1 with random weights is made")
+    parser.add_argument(
+        "--model", help="a SavedModel (default: a new BiT 50x1 with random weights)"
+    )
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 def make_bit(path: Path) -> str:
-    """A BiT 50x1 for pathology, with random weights."""
+    """Write a BiT 50x1 for pathology, with random weights."""
     from beamscope.transforms.inference.bit.network import save_model
     from beamscope.transforms.inference.bit.weights import random_weights
 
@@ -50,7 +52,7 @@ def make_bit(path: Path) -> str:
 
 
 def contest(model: str, batch_size: int, rounds: int) -> str:
-    """Markdown; the ratio is the median of the ratios within one round."""
+    """Return a Markdown table. A ratio is the median of the ratios within one round."""
     from beamscope.transforms.inference.embedder import Embedder
     from beamscope.transforms.inference.find_model import open_model
     from beamscope.transforms.inference.model_settings import ModelSettings

@@ -1,11 +1,11 @@
-"""Whole jobs beside LazySlide's: one slide, one patch size, one network.
+"""Compare whole jobs with LazySlide: one slide, one patch size, one network.
 
     python -m benchmarks.peers --python OTHER/bin/python [--rounds N]
 
-LazySlide has an environment of its own (`make bench-peers`). Both sides find the tissue of one
-slide, read 224-px patches at 0.5 µm/px from 0.25, and embed them on the processor, BiT 50x1 with
-random weights or a mean colour. They take turns. One rate is that of the whole command, start of
-the interpreter and imports included; the other leaves all start-up aside: LazySlide's
+LazySlide has its own environment (`make bench-peers`). Both find the tissue of one slide, read
+224-px patches at 0.5 µm/px from 0.25, and embed them on the processor with BiT 50x1 with random
+weights or with a mean colour. They take turns. One rate is that of the whole command, with the
+start of the interpreter and imports. The other excludes all start-up: LazySlide's
 `feature_extraction` alone, and beamscope from its first part to its last.
 """
 
@@ -27,12 +27,12 @@ from benchmarks.pipeline import make_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 16
-# Level-0 pixels of the slide's edge: a cheap model needs more patches to be timed.
+# Side of the slide in level-0 pixels: timing a cheap model needs more patches.
 SIDES = {"bit-50x1": 8192, "mean": 16_384}
 
 
 class Rates(NamedTuple):
-    """Patches a second of one run."""
+    """Patches per second of one run."""
 
     command: float
     running: float
@@ -51,7 +51,7 @@ def beamscope(slide: Path, model: str, output: Path) -> Rates:
 
 
 def rate_of_parts(output: Path) -> float:
-    """Patches a second from the first part on disk to the last."""
+    """Return the patches per second from the first part on disk to the last."""
     parts = sorted(
         (path.stat().st_mtime, int(path.stem.split("-")[1]))
         for path in output.glob(".beamscope/*/parts/*/*/*.arrow")
@@ -73,7 +73,9 @@ def lazyslide(python: Path, slide: Path, network: str, workers: int) -> Rates:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", type=Path, required=True, help="of LazySlide's environment")
+    parser.add_argument(
+        "--python", type=Path, required=True, help="Python of LazySlide's environment"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()

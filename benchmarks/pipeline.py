@@ -1,12 +1,12 @@
-"""How much of the bare loops' speed the whole job keeps, start-up aside.
+"""Compare the speed of the whole job, without start-up, with bare loops.
 
     python -m benchmarks.pipeline [--side PX] [--rounds N]
 
-With BiT 50x1 the job is held against the compiled model on patches that are in memory; with a model
-that costs next to nothing, against the reader alone with as many threads. The job's speed is
-that between its first and its last part. All take turns, and the ratio is the median of rounds.
+With BiT 50x1, compare the job with the compiled model on patches in memory. With a very cheap
+model, compare it with the reader alone with as many threads. The job's speed is measured between
+its first and its last part. All take turns, and the ratio is the median of the rounds.
 
-Then the same jobs as commands of their own, for what passes before the first block is embedded.
+Then run the same jobs as separate commands, to measure the time until the first block is embedded.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from beamscope.pipelines.terminal.quiet import import_tensorflow
 from benchmarks.model import make_bit
 
 THREADS = 4
-# Names of the same slide for the job of the cheap model: one alone is read within a second.
+# Names of the same slide for the job of the cheap model, because one slide is read in a second.
 NAMES = 6
 BLOCK_SIZE = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=12_000, help="of the slide, level-0 pixels")
+    parser.add_argument(
+        "--side", type=int, default=12_000, help="side of the slide in level-0 pixels"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     import_tensorflow()
@@ -63,14 +65,14 @@ def main() -> None:
 
 
 def make_mean(path: Path) -> str:
-    """A model that answers the mean colour of a patch."""
+    """Write a model that returns the mean colour of a patch."""
     import tensorflow as tf
 
     class MeanColour(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 224, 224, 3], tf.float32)])
         def __call__(self, images):
-            # Rows of pixels as vectors first: by axes 1 and 2 at once XLA adds number by number,
-            # and the mean takes a fifth of the time that reading takes.
+            # Average rows first, as vectors. Over axes 1 and 2 at once, XLA adds number by number,
+            # and the mean then takes a fifth of the time of reading.
             rows = tf.reduce_mean(tf.reshape(images, [-1, 224, 224 * 3]), axis=1)
             return tf.reduce_mean(tf.reshape(rows, [-1, 224, 3]), axis=1)
 
@@ -81,7 +83,7 @@ def make_mean(path: Path) -> str:
 def compare(
     folder: Path, slides: list[Path], model: str, block_size: int, rounds: int, bare: str
 ) -> str:
-    """The job and the bare loop that limits it, in turn; one row of the table."""
+    """Run the job and the bare loop that limits it, in turn; return one row of the table."""
     loop = (
         bare_model(slides, model, block_size)
         if bare == "model"
@@ -102,7 +104,7 @@ def compare(
 
 
 def job(output: Path, slide: Path, names: int, model: str, block_size: int) -> tuple[float, float]:
-    """Patches a second, and a core-second, of the whole job from its first part to its last."""
+    """Return patches per second and per core-second of the job, from its first part to its last."""
     from beamscope.pipelines.main import main as beamscope
 
     clocks = []
@@ -120,7 +122,7 @@ def job(output: Path, slide: Path, names: int, model: str, block_size: int) -> t
 
 @contextlib.contextmanager
 def clocked_parts(clocks: list[tuple[int, float, float]]):
-    """Notes rows, time and the process's CPU time whenever a part has been written."""
+    """Record rows, time and the process's CPU time whenever a part is written."""
     import beamscope.transforms.output.ptransforms.write_parts as module
 
     write_part = module.write_part
@@ -143,7 +145,7 @@ def command(output: Path, slides: Path, model: str) -> list[str]:
 
 
 def first_block(output: Path, slide: Path, model: str) -> dict[str, float]:
-    """Seconds from the start of a command to what it leaves on disk, up to its first part."""
+    """Return the seconds from the start of a command to each file, up to its first part."""
     start = time.time()
     subprocess.run(
         [sys.executable, "-m", "beamscope", *command(output, slide, model)],
@@ -172,7 +174,7 @@ def planned_blocks(slides: list[Path], block_size: int):
 
 
 def bare_model(slides: list[Path], model: str, block_size: int):
-    """A loop of the compiled model over a block that is in memory; patches a (core-)second."""
+    """Run the compiled model over a block in memory; return patches per (core-)second."""
     from beamscope.transforms.inference.embedder import Embedder
     from beamscope.transforms.inference.model_settings import ModelSettings
     from beamscope.transforms.inference.trial_images import structured_images
@@ -192,7 +194,7 @@ def bare_model(slides: list[Path], model: str, block_size: int):
 
 
 def bare_reader(slides: list[Path], block_size: int):
-    """A loop of the reader over the slides' blocks; patches a (core-)second."""
+    """Run the reader over the slides' blocks; return patches per (core-)second."""
     from beamscope.transforms.slides.read_block import read_block
     from beamscope.transforms.slides.readers.pool import open_planned
 

@@ -1,13 +1,13 @@
-"""How fast patches are read: the usual loop, blocks through OpenSlide, native tiles, bare decoding.
+"""The speed of reading patches: a loop of read_region, OpenSlide by blocks, native, bare decoding.
 
     python -m benchmarks.reading [--slide FILE.svs | --pixels SLIDE] [--repeats N]
 
-The slide is a drawn one, or with --pixels one made of the level-0 pixels of a real slide, mirrored
-until they fill it and compressed as the drawn one is: how much a tile costs the decoder depends on
-what it shows. All ways read the same blocks of patches, 448 px at 0.25 µm/px made 224 px at 0.5
-µm/px, at places that are no multiples of a tile. One way after the other reads a block, so that
-whatever else the machine does meets all of them alike. Time is processor time of the whole process,
-every thread counted, so that rates are per core.
+The slide is drawn. With --pixels it is made from the level-0 pixels of a real slide, mirrored until
+they fill it and compressed like the drawn one, because the cost of decoding a tile depends on its
+content. All methods read the same blocks of patches: 448 px at 0.25 µm/px become 224 px at 0.5
+µm/px, and no patch is aligned to tiles. The methods read a block in turn, so that other load on the
+machine affects all alike. Time is processor time of all threads of the process, so rates are per
+core.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ QUALITY = 70  # a usual setting of Aperio scanners
 BLOCK_PATCHES = 256
 PATCH_PX, READ_PX = 224, 448
 FASTSLIDE_CACHE_BYTES = 256 << 20
-# Even, so that the decoder may halve; on no multiple of 16, so that no patch begins with a tile.
+# Even, so that the decoder can halve; no multiple of 16, so that no patch starts where a tile does.
 OFFSET_PX = 86
 
 
 class Contest:
-    """The ways to read a block, on one slide.
+    """The methods of reading a block, on one slide.
 
-    Each way returns the pixels of the patches, but the bare decodings, which have none.
+    Each method returns the pixels of the patches, except bare decoding, which returns none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,11 +78,11 @@ class Contest:
         }
 
     def forget(self) -> None:
-        """Empties fastslide's cache, in which a slide of this size would stay from then on."""
+        """Empty fastslide's cache, which would otherwise hold the whole slide."""
         self._fastslide.clear_cache()
 
     def loop(self, block: SlideBlock) -> np.ndarray:
-        """What CLAM, TRIDENT and most scripts do."""
+        """Read patch by patch, like CLAM, TRIDENT and most scripts."""
         patches = [
             self._plain.read_region((x, y), 0, (READ_PX, READ_PX))
             .convert("RGB")
@@ -92,7 +92,7 @@ class Contest:
         return np.stack([np.asarray(patch) for patch in patches])
 
     def fastslide(self, block: SlideBlock) -> np.ndarray:
-        """Another reader that decodes tiles itself, with a cache for those on patch edges."""
+        """Read with fastslide, which decodes tiles itself and caches those on patch edges."""
         side = (READ_PX, READ_PX)
         patches = [
             cv2.resize(
@@ -120,7 +120,7 @@ class Contest:
         return self.native(block, scaled=True)
 
     def bare(self, block: SlideBlock, scale: int = 1) -> None:
-        """The decoder alone: every tile of the block once, from memory to memory."""
+        """Decode every tile of the block once, from memory to memory."""
         level = self._level
         side = level.tile_width // scale
         pixels = np.empty((side, side, 3), np.uint8)
@@ -133,7 +133,7 @@ class Contest:
         self.bare(block, 2)
 
     def tiles(self, block: SlideBlock) -> list[bytes]:
-        """The tiles that a block touches, as streams that a decoder takes; prepared outside."""
+        """Return the JPEG streams of the tiles that a block touches; this is not timed."""
         if block.key not in self._tiles:
             level, width = self._level, self._level.tile_width
             places = {
@@ -154,7 +154,7 @@ class Contest:
 
 
 def write_mosaic(path: Path, pixels: Path) -> None:
-    """An Aperio slide of one level, 40x, of the pixels of another slide."""
+    """Write a 40x Aperio slide of one level from the pixels of another slide."""
     with openslide.OpenSlide(pixels) as slide:
         level0 = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
     height, width = level0.shape[:2]
@@ -193,7 +193,7 @@ def blocks_of(width: int, height: int, read: ReadPlan) -> list[SlideBlock]:
 
 
 def measure(contest: Contest, blocks: list[SlideBlock], repeats: int) -> dict[str, list[float]]:
-    """Patches a core-second of every way, one figure a block and repeat."""
+    """Return patches per core-second of every method, one number for each block and repeat."""
     rates: dict[str, list[float]] = {name: [] for name in contest.ways}
     for _ in range(repeats):
         contest.forget()
@@ -207,10 +207,10 @@ def measure(contest: Contest, blocks: list[SlideBlock], repeats: int) -> dict[st
 
 
 def table(rates: dict[str, list[float]]) -> str:
-    """Markdown; ratios are medians of the ratios within one round, not ratios of medians."""
+    """Return a Markdown table. Ratios are medians of the ratios within one round."""
     loop, bare = next(iter(rates)), list(rates)[-2:]
     lines = [
-        "| way | patches a core-second | times the loop | of bare decode |",
+        "| method | patches a core-second | times the loop | of bare decode |",
         "|---|--:|--:|--:|",
     ]
     for name, values in rates.items():
@@ -240,8 +240,8 @@ def parity(contest: Contest, block: SlideBlock) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--slide", type=Path, help="a tiled JPEG slide; else one is generated")
-    source.add_argument("--pixels", type=Path, help="a slide whose pixels the generated one takes")
+    source.add_argument("--slide", type=Path, help="a tiled JPEG slide (default: draw one)")
+    source.add_argument("--pixels", type=Path, help="a slide whose pixels the made one uses")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     cv2.setNumThreads(1)

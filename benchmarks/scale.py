@@ -1,11 +1,11 @@
-"""Parts and shards of many embeddings: rows a core-second, and memory at several sizes.
+"""Write parts and shards of many embeddings: measure rows per core-second, and peak memory.
 
     python -m benchmarks.scale [--rows N] [--folder DIR]
 
-Random embeddings of 2,048 float32 are written as parts of 256 rows, the way the job does, and
-assembled into each format. Every line comes from a process of its own, so that its peak of memory
-is its own too; rows a core-second count that process's CPU time, imports aside. At full size
-(--rows 1000000) it takes 13 GB in DIR, a shard at a time on top of the parts, and removes them.
+Write random embeddings of 2,048 float32 as parts of 256 rows, like the job, and assemble them into
+each format. Each line comes from its own process, so that its peak memory is its own; rows per
+core-second count the CPU time of that process without imports. At full size (--rows 1000000) it
+needs 13 GB in DIR, for the parts and one shard at a time, and deletes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 FEATURES = 2_048
 ROWS_PER_PART = 256
-# As many as a slide of average size has.
+# Parts of a slide of average size.
 PARTS_PER_SLIDE = 32
 FORMATS = ("parquet", "tfrecord", "tfrecord.gz")
 
@@ -32,7 +32,7 @@ FORMATS = ("parquet", "tfrecord", "tfrecord.gz")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=81_920)
-    parser.add_argument("--folder", default=None, help="where 13 KB a row are free")
+    parser.add_argument("--folder", default=None, help="directory with 13 KB of free space per row")
     options = parser.parse_args()
     sizes = [options.rows // 16, options.rows // 4, options.rows]
     print("| step | rows | rows a core-second | rows a second | peak MB | of it imports |")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def show(step: str, work: Callable[..., dict[str, float]], *arguments: object) -> None:
-    """Does one step in a new process, and prints its line of the table."""
+    """Run one step in a new process, and print its line of the table."""
     took = in_new_process(work, *arguments)
     print(
         f"| {step} | {took['rows']:,.0f} | {took['rows'] / took['cpu']:,.0f} | "
@@ -56,14 +56,14 @@ def show(step: str, work: Callable[..., dict[str, float]], *arguments: object) -
 
 
 def in_new_process(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
-    """Calls a function in a process that has done nothing else, and hands its answer back."""
+    """Call a function in a new process, and return its result."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as process:
         return process.submit(work, *arguments).result()
 
 
 def write_parts(root: str, rows: int) -> dict[str, float]:
-    """Writes parts of random embeddings; making these is not counted."""
+    """Write parts of random embeddings; making the embeddings is not counted."""
     import numpy as np
 
     from beamscope.transforms.blocks import BlockKey, EmbeddingBlock
@@ -90,7 +90,7 @@ def write_parts(root: str, rows: int) -> dict[str, float]:
 
 
 def assemble(root: str, extension: str) -> dict[str, float]:
-    """Cuts shards and streams the parts into them; each is deleted when it is written."""
+    """Cut shards and stream the parts into them; delete each shard after it is written."""
     from beamscope.transforms.output.shards import ShardFormat, cut_shards, write_shard
     from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 
@@ -123,7 +123,7 @@ def assemble(root: str, extension: str) -> dict[str, float]:
 
 
 def slides(rows: int) -> Iterator[tuple[str, range]]:
-    """Ids of slides, and the blocks of each."""
+    """Return the ids of slides, and the blocks of each."""
     parts = -(-rows // ROWS_PER_PART)
     for number, first in enumerate(range(0, parts, PARTS_PER_SLIDE)):
         yield f"slide-{number:05d}", range(min(PARTS_PER_SLIDE, parts - first))
@@ -157,7 +157,7 @@ def figures(rows: int, cpu: float, wall: float, imports: float) -> dict[str, flo
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has had, as Linux (KB) or macOS (bytes) says it."""
+    """Return the peak memory of this process, which Linux gives in KB and macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
