@@ -81,7 +81,9 @@ def main() -> None:
     import_tensorflow()
     from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 
-    print("| network | job | patches a second, whole command | without start-up | times LazySlide |")
+    print(
+        "| network | job | patches a second, whole command | without start-up | times LazySlide |"
+    )
     print("|---|---|--:|--:|--:|")
     for network, make in {"bit-50x1": make_bit, "mean": make_mean}.items():
         with tempfile.TemporaryDirectory() as scratch:

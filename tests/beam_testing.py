@@ -1,4 +1,4 @@
-"""What tests of PTransforms share."""
+"""Helpers for tests of PTransforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes in CONTRIBUTING.md name files and tests that there are."""
+"""The recipes in CONTRIBUTING.md name existing files and tests."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fingerprints, and that every field of every settings dataclass says which one it enters."""
+"""Fingerprints: every field of every settings dataclass declares the one that it enters."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Real tissue and a real film, with nothing but the repository: what a clone by itself can test."""
+"""Tests with real tissue and a real film that need only the repository."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/formats.md is the contract; these tests hold the code to it."""
+"""docs/formats.md is the contract; these tests compare the code with it."""
 
 import re
 import typing

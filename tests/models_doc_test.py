@@ -1,4 +1,4 @@
-"""docs/models.md names the backends, compilers and poolings that there are."""
+"""docs/models.md names all backends, compilers and poolings."""
 
 import re
 from pathlib import Path

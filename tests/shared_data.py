@@ -1,4 +1,4 @@
-"""Where the real slides, films and models are that tests read in place."""
+"""The paths of the real slides, films and models; tests read them in place."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs submitted with the real DataflowRunner, to a stand-in for Dataflow and a bucket here."""
+"""Submit jobs with the real DataflowRunner to a stand-in for Dataflow and a local bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""containers/Dockerfile, read; no engine is at hand to build it."""
+"""Check containers/Dockerfile by reading it: there is no container engine to build it."""
 
 import re
 

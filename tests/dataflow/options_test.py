@@ -1,4 +1,4 @@
-"""What a Dataflow job is refused for, before anything is submitted."""
+"""Dataflow jobs that are refused before anything is submitted."""
 
 import argparse
 

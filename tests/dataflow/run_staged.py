@@ -1,4 +1,4 @@
-"""Runs a job that was submitted to Dataflow, from what was staged for its workers alone.
+"""Run a job that was submitted to Dataflow, using only its staged files.
 
     python -m tests.dataflow.run_staged JOB.json DIRECTORY
 

@@ -1,4 +1,4 @@
-"""The very pipeline and package that were staged, run as a worker would."""
+"""Run the staged pipeline and package like a worker."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What arrives at Dataflow, and in the bucket, is what the configs and the checkout say."""
+"""The job and files that arrive at Dataflow and the bucket match the configs and the checkout."""
 
 import tarfile
 

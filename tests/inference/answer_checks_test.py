@@ -1,4 +1,4 @@
-"""Models in numpy, each wrong in a way of its own; no library of models is needed."""
+"""Models in numpy, each with a different fault; they need no model library."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Tiny SavedModels, one for each way of being called, and what they answer by numpy."""
+"""Tiny SavedModels, one for each kind of call, and their results computed with numpy."""
 
 from __future__ import annotations
 

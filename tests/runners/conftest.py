@@ -1,4 +1,4 @@
-"""What the tests of all runners compare with: each job, run once in one process."""
+"""The reference of the tests of runners: each job, run once in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beam's own runners on this machine; one worker is what all others are compared with."""
+"""Beam's own runners on this machine; all others are compared with one worker."""
 
 import pytest
 

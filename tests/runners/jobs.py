@@ -1,4 +1,4 @@
-"""The jobs that every runner has to run alike, each on small input made for it."""
+"""The jobs that must give the same on every runner, each with its own small input."""
 
 from __future__ import annotations
 

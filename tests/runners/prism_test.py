@@ -1,4 +1,4 @@
-"""Beam's Prism runner, with workers in the job's own process and in a pool of processes."""
+"""Beam's Prism runner, with workers in the job's process and in a pool of processes."""
 
 import os
 import signal

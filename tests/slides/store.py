@@ -1,4 +1,4 @@
-"""The emulated store, made to keep to generations as the real one does, and to count bytes."""
+"""The emulated store, extended to respect generations like the real one, and to count bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives for tests, sound ones and hostile ones, made by the standard library."""
+"""Valid and hostile archives for tests, made with the standard library."""
 
 import io
 import stat

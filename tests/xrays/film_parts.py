@@ -1,4 +1,4 @@
-"""Parts of films as an earlier start would have left them, without a model."""
+"""Write the parts of films that an earlier start would leave, without a model."""
 
 import numpy as np
 

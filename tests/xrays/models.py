@@ -1,4 +1,4 @@
-"""A model for tests whose answers can be worked out by hand."""
+"""A model for tests whose results can be computed by hand."""
 
 import tensorflow as tf
 

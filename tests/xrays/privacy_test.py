@@ -1,4 +1,4 @@
-"""Nothing that a DICOM file says of a patient leaves it: in values, errors, logs or warnings."""
+"""No patient data of a DICOM file appears in values, errors, logs or warnings."""
 
 import dataclasses
 import logging

@@ -1,7 +1,7 @@
-"""Films in a bucket give what they give on disk, and what is wrong there is one clear row or line.
+"""Films in a bucket read like films on disk; a fault there is one clear row or line.
 
-The faults are those that a bucket has and a disk has not: brackets in names, the empty objects that
-a console makes for folders, missing permissions, buckets that are not there.
+The tests cover faults that only a bucket has: brackets in names, the empty objects that a console
+makes for folders, missing permissions, missing buckets.
 """
 
 import argparse

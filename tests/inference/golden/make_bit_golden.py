@@ -1,4 +1,4 @@
-"""Makes bit_golden.npz: feature maps of timm's BiT ResNet-50x1, which `BitResNet` is held against.
+"""Make bit_golden.npz: feature maps of timm's BiT ResNet-50x1, to compare `BitResNet` with.
 
 timm is an implementation independent of ours (https://github.com/huggingface/pytorch-image-models).
 It reads our weights from a file in the official layout with its own reader. Install torch and timm

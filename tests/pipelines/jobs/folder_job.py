@@ -1,6 +1,6 @@
-"""A third job, as someone else would write one: it embeds the PNG files of folders.
+"""A third job, as another package would write it: it embeds the PNG files of folders.
 
-Everything of it is in this file. A folder is an item, a few pictures are a block.
+This file holds the whole job. A folder is an item, and a few pictures are a block.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A job that beamscope does not know works by being registered: nothing else is edited for it."""
+"""A third job works after its registration, without any other edit."""
 
 import json
 import shutil

@@ -1,6 +1,6 @@
-"""Inputs as people meet them, from the command line: each is read, or is one problem or line.
+"""Realistic inputs from the command line: each is read, or gives one problem or one line.
 
-Each case says beside it how the right answer is known.
+A comment beside each case gives the source of its right answer.
 """
 
 import json

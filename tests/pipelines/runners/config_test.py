@@ -1,4 +1,4 @@
-"""Runner configs and Beam's options: every name is checked, none is dropped."""
+"""Runner configs and Beam's options: unknown names are refused, none is dropped."""
 
 import types
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The cluster that a job on Flink names is asked before anything starts."""
+"""A job on Flink checks that its cluster answers before anything starts."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""A slide in a bucket gives what it gives on disk, and is read by ranges where that can be."""
+"""A slide gives the same rows from a bucket as from disk, and is read by ranges if possible."""
 
 import dataclasses
 import shutil

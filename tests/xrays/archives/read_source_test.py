@@ -1,4 +1,4 @@
-"""Folders as sources: trash in them, folders that may not be opened, links to nothing."""
+"""Folders as sources: with trash, unreadable folders, and broken links."""
 
 import contextlib
 import os

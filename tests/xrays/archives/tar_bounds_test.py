@@ -1,4 +1,4 @@
-"""Sizes and headers that a tar claims are held against the file before anything is allocated."""
+"""The sizes and headers of a tar are checked against the file before anything is allocated."""
 
 import gzip
 import io

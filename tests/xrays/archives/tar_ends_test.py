@@ -1,4 +1,4 @@
-"""Nothing after the mark of a tar's end is lost without a word.
+"""Data after the end mark of a tar is never silently lost.
 
 The members that are expected are those that `tarfile` wrote; GNU tar lists the same with
 --ignore-zeros.

@@ -1,4 +1,4 @@
-"""A central directory against its file; `zipfile` writes, and reads what is sound."""
+"""Compare a central directory with its file; `zipfile` writes it, and reads the valid members."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Held against pandas, which has a parser of its own."""
+"""Compare the reader with pandas, which has its own parser."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Tiled JPEG slides of every kind that the native reader is to read, written for its tests."""
+"""Write tiled JPEG slides of every kind that the native reader supports."""
 
 import dataclasses
 from pathlib import Path

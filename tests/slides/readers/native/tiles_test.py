@@ -1,4 +1,4 @@
-"""Thumbnails are made from areas: they must be to the last bit what OpenSlide gives."""
+"""Areas, from which thumbnails are made, must equal OpenSlide's to the last bit."""
 
 import numpy as np
 import pytest
