@@ -1,4 +1,4 @@
-"""The examples of docs/python.md, run as they stand there."""
+"""Run the examples of docs/python.md unchanged."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the runners are that `beamscope fetch-runners` fetches."""
+"""The paths of the runners that `beamscope fetch-runners` fetches."""
 
 import os
 from pathlib import Path
