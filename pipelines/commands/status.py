@@ -30,12 +30,12 @@ class Status:
 
     Attributes:
       job: name of the job.
-      items: what it plans, in the plural.
-      unit: what it embeds, in the plural.
-      fingerprint: of the embedding; of the plan where nothing is embedded.
-      progress: of the run.
-      counts: of the finished dataset, as in ``dataset.json``; None where it is not complete.
-      table: the key of `counts` that has the items by status.
+      items: plural noun for the planned items.
+      unit: plural noun for the embedded images.
+      fingerprint: fingerprint of the embedding, or of the plan if the run embeds nothing.
+      progress: progress of the run.
+      counts: counts of ``dataset.json``; None if the dataset is not complete.
+      table: the key of `counts` with the items by status.
     """
 
     job: str
@@ -47,7 +47,7 @@ class Status:
     table: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return the status as JSON values; times are seconds, moments since 1970."""
+        """Return the status as JSON values; times are in seconds, dates in seconds since 1970."""
         return {
             "job": self.job,
             "fingerprint": self.fingerprint,
@@ -58,10 +58,10 @@ class Status:
         }
 
     def text(self, now: float) -> str:
-        """Return the status in a few lines.
+        """Return the status as a few lines of text.
 
         Args:
-          now: seconds since 1970.
+          now: the present time in seconds since 1970.
         """
         progress = self.progress
         share = progress.rows_done / progress.rows_planned if progress.rows_planned else 0.0
@@ -113,8 +113,8 @@ def run(argv: Sequence[str]) -> int:
         nargs="?",
         const=_WATCH_SECONDS,
         metavar="SECONDS",
-        help="look again and again until the dataset is complete "
-        f"(every {_WATCH_SECONDS:g} seconds where no number is given)",
+        help="print the progress repeatedly until the dataset is complete "
+        f"(every {_WATCH_SECONDS:g} seconds if no number is given)",
     )
     args = parser.parse_args(list(argv))
     if args.watch is not None:
@@ -151,7 +151,7 @@ def _status(root: str, record: RunRecord) -> Status:
     job = JOBS.get(record.job)
     layout = record.layout(root)
     description = read_description(root)
-    # A dataset of other settings lies there until this run has assembled its own.
+    # A dataset of other settings stays there until this run assembles its own.
     own = description is not None and description.get("fingerprint") == layout.fingerprint
     return Status(
         job.name,

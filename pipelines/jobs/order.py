@@ -1,4 +1,4 @@
-"""A command line that is understood: parsed, checked, and turned into what is to be done."""
+"""Parse and check the command line of a job, and derive its run record and dataset."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from beamscope.transforms.output.shards import ShardFormat
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """A job whose command line is understood: what is asked for, and how.
+    """A checked command line of a job.
 
     Attributes:
-      job: which.
+      job: the job.
       args: the parsed flags.
-      options: Beam's own.
-      requests: what is to be embedded.
+      options: Beam's own options.
+      requests: the items to embed.
       settings: how items become images.
-      model: how the model is to be called.
-      spec: how it is called, found out.
-      shard_format: of what is written.
-      left_out: how many files were found and not taken, by what they are.
-      command_line: as it was typed, for the description of the dataset.
+      model: the user's settings of the model.
+      spec: how the loaded model is called.
+      shard_format: the form of the shards.
+      left_out: number of files that were found and not taken, by kind of file.
+      command_line: the command line as typed, for the description of the dataset.
     """
 
     job: Job
@@ -60,10 +60,10 @@ class Order:
 
 
 def understand(job: Job, argv: Sequence[str]) -> Order:
-    """Parse and check a command line: cheap checks first, and the model last.
+    """Parse and check a command line. Cheap checks come first; loading the model comes last.
 
     Raises:
-      InputError: what the user got wrong.
+      InputError: a flag or an input is wrong.
     """
     args, options = parse_job(job_parser(job), argv)
     shard_format = shard_format_from(args)
@@ -115,7 +115,7 @@ def run_record_of(order: Order) -> RunRecord:
 
 
 def request_digest(order: Order) -> str:
-    """Return a digest of what a dataset has to hold for nothing to be left to do."""
+    """Return a digest of the requested items, their present files, and the form of the shards."""
     identities = order.job.identities(order.requests)
     wanted = [
         *({"request": dataclasses.asdict(request), "identity": identity}
@@ -126,7 +126,7 @@ def request_digest(order: Order) -> str:
 
 
 def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) -> DatasetSpec:
-    """Return what the dataset of a run looks like."""
+    """Return the form of a run's dataset."""
     job = order.job
     return DatasetSpec(
         layout=layout,

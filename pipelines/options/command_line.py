@@ -43,11 +43,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def place(flag: str, *, local: bool = False) -> Callable[[str], str]:
-    """Return an argument type for a path or URI, which gives it in the form of `normalize`.
+    """Return an argparse type for a path or URI, which applies `normalize`.
 
     Args:
       flag: the flag's name, for the message.
-      local: whether only a path of this machine will do.
+      local: whether the path must be on this machine.
 
     Raises:
       InputError: the type raises ``unknown_scheme`` or ``not_local``; the message names the flag.
@@ -59,7 +59,7 @@ def place(flag: str, *, local: bool = False) -> Callable[[str], str]:
         except InputError as error:
             raise InputError(error.kind, f"{flag} {error.message}") from error
         if local and not is_local(path):
-            raise InputError(Kind.NOT_LOCAL, f"{flag} {text}: must be a path of this machine")
+            raise InputError(Kind.NOT_LOCAL, f"{flag} {text}: must be a path on this machine")
         return path
 
     return convert

@@ -58,7 +58,7 @@ def test_model_from_a_file(tmp_path, capsys, image):
     ("flags", "value"),
     [
         (["--output=full"], "full exists"),
-        (["--output=gs://bucket/model"], "gs://bucket/model: must be a path of this machine"),
+        (["--output=gs://bucket/model"], "gs://bucket/model: must be a path on this machine"),
         (["--output=new", "--weights=absent.npz"], "absent.npz"),
         (["--output=new", "--signature=a b"], "'a b'"),
     ],

@@ -110,4 +110,4 @@ def test_status_errors(output, capsys, arguments, message):
 def test_a_job_that_nobody_knows_errors(tmp_path, capsys):
     write_run_record(str(tmp_path), RunRecord("knitting", 1, "scarves", PLAN, None))
     assert main(["status", str(tmp_path)]) == 2
-    assert "is of a job 'knitting'; known are slides, xrays" in capsys.readouterr().err
+    assert "unknown job 'knitting'; the known jobs are slides, xrays" in capsys.readouterr().err

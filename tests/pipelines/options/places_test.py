@@ -54,7 +54,7 @@ def test_unknown_scheme_errors(command, flag, uri, tmp_path, monkeypatch, capsys
 )
 def test_what_must_be_local_errors(command, flag, uri, capsys):
     assert main(with_flag(command, flag, uri)) == 2
-    assert f"{flag} {uri}: must be a path of this machine" in capsys.readouterr().err
+    assert f"{flag} {uri}: must be a path on this machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("column", ["uri", "mask"])
