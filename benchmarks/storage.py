@@ -1,16 +1,16 @@
-"""How fast byte ranges are read from stores on this machine, by several clients, side by side.
+"""The speed of reading byte ranges from stores on this machine, compared between clients.
 
     python -m benchmarks.storage [--store gs|s3] [--repeats N] [--megabytes N]
 
-The stores are the emulators of the tests, gcp-storage-emulator and moto's server, each in a process
-of its own. Both are slow, and equally so for every client; so the processor time that a client
-itself spends on a request is told beside the rate. A third server answers any range at once from
-memory. It shows what the clients of s3:// could do with a fast store.
+The stores are the emulators of the tests, gcp-storage-emulator and moto's server, each in its own
+process. Both are slow, and equally slow for every client. So the table also has the processor time
+that a client itself spends on a request. A third server answers any range at once from memory. It
+shows the speed of the clients of s3:// with a fast store.
 
-Every way reads the same ranges, at random places that do not overlap, with 8 threads. One way after
-the other reads a round, so that whatever else the machine does meets all of them alike; the figures
-are medians of the rounds. obstore takes part where it is installed (`pip install obstore`); it
-cannot speak to gcp-storage-emulator, which has no XML API.
+Every client reads the same ranges with 8 threads, at random places that do not overlap. The clients
+read a round in turn, so that other load on the machine affects all alike. The figures are medians of
+the rounds. obstore takes part if it is installed (`pip install obstore`). It cannot read from
+gcp-storage-emulator, which has no XML API.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from tests.s3 import s3_server
 
 THREADS = 8
 LENGTHS = (64 << 10, 1 << 20)
-# So that a round takes about as long for either length.
+# Numbers of requests that make a round about equally long for both lengths.
 REQUESTS = {64 << 10: 160, 1 << 20: 64}
 
 Read = Callable[[int, int], bytes]
 
 
 def ours(uri: str) -> Read:
-    """As slides are read: one version, one client a process."""
+    """Read like slides: one version of the object, one client per process."""
     return RemoteSource(uri).read
 
 
 def beam(uri: str) -> Read:
-    """Beam's file system: a file a thread, since a file has one position."""
+    """Read with Beam's file system: one file per thread, because a file has one position."""
     FileSystems.set_options(_beam_options())
     local = threading.local()
 
@@ -76,7 +76,7 @@ def _beam_options() -> object:
 
 
 def google(uri: str) -> Read:
-    """google-cloud-storage as it comes, with its pool of ten connections."""
+    """Read with google-cloud-storage and its default pool of ten connections."""
     from google.cloud.storage import Client
 
     bucket, _, name = uri.removeprefix("gs://").partition("/")
@@ -92,7 +92,7 @@ def google(uri: str) -> Read:
 
 
 def boto(uri: str) -> Read:
-    """boto3 as it comes, with its pool of ten connections."""
+    """Read with boto3 and its default pool of ten connections."""
     import boto3
 
     bucket, _, name = uri.removeprefix("s3://").partition("/")
@@ -106,7 +106,7 @@ def boto(uri: str) -> Read:
 
 
 def obstore(uri: str) -> Read:
-    """obstore, whose work is done outside of the interpreter."""
+    """Read with obstore, which works outside the interpreter."""
     import obstore
     from obstore.store import S3Store
 
@@ -129,7 +129,7 @@ WAYS: dict[str, dict[str, Callable[[str], Read]]] = {
 
 
 class _FromMemory(BaseHTTPRequestHandler):
-    """Just enough of S3: HEAD, and GET of a range, of one object."""
+    """A minimal S3 server: HEAD, and GET of a range, of one object."""
 
     protocol_version = "HTTP/1.1"
     content = b""
@@ -171,7 +171,7 @@ def _serve_gs(directory: str, content: bytes, pipe: multiprocessing.connection.C
 
 @contextlib.contextmanager
 def served(store: str, content: bytes) -> Iterator[str]:
-    """Runs a store in a process of its own, and yields the uri of an object that it has."""
+    """Run a store in its own process, and yield the uri of an object in it."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as directory:
         if store == "gs":
@@ -200,7 +200,7 @@ def served(store: str, content: bytes) -> Iterator[str]:
 
 
 def places(size: int, length: int, requests: int, seed: int) -> list[int]:
-    """Places in random order, none of whose ranges overlap while there are enough of them."""
+    """Return offsets in random order. Their ranges do not overlap while there are enough."""
     every = list(range(0, size - length + 1, length))
     chosen = random.Random(seed)
     return [place for _ in range(-(-requests // len(every))) for place in
@@ -208,7 +208,7 @@ def places(size: int, length: int, requests: int, seed: int) -> list[int]:
 
 
 def measure(read: Read, offsets: list[int], length: int, content: bytes) -> tuple[float, float]:
-    """Seconds, and seconds of this process's processor time, for some ranges by 8 threads."""
+    """Read ranges with 8 threads; return wall seconds and processor seconds of this process."""
     with ThreadPoolExecutor(THREADS) as threads:
         start, busy = time.perf_counter(), time.process_time()
         found = list(threads.map(lambda offset: read(offset, length), offsets))
