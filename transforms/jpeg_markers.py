@@ -1,7 +1,7 @@
 """The marker segments of a JPEG stream: one walk for slides, films and the sample generator.
 
-It reads no pixel, and serves every kind of JPEG that is built of markers: baseline, extended,
-progressive and lossless (ITU-T T.81), and JPEG-LS (T.87).
+It reads no pixels. It supports every kind of JPEG with markers: baseline, extended, progressive and
+lossless (ITU-T T.81), and JPEG-LS (T.87).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _AFTER_SCAN = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
 
 class MarkerError(ValueError):
-    """A stream that is no JPEG, or whose marker segments break off or run into each other."""
+    """The stream is not a JPEG, or its marker segments are cut off or overlap."""
 
 
 class CutOffError(MarkerError):
-    """A stream whose data end before its image does."""
+    """The stream ends before its image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Segment:
     end: int
 
     def body(self, data: bytes) -> bytes:
-        """Its parameters, without the marker and their length."""
+        """Return the parameters, without the marker and their length."""
         return data[self.start + 4 : self.end]
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """What a frame header declares.
+    """The contents of a frame header.
 
     Attributes:
       marker: the kind of JPEG, one of `FRAMES`.
@@ -108,7 +108,7 @@ def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
 
 
 def scan_end(data: bytes, start: int) -> int:
-    """Where the coded data of a scan end: at the next marker that is no restart.
+    """Return the end of a scan's coded data: the next marker other than a restart.
 
     Raises:
       CutOffError: there is none.
@@ -119,7 +119,7 @@ def scan_end(data: bytes, start: int) -> int:
 
 
 def image_end(data: bytes) -> int:
-    """Where the image ends, just behind its end-of-image marker.
+    """Return the end of the image, right after its end-of-image marker.
 
     Raises:
       MarkerError: something else is where a marker should be; a `CutOffError` where the data end
