@@ -8,8 +8,8 @@ that a client itself spends on a request. A third server answers any range at on
 shows the speed of the clients of s3:// with a fast store.
 
 Every client reads the same ranges with 8 threads, at random places that do not overlap. The clients
-read a round in turn, so that other load on the machine affects all alike. The figures are medians of
-the rounds. obstore takes part if it is installed (`pip install obstore`). It cannot read from
+read a round in turn, so that other load on the machine affects all alike. The figures are medians
+of the rounds. obstore takes part if it is installed (`pip install obstore`). It cannot read from
 gcp-storage-emulator, which has no XML API.
 """
 
