@@ -16,8 +16,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import resolve_model
+from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.requests import merged_requests
-from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job

@@ -6,9 +6,9 @@ import pytest
 from google.cloud.dataflow_v1beta3 import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
+from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.registry import JOBS
-from beamscope.pipelines.options.job import job_parser
-from beamscope.pipelines.runners.flex_template import command_line, launch, metadata, run
+from beamscope.pipelines.templates.flex_template import command_line, launch, metadata, run
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
@@ -21,7 +21,7 @@ def test_the_committed_metadata_is_that_of_the_flags(job, capsys):
     assert run([job]) == 0
     committed = (ROOT / "containers" / f"{job}_metadata.json").read_text()
     assert capsys.readouterr().out == committed, (
-        f"python -m beamscope.pipelines.runners.flex_template {job} "
+        f"python -m beamscope.pipelines.templates.flex_template {job} "
         f"> containers/{job}_metadata.json"
     )
 

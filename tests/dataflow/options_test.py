@@ -5,9 +5,9 @@ import argparse
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
+from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.jobs.run_job import run_job
-from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.runners import dataflow as dataflow_options
 from beamscope.pipelines.runners.config import config_names, parse_job
 from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow, runs_on_dataflow

@@ -50,7 +50,9 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
     ref = write_part(layout, block_of("a", 0, 4))
     assert list_parts(layout) == {ref.path: 4}
     progress = ProgressReader(layout, 2, lambda path: PlanGlance(0))
-    assert progress.read() == Progress(2, 0, 0, 4)
+    found = progress.read()
+    assert found == Progress(2, 0, 0, 4, 0, found.last_write)
+    assert found.last_write == max(file.modified for file in files.list_files(root))
 
     claim_output(root, RUN)
     assert list_parts(layout) == {ref.path: 4}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.main import main
-from beamscope.pipelines.runners.flex_template import metadata
+from beamscope.pipelines.templates.flex_template import metadata
 from beamscope.transforms.output.run_record import read_run_record
 from tests.pipelines.jobs import folder_job
 

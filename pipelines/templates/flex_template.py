@@ -1,6 +1,6 @@
 """Dataflow Flex Templates of the jobs: their metadata, and their launch.
 
-    python -m beamscope.pipelines.runners.flex_template slides > containers/slides_metadata.json
+    python -m beamscope.pipelines.templates.flex_template slides > containers/slides_metadata.json
 
 The metadata is made from the job's parser, so that a template has the flags of the command. Its
 form: https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
@@ -17,9 +17,9 @@ from typing import Any
 from apache_beam.options.pipeline_options import DebugOptions, WorkerOptions
 
 from beamscope.pipelines import main
+from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser
-from beamscope.pipelines.options.job import job_parser
 from beamscope.pipelines.runners.beam_internals import add_options
 from beamscope.pipelines.runners.gpu import GpuOptions
 from beamscope.transforms.problem_kinds import Kind
@@ -110,7 +110,7 @@ def run(argv: Sequence[str]) -> int:
       InputError: there is no such job.
     """
     parser = Parser(
-        prog="python -m beamscope.pipelines.runners.flex_template",
+        prog="python -m beamscope.pipelines.templates.flex_template",
         description="Print the metadata of a job's Flex Template.",
     )
     parser.add_argument("job", choices=JOBS.names())
