@@ -17,12 +17,13 @@ ARGS   ?=
 # A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
-.PHONY: help demo env test-env test lint lock runners bench bench-peers clean
+.PHONY: help demo env test-env test test-fast lint lock runners bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide and print a summary"
 	@echo "make test    run the tests              make lint   run ruff and strict mypy"
+	@echo "make test-fast   run those without servers, models and whole jobs (under 2 minutes)"
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
@@ -67,6 +68,10 @@ $(DEMO)/bit-50x1-random: | env
 
 test: test-env
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# No servers, no models, no whole jobs: under two minutes on two cores.
+test-fast: test-env
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not server' $(ARGS)
 
 lint: test-env
 	$(BIN)/ruff check .

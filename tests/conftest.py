@@ -1,0 +1,34 @@
+"""Marks for the tests that `make test-fast` leaves out."""
+
+from __future__ import annotations
+
+import pytest
+
+# Folders whose tests start servers, worker processes or whole environments, and those that build,
+# load and compile models; a fixture named here is a server, or something in one.
+_SERVER_FOLDERS = ("dataflow", "packaging", "runners")
+_SERVER_FIXTURES = {"bucket", "cloud", "gcs", "moto", "s3", "store", "stores", "submitted"}
+_SLOW_FOLDERS = (
+    "inference",
+    "output/ptransforms",
+    "pipelines/commands",
+    "pipelines/jobs",
+    "pipelines/terminal/quiet",
+    "python_docs",
+    "slides/ptransforms",
+    "slides/readers/native/slide",
+    "slides/readers/native/tiles",
+    "slides/tissue/thumbnail",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder that they lie in and the fixtures that they use."""
+    for item in items:
+        folder = item.nodeid.partition("tests/")[2]
+        if folder.startswith(_SERVER_FOLDERS) or _SERVER_FIXTURES & set(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker(pytest.mark.server)
+        if folder.startswith(_SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
