@@ -1,3 +1,3 @@
 """The version of beamscope: written here, and read by setup.py and everything else."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
