@@ -41,8 +41,18 @@ def embed_in_batches(
 
     Returns:
       float32 ``[n, features]``.
+
+    Raises:
+      ValueError: the function answers in another shape.
     """
     embeddings = np.empty((len(pixels), features), np.float32)
     for start, count, batch in padded_batches(pixels, size):
-        embeddings[start : start + count] = call(batch)[:count]
+        answers = call(batch)
+        # NumPy would spread a single answer over all images.
+        if answers.shape != (size, features):
+            raise ValueError(
+                f"the model answered {list(answers.shape)} for {size} images, "
+                f"not {[size, features]}"
+            )
+        embeddings[start : start + count] = answers[:count]
     return embeddings
