@@ -81,6 +81,15 @@ class Kind(enum.StrEnum):
     BAD_ARCHITECTURE = "bad_architecture", "start", "there is no such architecture"
     BAD_MODALITY = "bad_modality", "start", "there is no such modality"
     BAD_SIGNATURE = "bad_signature", "start", "the model cannot be called with these settings"
+    # Of every item.
+    DEFECT = (
+        "defect", "plan read embed", "an unexpected error, in beamscope or in a library",
+        "report the traceback in OUTPUT/.beamscope/…/faults",
+    )  # fmt: skip
+    CRASHES = (
+        "crashes", "plan read", "the process died twice while it worked on this",
+        "use a machine with more memory, or a longer --item_timeout",
+    )  # fmt: skip
     # Slides.
     MISSING_FILE = "missing_file", "plan read", "the file does not exist (any more)"
     NOT_A_SLIDE = (

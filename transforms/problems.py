@@ -36,7 +36,7 @@ class InputError(Exception):
     """A flag or a file of the user that cannot be used. This is expected, and reported.
 
     Code that reads the user's data raises it, and the transform on top turns it into a `Problem`.
-    Any other exception there is a defect of beamscope, and stops the job.
+    Any other exception there is a defect of beamscope: a `Problem` of kind ``defect``.
     """
 
     def __init__(self, kind: Kind, message: str) -> None:
@@ -47,6 +47,14 @@ class InputError(Exception):
     def __reduce__(self) -> tuple[type[InputError], tuple[Kind, str]]:
         # Exceptions pickle only their args, so `kind` would be lost between processes.
         return type(self), (self.kind, self.message)
+
+
+class JobStoppedError(Exception):
+    """The job cannot go on, for a reason that one line tells; what is done stays."""
+
+
+class LostWorkerError(Exception):
+    """A worker process has died, which the job's runner does not survive; what is done stays."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

@@ -59,6 +59,7 @@ class Steps:
     Attributes:
       planner: divides the requested items into blocks.
       read: transform from a ``PCollection`` of the planner's blocks to ``PCollection[ImageBlock]``.
+        If it has an attribute ``guard``, it is given the job's guard; `ReadAheadFn` takes it.
       summary: sums up each finished item.
       spread: transform that distributes a ``PCollection`` of blocks over all workers.
     """

@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler
 
 from beamscope.pipelines.jobs.job import Steps
+from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.output.dataset import DatasetSpec
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
@@ -26,6 +27,7 @@ def build_pipeline(
     steps: Steps,
     handler: ModelHandler,
     dataset: DatasetSpec,
+    guard: Guard | None = None,
 ) -> None:
     """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
@@ -35,11 +37,14 @@ def build_pipeline(
       steps: the job's own steps.
       handler: runs the model.
       dataset: describes the dataset to write, and its place.
+      guard: of the job, for planning and reading; the handler has its own copy.
     """
+    if hasattr(steps.read, "guard"):
+        steps.read.guard = guard
     planned = (
         pipeline
         | "Requests" >> beam.Create(list(requests))
-        | "Plan" >> PlanItems(steps.planner, dataset.layout)
+        | "Plan" >> PlanItems(steps.planner, dataset.layout, guard)
     )
     new_parts = (
         planned.blocks

@@ -15,6 +15,8 @@ from beamscope.pipelines.runners.dataflow_submit import submit
 from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.pipelines.terminal.summary import read_summary
+from beamscope.transforms.faults.guard import Guard
+from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import claim_output
@@ -49,9 +51,10 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
             required = requires_gpu(order.options)
             if required:
                 _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
+            guard = Guard(layout, run_id(), order.args.item_timeout, len(order.requests))
             steps = job.steps(order.settings, order.args, layout)
-            handler = ModelBackendHandler(order.model, require_gpu=required)
-            build_pipeline(pipeline, order.requests, steps, handler, dataset)
+            handler = ModelBackendHandler(order.model, require_gpu=required, guard=guard)
+            build_pipeline(pipeline, order.requests, steps, handler, dataset, guard)
 
         if runs_on_dataflow(order.options):
             submit(job.name, layout, build, order.options)

@@ -69,6 +69,15 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit with status 3 if more than this fraction of the items fails, 0 to 1 "
         "(default: %(default)g)",
     )
+    group.add_argument(
+        "--item_timeout",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="planning an item, reading a block, or embedding it may take so long; a process that "
+        "takes longer is ended and started again, and what it was at is left out when that has "
+        "happened twice; 0 for no limit (default: %(default)g)",
+    )
 
 
 def shard_format_from(args: argparse.Namespace) -> ShardFormat:
@@ -80,4 +89,5 @@ def shard_format_from(args: argparse.Namespace) -> ShardFormat:
     if args.num_shards is not None:
         check_range("--num_shards", args.num_shards, 1, 99_999)
     check_range("--max_failed", args.max_failed, 0, 1)
+    check_range("--item_timeout", args.item_timeout, 0, 1_000_000)
     return ShardFormat(tuple(dict.fromkeys(args.format)), args.num_shards, args.dtype)

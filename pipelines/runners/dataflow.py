@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,18 @@ def prepare_dataflow(
         value = getattr(args, name, None)
         check_remote(options, f"--{name}", value if isinstance(value, list) else [value])
     _stage_package(options)
+    _set_timeout(getattr(args, "item_timeout", 0), options)
+
+
+def _set_timeout(item_timeout: float, options: PipelineOptions) -> None:
+    """Let Beam end a worker that does not return from a block, if the user has set no time for it.
+
+    To Beam an element is a block that is planned or read, embedded and written. beamscope's own
+    watchdog comes first; Beam's also ends a process whose interpreter is blocked.
+    """
+    workers = options.view_as(WorkerOptions)
+    if item_timeout and workers.element_processing_timeout_minutes is None:
+        workers.element_processing_timeout_minutes = math.ceil(3 * item_timeout / 60) + 1
 
 
 def check_remote(options: PipelineOptions, flag: str, uris: Iterable[str | None]) -> None:

@@ -3,7 +3,12 @@
 import argparse
 
 import pytest
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    SetupOptions,
+    WorkerOptions,
+)
 
 from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.registry import JOBS
@@ -228,3 +233,17 @@ def test_a_package_that_cannot_be_staged_has_to_be_in_the_image(monkeypatch, tmp
     assert message.startswith("--sdk_container_image: ")
     options = prepared(*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_cpu")
     assert options.view_as(SetupOptions).setup_file is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "minutes"),
+    [
+        ((), 46),  # three steps of 900 s, and one minute
+        (("--item_timeout=60",), 4),
+        (("--item_timeout=0",), None),
+        (("--element_processing_timeout_minutes=7",), 7),
+    ],
+)
+def test_beam_ends_workers_that_hang(flags, minutes):
+    options = prepared(*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_t4", *flags)
+    assert options.view_as(WorkerOptions).element_processing_timeout_minutes == minutes

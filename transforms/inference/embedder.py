@@ -102,6 +102,10 @@ class Embedder:
         """Return `compile_used`. Processes that share a model can reach methods only."""
         return self.compile_used
 
+    def features(self) -> int:
+        """Return the length of an embedding; likewise."""
+        return self.spec.features
+
     def _compile(self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]]) -> None:
         """Use the first compiler that works; record why others did not."""
         pixels = structured_images(self.batch_size, self.spec.input_size)

@@ -11,10 +11,13 @@ import pyarrow as pa
 from apache_beam.ml.inference.base import ModelHandler
 
 from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
+from beamscope.transforms.faults.defects import DefectEverywhereError
+from beamscope.transforms.faults.guard import Guard
+from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.metrics import count
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import Problem
+from beamscope.transforms.problems import InputError, Problem
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.embedder import Embedder
@@ -26,18 +29,24 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
 
     A block is already a batch, so a call takes one block. If the model cannot be loaded,
     `load_model` raises InputError, which stops the job. Do not use RunInference's exception
-    handling: the job would then end as done.
+    handling: the job would then end as done. With a guard, a model that fails on a block costs the
+    rows of that block; without a guard it stops the job.
 
     Attributes:
       settings: the model, and how it is called and compiled.
       large_model: whether a machine keeps one copy of the model, instead of one in each worker
         process; pixels and embeddings then travel between processes.
       require_gpu: whether a worker that sees no GPU fails before it loads the model.
+      guard: of the job.
+      in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
+        the next one comes, though a block is a batch already.
     """
 
     settings: ModelSettings
     large_model: bool = False
     require_gpu: bool = False
+    guard: Guard | None = None
+    in_lists: bool = False
 
     def load_model(self) -> Embedder:
         """Load and compile the model, once per process (or machine).
@@ -59,6 +68,8 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     ) -> Iterator[EmbeddingBlock]:
         """Embed each block; a row whose embedding is not finite becomes a problem.
 
+        With a guard, so does every row of a block on which the model fails.
+
         Count the blocks by compiler: ``blocks_by_openvino`` and the like.
         """
         if inference_args:
@@ -66,7 +77,27 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         compiler = model.compiler()
         for block in batch:
             count(f"blocks_by_{compiler}")
-            yield embedding_block(block, model.embed(block.pixels))
+            yield self._embedded(block, model)
+
+    def _embedded(self, block: ImageBlock, model: Embedder) -> EmbeddingBlock:
+        guard = self.guard
+        if guard is None:
+            return embedding_block(block, _answers(model, block))
+        step = Step.of(block.key)
+        try:
+            with guard.watch(step, "embed"):
+                embeddings = _answers(model, block)
+        except Exception as error:  # noqa: BLE001
+            try:
+                # The model sees nothing but pixels, so that its words quote nobody's data.
+                problem = guard.defect(step, "embed", error, quoted=True)
+            except DefectEverywhereError as everywhere:
+                guard.forget(everywhere)
+                raise
+            return lost_block(block, problem, model.features())
+        if len(embeddings):
+            guard.worked("embed")
+        return embedding_block(block, embeddings)
 
     def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:
         """Return the bytes of the pixels; Beam's own method would pickle them to count."""
@@ -75,6 +106,10 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Return batch sizes of one: a call takes one block."""
         return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def should_skip_batching(self) -> bool:
+        """Return whether Beam need not make lists of blocks."""
+        return self.in_lists
 
     def get_metrics_namespace(self) -> str:
         """Return the namespace of Beam's counters of inferences and milliseconds."""
@@ -107,7 +142,41 @@ def embedding_block(block: ImageBlock, embeddings: np.ndarray[Any, Any]) -> Embe
     )
 
 
+def lost_block(block: ImageBlock, error: InputError, features: int) -> EmbeddingBlock:
+    """Return a block none of whose images could be embedded, each with the same problem."""
+    problems = tuple(_problem(block, row, error) for row in range(len(block.pixels)))
+    return EmbeddingBlock(
+        key=block.key,
+        embeddings=np.empty((0, features), np.float32),
+        rows=block.rows.slice(0, 0),
+        planned=block.planned,
+        problems=block.problems + problems,
+        left_out=block.left_out,
+    )
+
+
+def _answers(model: Embedder, block: ImageBlock) -> np.ndarray[Any, Any]:
+    """Return one embedding for each image of a block.
+
+    Raises:
+      ValueError: the model has given another number of them, or of another length.
+    """
+    embeddings = model.embed(block.pixels)
+    expected = (len(block.pixels), model.features())
+    if embeddings.shape != expected:
+        raise ValueError(
+            f"the model answered {list(embeddings.shape)} for {len(block.pixels)} images, "
+            f"not {list(expected)}"
+        )
+    return embeddings
+
+
 def _non_finite(block: ImageBlock, row: int) -> Problem:
+    message = "the model returns NaN or infinity for these pixels"
+    return _problem(block, row, InputError(Kind.NON_FINITE, message))
+
+
+def _problem(block: ImageBlock, row: int, error: InputError) -> Problem:
     def value(column: str, default: Any) -> Any:
         if column not in block.rows.schema.names:
             return default
@@ -117,8 +186,8 @@ def _non_finite(block: ImageBlock, row: int) -> Problem:
         item_id=value("image_id", value("slide_id", block.key.item_id)),
         uri=block.uri,
         stage="embed",
-        kind=Kind.NON_FINITE,
-        message="the model returns NaN or infinity for these pixels",
+        kind=error.kind,
+        message=error.message,
         x_level0=value("x_level0", None),
         y_level0=value("y_level0", None),
         member=value("member", None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beamscope.transforms.formats.registry import sidecar_names
-from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_shard, run_record
+from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_shard, is_try, run_record
 from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import RunRecord, read_run_record, write_run_record
 from beamscope.transforms.problem_kinds import Kind
@@ -102,14 +102,15 @@ def _tables(root: str) -> tuple[str, ...]:
 
 
 def _delete_work(root: str) -> None:
-    """Delete finished blocks. Of version 0.1, also delete plans: nothing can use them."""
+    """Delete finished blocks and tries. Of version 0.1, also delete plans: nothing can use them."""
     work = files.join(root, WORK_DIRECTORY)
     try:
         known = read_run_record(root) is not None
     except InputError:
         known = False
     if known:
-        files.delete([file.path for file in files.list_files(work) if is_part(file.path)])
+        found = [file.path for file in files.list_files(work)]
+        files.delete([path for path in found if is_part(path) or is_try(path)])
     else:
         files.delete_tree(work)
 

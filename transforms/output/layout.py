@@ -9,6 +9,8 @@ OUTPUT/
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
     <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
+    <plan>/tries/<item>/plan.1 <embedding>/000003.1    a plan or block that a process has begun
+    <plan>/faults/<item>/plan.txt 000003.txt           tracebacks of unexpected errors
 
 <plan> is the fingerprint of the settings that change a plan; <embedding> is the fingerprint of the
 settings that change an embedding. So several models share the plans of one output.
@@ -27,6 +29,7 @@ from beamscope.transforms.storage import files
 
 WORK_DIRECTORY = ".beamscope"
 _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
+_TRY_NAME = re.compile(r"(plan|\d{6,})\.\d+")
 # Most file systems allow 255 bytes; this leaves room for extensions and temporary names.
 _LONGEST_NAME = 180
 _SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(.+)")
@@ -106,6 +109,24 @@ class Layout:
         """Return the path of the record of workers with the same versions of packages."""
         return files.join(self.workers, f"{digest}.json")
 
+    @property
+    def tries(self) -> str:
+        """The directory of what was begun and has not ended."""
+        return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "tries")
+
+    def a_try(self, item_id: str, index: int | None, count: int) -> str:
+        """The record that a block, or with None the plan, was begun for the `count`-th time."""
+        folder = files.join(self.tries, file_name(item_id))
+        if index is None:
+            return files.join(folder, f"plan.{count}")
+        return files.join(folder, self.fingerprint, f"{index:06d}.{count}")
+
+    def fault_log(self, item_id: str, index: int | None) -> str:
+        """Where the code failed at a block, or with None at the plan: a traceback."""
+        work = files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint)
+        name = "plan" if index is None else f"{index:06d}"
+        return files.join(work, "faults", file_name(item_id), f"{name}.txt")
+
     def all_item_parts(self, item_id: str) -> str:
         """Return the directory of an item's finished blocks, for all embeddings."""
         return files.join(self.parts, file_name(item_id))
@@ -160,6 +181,12 @@ def is_part(path: str) -> bool:
     """Return whether a file is a finished block."""
     folders = path.split("/")
     return part_name(path) is not None and len(folders) > 3 and folders[-4] == "parts"
+
+
+def is_try(path: str) -> bool:
+    """Return whether a file records that a plan or a block was begun."""
+    folders = path.split("/")
+    return _TRY_NAME.fullmatch(folders[-1]) is not None and "tries" in folders[-4:-2]
 
 
 def is_shard(path: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.problems import InputError
 
 
 class Request(Protocol):
@@ -43,6 +44,15 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
     @abc.abstractmethod
     def make(self, layout: Layout, request: _Request) -> _Plan:
         """Plan an item. An item's problem becomes part of its plan, never an exception."""
+
+    def failed(self, request: _Request, error: InputError) -> _Plan | None:
+        """Return a plan that says why nothing of an item can be used.
+
+        It is asked for where `make` has raised an error, or has ended its process again and again.
+        Where it returns None, as by default, such an item ends the job.
+        """
+        del request, error
+        return None
 
     @abc.abstractmethod
     def write(self, layout: Layout, request: _Request, plan: _Plan) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
-from beamscope.transforms.slides.planning.plan import SlideBlock, SlidePlan
+from beamscope.transforms.problems import InputError, Problem
+from beamscope.transforms.slides.planning.plan import FailedPlan, SlideBlock, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import find_plan, plan_picture, write_plan
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.requests import SlideRequest
@@ -42,6 +43,11 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
             # At once, not at the end: a wrong resolution is seen before it has cost a day.
             files.write_bytes(layout.picture(request.slide_id), picture.jpeg)
         return plan
+
+    def failed(self, request: SlideRequest, error: InputError) -> SlidePlan:
+        """Return the plan of a slide of which nothing can be used."""
+        problem = Problem(request.slide_id, request.uri, "plan", error.kind, error.message)
+        return FailedPlan(slide_id=request.slide_id, uri=request.uri, problem=problem)
 
     def write(self, layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
         """Write a plan and its picture."""

@@ -10,6 +10,7 @@ import apache_beam as beam
 import cv2
 
 from beamscope.transforms.blocks import ImageBlock
+from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.read_ahead import ReadAheadFn
 from beamscope.transforms.slides.planning.plan import SlideBlock
@@ -27,15 +28,17 @@ class ReadSlideBlocks(beam.PTransform):
     Attributes:
       threads: how many threads of a process read patches.
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
+      guard: of the job.
     """
 
     threads: int = 4
     cache: FileCache | None = None
+    guard: Guard | None = None
 
     def expand(self, blocks: beam.PCollection[SlideBlock]) -> beam.PCollection[ImageBlock]:
         """Reads each block."""
         read = functools.partial(_read, threads=self.threads, cache=self.cache)
-        return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read))
+        return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read, unreadable_block, self.guard))
 
 
 def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.xrays.archives.members import archive_problem
 from beamscope.transforms.xrays.planning.plan import (
     FilmsToRead,
     SourcePlan,
@@ -39,6 +41,10 @@ class FilmPlanner(ItemPlanner[Source, SourcePlan]):
         """Plan a source from its listing; of a directory that has changed, keep its blocks."""
         now = plan_source(request, self.settings)
         return replan(earlier_plan(layout, request), now, self.settings.block_size)
+
+    def failed(self, request: Source, error: InputError) -> SourcePlan:
+        """Return the plan of a source of which nothing can be used."""
+        return SourcePlan(request, archive_problems=(archive_problem(request, error, "plan"),))
 
     def kept_blocks(self, layout: Layout, request: Source, plan: SourcePlan) -> frozenset[int]:
         """Return the blocks whose films are the same in the plan that is replaced."""

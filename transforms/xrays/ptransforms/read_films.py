@@ -9,7 +9,12 @@ from collections.abc import Iterator
 import apache_beam as beam
 
 from beamscope.transforms.blocks import BlockKey, ImageBlock
+from beamscope.transforms.faults.defects import DefectEverywhereError
+from beamscope.transforms.faults.guard import Guard
+from beamscope.transforms.faults.steps import Step
+from beamscope.transforms.faults.stream import StreamSteps
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.problems import InputError
 from beamscope.transforms.read_ahead import ReadAheadFn, counted
 from beamscope.transforms.xrays.planning.plan import (
     FilmsToRead,
@@ -18,8 +23,8 @@ from beamscope.transforms.xrays.planning.plan import (
     block_sizes,
 )
 from beamscope.transforms.xrays.planning.plan_file import write_plan
-from beamscope.transforms.xrays.reading.film_block import FilmBlock
-from beamscope.transforms.xrays.reading.films import FilmStream, read_films
+from beamscope.transforms.xrays.reading.film_block import Defect, FilmBlock
+from beamscope.transforms.xrays.reading.films import FilmStream, lost_films, read_films
 from beamscope.transforms.xrays.settings import XraySettings
 
 
@@ -30,43 +35,63 @@ class ReadFilmBlocks(beam.PTransform):
     Attributes:
       settings: how films become images.
       layout: of the dataset; the plan of a stream is written there when it has been read.
+      guard: of the job.
     """
 
     settings: XraySettings
     layout: Layout
+    guard: Guard | None = None
 
     def expand(
         self, blocks: beam.PCollection[FilmsToRead | StreamToRead]
     ) -> beam.PCollection[ImageBlock]:
         """Reads each block, and each stream from end to end."""
-        return blocks | "ReadFilms" >> beam.ParDo(_ReadFilmsFn(self.settings, self.layout))
+        read = _ReadFilmsFn(self.settings, self.layout, self.guard)
+        return blocks | "ReadFilms" >> beam.ParDo(read)
 
 
 class _ReadFilmsFn(ReadAheadFn):
-    def __init__(self, settings: XraySettings, layout: Layout) -> None:
-        super().__init__(functools.partial(_read, settings=settings))
+    def __init__(self, settings: XraySettings, layout: Layout, guard: Guard | None) -> None:
+        read = functools.partial(_read, settings=settings, guard=guard)
+        super().__init__(read, functools.partial(_lose, settings=settings), guard)
         self._settings = settings
         self._layout = layout
 
     def process(self, block: FilmsToRead | StreamToRead) -> Iterator[ImageBlock]:
         if isinstance(block, StreamToRead):
+            # A block of it that is read alone waits for whatever this process has begun.
+            yield from self.drain()
             yield from self._read_stream(block)
         else:
             yield from super().process(block)
 
     def _read_stream(self, stream: StreamToRead) -> Iterator[ImageBlock]:
-        settings = self._settings
+        settings, source = self._settings, stream.source
+        steps = None if self._guard is None else StreamSteps(self._guard, source.id)
         films = FilmStream(
-            stream.source,
+            source,
             settings.block_size,
             settings.films,
             settings.load_catalog(),
             stream.done,
+            None if steps is None else steps.begin,
+            None if steps is None else steps.defect,
         )
-        for index, block in films:
-            yield counted(_image_block(BlockKey(stream.source.id, index), stream.source.uri, block))
+        try:
+            for index, block in films:
+                images = _image_block(BlockKey(source.id, index), source.uri, block)
+                if steps is not None:
+                    steps.has_read(images)
+                yield counted(images)
+        except DefectEverywhereError as error:
+            if self._guard is not None:
+                self._guard.forget(error)
+            raise
+        finally:
+            if steps is not None:
+                steps.end()
         plan = SourcePlan(
-            stream.source,
+            source,
             block_sizes=block_sizes(films.count, settings.block_size),
             archive_problems=films.archive_problems,
             skipped=films.skipped,
@@ -74,8 +99,16 @@ class _ReadFilmsFn(ReadAheadFn):
         write_plan(self._layout, plan)
 
 
-def _read(block: FilmsToRead, settings: XraySettings) -> ImageBlock:
-    films = read_films(block.source, block.members, settings.films, settings.load_catalog())
+def _read(block: FilmsToRead, settings: XraySettings, guard: Guard | None) -> ImageBlock:
+    defect: Defect | None = None
+    if guard is not None:
+        defect = functools.partial(guard.defect, Step.of(block.key), "read")
+    films = read_films(block.source, block.members, settings.films, settings.load_catalog(), defect)
+    return _image_block(block.key, block.source.uri, films)
+
+
+def _lose(block: FilmsToRead, error: InputError, settings: XraySettings) -> ImageBlock:
+    films = lost_films(block.source, block.members, settings.films, settings.load_catalog(), error)
     return _image_block(block.key, block.source.uri, films)
 
 

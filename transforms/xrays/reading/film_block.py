@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +20,9 @@ from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.sources import Source, film_path
+
+# Makes of an error that nobody expected the problem of one film.
+Defect = Callable[[Exception], InputError]
 
 # The columns of a film's row; those of the catalogue are null where it says nothing.
 FILM_SCHEMA = pa.schema(
@@ -86,10 +90,17 @@ class FilmBlock:
 class BlockBuilder:
     """A block that is filled film by film, in order, while a few films are being decoded."""
 
-    def __init__(self, source: Source, settings: FilmSettings, room: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: FilmSettings,
+        room: int,
+        defect: Defect | None = None,
+    ) -> None:
         size = settings.preprocess.size
         self._source = source
         self._settings = settings
+        self._defect = defect
         # Filled in place: a list of films and its stack would take the memory twice.
         self._pixels = np.empty((room, size, size, 3), np.uint8)
         self._rows: list[dict[str, Any]] = []
@@ -114,6 +125,11 @@ class BlockBuilder:
         while len(self._pending) > 2 * self._settings.threads:
             self._take()
 
+    def refuse(self, name: str, error: InputError, catalog: Catalog | None) -> None:
+        """Note why a film is not read at all."""
+        known = catalog.find(film_path(self._source.uri, name)) if catalog else None
+        self._refuse(known.image_id if known else self._source.image_id(name), name, error)
+
     def finish(self) -> FilmBlock:
         """Wait for what is still being decoded."""
         while self._pending:
@@ -131,14 +147,22 @@ class BlockBuilder:
         try:
             ready = task.result()
         except InputError as error:
-            problem = film_problem(self._source, name, "read", error)
-            self._problems.append(dataclasses.replace(problem, item_id=image_id))
+            self._refuse(image_id, name, error)
+            return
+        except Exception as error:
+            if self._defect is None:
+                raise
+            self._refuse(image_id, name, self._defect(error))
             return
         if ready is None:
             self._other_views += 1
             return
         self._pixels[len(self._rows)] = ready.pixels
         self._rows.append(_row(image_id, self._source.uri, name, ready.film, known))
+
+    def _refuse(self, image_id: str, name: str, error: InputError) -> None:
+        problem = film_problem(self._source, name, "read", error)
+        self._problems.append(dataclasses.replace(problem, item_id=image_id))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

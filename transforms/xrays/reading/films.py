@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, Problem
+from beamscope.transforms.problems import InputError, JobStoppedError, Problem
 from beamscope.transforms.xrays.archives.broken import BrokenArchiveError
 from beamscope.transforms.xrays.archives.members import (
     Listing,
@@ -21,7 +21,12 @@ from beamscope.transforms.xrays.archives.members import (
 )
 from beamscope.transforms.xrays.archives.read_source import SourceReader, stream_members
 from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
-from beamscope.transforms.xrays.reading.film_block import BlockBuilder, FilmBlock, FilmSettings
+from beamscope.transforms.xrays.reading.film_block import (
+    BlockBuilder,
+    Defect,
+    FilmBlock,
+    FilmSettings,
+)
 from beamscope.transforms.xrays.sources import Source, film_path
 
 
@@ -74,21 +79,43 @@ def read_films(
     members: Iterable[Member],
     settings: FilmSettings,
     catalog: Catalog | None = None,
+    defect: Defect | None = None,
 ) -> FilmBlock:
     """Read, decode and preprocess some members of a source, in their order.
 
     One that cannot be read ends as a problem; nothing is put in its place.
+
+    Args:
+      source: of the members.
+      members: to read.
+      settings: how they are read.
+      catalog: what is known of them.
+      defect: makes of an error that nobody expected the problem of one film; by default it raises.
     """
     members = tuple(members)
-    builder = BlockBuilder(source, settings, len(members))
+    builder = BlockBuilder(source, settings, len(members), defect)
     with (
         contextlib.closing(SourceReader(source, settings.decode.limits)) as reader,
         ThreadPoolExecutor(settings.threads) as pool,
     ):
         for member in members:
-            data = _outcome(functools.partial(reader.read_member, member))
+            data = _outcome(functools.partial(reader.read_member, member), defect)
             builder.add(pool, member.name, data, catalog)
         return builder.finish()
+
+
+def lost_films(
+    source: Source,
+    members: Iterable[Member],
+    settings: FilmSettings,
+    catalog: Catalog | None,
+    error: InputError,
+) -> FilmBlock:
+    """Return members of a source of which none is read, with the reason."""
+    builder = BlockBuilder(source, settings, 0)
+    for member in members:
+        builder.refuse(member.name, error, catalog)
+    return builder.finish()
 
 
 class FilmStream:
@@ -106,6 +133,8 @@ class FilmStream:
         settings: FilmSettings,
         catalog: Catalog | None = None,
         done: Container[int] = (),
+        begin: Callable[[int], InputError | None] | None = None,
+        defect: Defect | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -115,6 +144,11 @@ class FilmStream:
           settings: how they are read.
           catalog: what is known of them.
           done: indices of the blocks that need not be decoded again; they are not yielded.
+          begin: called with the index of each block before anything of it is read; where it returns
+            an error, the films of the block are not decoded, and have that problem. An archive may
+            end before the first film of a block that was begun.
+          defect: makes of an error that nobody expected the problem of one film, or of the archive;
+            by default it raises.
         """
         self.archive_problems: tuple[Problem, ...] = ()
         self.count = 0
@@ -123,6 +157,8 @@ class FilmStream:
         self._settings = settings
         self._catalog = catalog
         self._done = done
+        self._begin = begin
+        self._defect = defect
         self._sieve, self._once = self._new_sieve(), _Once()
 
     @property
@@ -137,25 +173,44 @@ class FilmStream:
         self.count = 0
         with ThreadPoolExecutor(self._settings.threads) as pool:
             try:
+                refused = self._begin_block(0)
                 for name, read in self._films():
                     index = self.count // self._block_size
                     if index not in self._done:
-                        builder.add(pool, name, _outcome(read), self._catalog)
+                        if refused is not None:
+                            builder.refuse(name, refused, self._catalog)
+                        else:
+                            data = _outcome(read, self._defect)
+                            builder.add(pool, name, data, self._catalog)
                     self.count += 1
-                    if self.count % self._block_size == 0 and index not in self._done:
-                        yield index, builder.finish()
-                        builder = self._builder()
+                    if self.count % self._block_size == 0:
+                        if index not in self._done:
+                            yield index, builder.finish()
+                            builder = self._builder()
+                        refused = self._begin_block(index + 1)
             except InputError as error:
                 self.archive_problems = (archive_problem(self._source, error, "read"),)
+            except JobStoppedError:
+                raise
+            except Exception as error:
+                if self._defect is None:
+                    raise
+                problem = archive_problem(self._source, self._defect(error), "read")
+                self.archive_problems = (problem,)
             index, rest = divmod(self.count, self._block_size)
             if rest and index not in self._done:
                 yield index, builder.finish()
+
+    def _begin_block(self, index: int) -> InputError | None:
+        if self._begin is None or index in self._done:
+            return None
+        return self._begin(index)
 
     def _new_sieve(self) -> Sieve:
         return Sieve(self._source, self._settings.decode.limits)
 
     def _builder(self) -> BlockBuilder:
-        return BlockBuilder(self._source, self._settings, self._block_size)
+        return BlockBuilder(self._source, self._settings, self._block_size, self._defect)
 
     def _films(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for entry, read in stream_members(self._source, self._settings.decode.limits):
@@ -178,7 +233,7 @@ def _refuse(error: InputError) -> bytes:
     raise error
 
 
-def _outcome(read: Callable[[], bytes]) -> bytes | InputError:
+def _outcome(read: Callable[[], bytes], defect: Defect | None) -> bytes | InputError:
     """Read a member, and return its bytes or its error; raise only what ends the archive."""
     try:
         return read()
@@ -186,3 +241,7 @@ def _outcome(read: Callable[[], bytes]) -> bytes | InputError:
         raise
     except InputError as error:
         return error
+    except Exception as error:
+        if defect is None:
+            raise
+        return defect(error)

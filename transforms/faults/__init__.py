@@ -1,0 +1,1 @@
+"""What keeps a thing that fails, crashes or hangs from costing more than itself."""
