@@ -5,17 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from beamscope._version import __version__
+from beamscope.pipelines import supervisor
 from beamscope.pipelines.commands.registry import COMMANDS
 from beamscope.pipelines.jobs.registry import JOBS
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, JobStoppedError, LostWorkerError
 
-USAGE_ERROR = 2
-# The status that shells report for a program that Ctrl-C ended.
-INTERRUPTED = 130
+FAILED, USAGE_ERROR = 1, 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,19 +33,46 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"beamscope {name}: {error.message}", file=sys.stderr)
         return USAGE_ERROR
+    except JobStoppedError as error:
+        print(f"beamscope {name}: {error}", file=sys.stderr)
+        return FAILED
+    except LostWorkerError as error:
+        print(f"beamscope {name}: {error}", file=sys.stderr)
+        return supervisor.LOST_WORKER if supervisor.is_supervised() else FAILED
     except KeyboardInterrupt:
         print(f"\nbeamscope {name}: interrupted; the same command continues from here",
               file=sys.stderr)  # fmt: skip
-        return INTERRUPTED
+        return supervisor.INTERRUPTED
 
 
-def command(argv: list[str] | None = None) -> NoReturn:
-    """Run one command and end the process with its exit status.
+def command() -> NoReturn:
+    """Run the command of this process, and end the process with its exit status.
+
+    A job on this machine runs in a child process, which is started again when it dies.
+    """
+    name, *rest = sys.argv[1:] or [""]
+    if name in JOBS and supervisor.runs_here(rest):
+        _end(supervisor.supervise(name, _work))
+    supervisor.stop_on_signals()
+    _end(main())
+
+
+def _work() -> NoReturn:
+    # In a function of its own: a child must not go back to where its parent has forked it.
+    try:
+        status = main()
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        status = FAILED
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """End the process.
 
     Beam leaves daemon threads behind. A thread that wakes up in a C++ library while the interpreter
     shuts down aborts the process. So the process ends without that shutdown.
     """
-    status = main(argv)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

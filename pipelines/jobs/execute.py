@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -16,6 +17,14 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.terminal.progress import shown_progress
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.problems import JobStoppedError, LostWorkerError
+
+# How Beam's text tells of an error that says why the job stops.
+_STOPPED = re.compile(r"(?:DefectEverywhereError|JobStoppedError): ([^\n]*)")
+# What Beam's runners say when a worker process is gone: FnApiRunner, then Prism.
+_LOST_WORKER = (
+    "Channel closed prematurely", "Worker subprocess exited", "worker disconnected",
+)  # fmt: skip
 
 
 def execute(
@@ -34,7 +43,7 @@ def execute(
     build(pipeline)
     # Garbage collections then skip the million objects of TensorFlow and Beam, which stay anyway.
     gc.freeze()
-    with shown_progress(progress, unit=job.unit, items=job.items), _ctrl_c():
+    with shown_progress(progress, unit=job.unit, items=job.items), _own_errors():
         result = pipeline.run()
         state = result.wait_until_finish()
     if state != PipelineState.DONE:
@@ -43,14 +52,26 @@ def execute(
 
 
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[None]:
-    """Raise KeyboardInterrupt for Ctrl-C: the local runner wraps it in a RuntimeError."""
+def _own_errors() -> Iterator[None]:
+    """Let our own errors through: the local runners wrap whatever a bundle raises in text."""
     try:
         yield
+    except JobStoppedError as error:
+        raise JobStoppedError(_without_step(str(error))) from None
     except RuntimeError as error:
-        if "KeyboardInterrupt" in str(error):
+        text = str(error)
+        if "KeyboardInterrupt" in text:
             raise KeyboardInterrupt from None
+        if stopped := _STOPPED.search(text):
+            raise JobStoppedError(_without_step(stopped[1])) from None
+        for words in _LOST_WORKER:
+            if words in text:
+                raise LostWorkerError(f"the runner says: {words}") from error
         raise
+
+
+def _without_step(message: str) -> str:
+    return message.partition(" [while running")[0]
 
 
 def _counters(result: PipelineResult) -> Mapping[str, int]:

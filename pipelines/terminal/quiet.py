@@ -6,15 +6,24 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beamscope.transforms.inference.backends.registry import BACKENDS
+from beamscope.transforms.problems import JobStoppedError
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.backends.base import Backend
+
+_ThreadHook = Callable[["threading.ExceptHookArgs"], object]
+# Words of Beam's log about what is told in one line at the end.
+_TOLD_ELSEWHERE = (
+    "KeyboardInterrupt", "DefectEverywhereError", "Error closing worker_handler",
+    "Failed to read inputs in the data plane",
+)  # fmt: skip
 
 
 def quiet() -> None:
@@ -30,17 +39,33 @@ def quiet() -> None:
         handler = logging.StreamHandler()
         handler.addFilter(_worth_saying)
         logging.getLogger().addHandler(handler)
+        threading.excepthook = _only_worth_saying(threading.excepthook)
     # Libraries raise these at import, and the user of a job can do nothing about them.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
-    """Drop Beam's message about its missing PyTorch, and the traceback of Ctrl-C in a worker."""
+    """Drop Beam's message about its missing PyTorch, and what a line at the end of the job says.
+
+    That line says that Ctrl-C came, that a worker process died, or that everything fails.
+    """
     message = record.getMessage()
     raised = record.exc_info[0] if record.exc_info else None
-    interrupted = raised is KeyboardInterrupt or "KeyboardInterrupt" in message
-    return not interrupted and "Resource module" not in message
+    known = raised is not None and issubclass(raised, (KeyboardInterrupt, JobStoppedError))
+    known |= any(name in message for name in _TOLD_ELSEWHERE)
+    return not known and "Resource module" not in message
+
+
+def _only_worth_saying(show: _ThreadHook) -> _ThreadHook:
+    """Return a hook for exceptions of threads that leaves out those of a lost worker."""
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        lost = args.exc_type.__name__ == "RpcError" or "Worker subprocess" in str(args.exc_value)
+        if not lost:
+            show(args)
+
+    return hook
 
 
 def start_quietly(backend: Backend[Any]) -> None:
