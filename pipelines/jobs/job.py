@@ -164,8 +164,8 @@ class Job(abc.ABC):
         del settings
         return None
 
-    def faults(self, settings: Any, table: pa.Table) -> Iterable[str]:
-        """Return one sentence for each reason to report a finished dataset as failed.
+    def warnings(self, settings: Any, table: pa.Table) -> Iterable[str]:
+        """Return one sentence for each thing that the user has surely not meant.
 
         Args:
           settings: the job's settings.

@@ -105,7 +105,7 @@ class XrayJob(Job):
             return None
         return functools.partial(catalog_counts, settings=settings)
 
-    def faults(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
+    def warnings(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
         """Yield a sentence if no film is in the catalogue."""
         reason = explain_no_match(table, settings)
         if reason is not None:

@@ -45,15 +45,21 @@ class Summary:
 
     Attributes:
       faults: one sentence for each reason why the job failed; empty if it succeeded.
+      warnings: one sentence for each thing that the user has surely not meant.
       lines: (label, text) in order; a label may be empty.
     """
 
     faults: tuple[str, ...]
+    warnings: tuple[str, ...]
     lines: tuple[tuple[str, str], ...]
 
     def text(self) -> str:
         """Return the text to print."""
-        shown = [*(("FAILED", fault) for fault in self.faults), *self.lines]
+        shown = [
+            *(("FAILED", fault) for fault in self.faults),
+            *(("WARNING", warning) for warning in self.warnings),
+            *self.lines,
+        ]
         return "\n".join(f"  {label:<{_LABEL_WIDTH}} {text}".rstrip() for label, text in shown)
 
 
@@ -97,14 +103,14 @@ def read_summary(
         *own[1:],
     ]
     failed = statuses.get("failed", 0) / max(1, table.num_rows)
-    faults = [*job.faults(settings, table)]
+    faults = []
     if failed > max_failed:
-        faults.insert(
-            0, f"{failed:.0%} of the {job.table_name} failed, more than --max_failed {max_failed:g}"
+        faults.append(
+            f"{failed:.0%} of the {job.table_name} failed, more than --max_failed {max_failed:g}"
         )
     elif not counts["rows"]:
-        faults.insert(0, f"there is no embedding: of the {job.table_name}, {_list(statuses)}")
-    return Summary(tuple(faults), tuple(lines))
+        faults.append(f"there is no embedding: of the {job.table_name}, {_list(statuses)}")
+    return Summary(tuple(faults), tuple(job.warnings(settings, table)), tuple(lines))
 
 
 def _empty(table: pa.Table) -> list[tuple[str, str]]:
