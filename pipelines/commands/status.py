@@ -14,6 +14,7 @@ from tqdm import tqdm
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.terminal.quiet import quiet
+from beamscope.transforms.output.cluster_job import ClusterJob, read_cluster_job
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.progress import Progress, ProgressReader
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
@@ -35,6 +36,7 @@ class Status:
       fingerprint: fingerprint of the embedding, or of the plan if the run embeds nothing.
       progress: progress of the run.
       counts: counts of ``dataset.json``; None if the dataset is not complete.
+      cluster_job: the job that was submitted to a cluster last; None where none was.
       table: the key of `counts` with the items by status.
     """
 
@@ -45,6 +47,7 @@ class Status:
     progress: Progress
     counts: Mapping[str, Any] | None
     table: str
+    cluster_job: ClusterJob | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as JSON values; times are in seconds, dates in seconds since 1970."""
@@ -54,6 +57,7 @@ class Status:
             "complete": self.counts is not None,
             **dataclasses.asdict(self.progress),
             "seconds_left": self.progress.seconds_left,
+            "cluster_job": self.cluster_job and dataclasses.asdict(self.cluster_job),
             "counts": self.counts,
         }
 
@@ -72,6 +76,9 @@ class Status:
             ("done", f"{progress.rows_done:,} of {progress.rows_planned:,} {self.unit} "
                      f"({share:.1%})"),
         ]  # fmt: skip
+        if self.cluster_job is not None:
+            submitted = f"{self.cluster_job.runner} {self.cluster_job.id}  {self.cluster_job.url}"
+            lines.append(("submitted", submitted.rstrip()))
         if progress.last_write is not None:
             ago = tqdm.format_interval(max(0, now - progress.last_write))
             when = datetime.datetime.fromtimestamp(progress.last_write).astimezone()
@@ -161,4 +168,5 @@ def _status(root: str, record: RunRecord) -> Status:
         ProgressReader(layout, record.items, job.glance).read(),
         description["counts"] if description is not None and own else None,
         job.table_name,
+        read_cluster_job(root),
     )

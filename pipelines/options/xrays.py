@@ -14,6 +14,7 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.xrays.catalogs.catalog import UNKNOWN_VIEW
 from beamscope.transforms.xrays.catalogs.layouts import (
     CATALOG_KINDS,
     NamedColumns,
@@ -209,16 +210,12 @@ def xray_settings_from(
         raise InputError(error.kind, f"--keep_tags {args.keep_tags}: {error.message}") from error
     named: PreprocessKind = "remedis" if parse_remedis_name(model.uri) else "resize"
     preprocess = Preprocess(input_px, args.preprocess or named, args.equalize)
-    return XraySettings(
-        FilmSettings(
-            preprocess,
-            DecodeSettings(args.window, keep_tags, limits),
-            frozenset(name.upper() for name in _names(args.views)),
-            args.read_threads,
-        ),
-        _catalog_from(args),
-        args.block_size,
-    )
+    views = frozenset(name.upper() for name in _names(args.views))
+    catalog = _catalog_from(args)
+    _check_views(views, catalog)
+    decode = DecodeSettings(args.window, keep_tags, limits)
+    films = FilmSettings(preprocess, decode, views, args.read_threads)
+    return XraySettings(films, catalog, args.block_size)
 
 
 def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
@@ -251,6 +248,26 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
     except InputError as error:
         raise InputError(error.kind, f"--catalog_file {error.message}") from error
     return catalog
+
+
+def _check_views(views: frozenset[str], catalog: CatalogFile | None) -> None:
+    """Refuse views of which the catalogue has not one row.
+
+    Raises:
+      InputError: ``no_match``; the message names the views that there are.
+    """
+    # Films that no row names a view for count by their own, or as UNKNOWN.
+    if not views or UNKNOWN_VIEW in views or catalog is None:
+        return
+    there = catalog.load().count_views()
+    there.pop(UNKNOWN_VIEW, None)
+    if there and not views & there.keys():
+        found = ", ".join(f"{view} ({count:,})" for view, count in sorted(there.items()))
+        raise InputError(
+            Kind.NO_MATCH,
+            f"--views {','.join(sorted(views))}: no row of the catalogue is of these views; "
+            f"it has {found}",
+        )
 
 
 def _names(text: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from beamscope.transforms.output.cluster_job import ClusterJob, write_cluster_job
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -52,10 +53,12 @@ def submit(
     if not result.has_job:
         print(f"template written to {cloud.template_location}")
         return
+    place = f"{cloud.region}/{result.job_id()}?project={cloud.project}"
+    url = f"https://console.cloud.google.com/dataflow/jobs/{place}"
+    write_cluster_job(layout.root, ClusterJob("Dataflow", result.job_id(), url))
     print(
         f"submitted to Dataflow as {cloud.job_name}, {result.job_id()}\n"
-        f"  https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{result.job_id()}"
-        f"?project={cloud.project}\n"
+        f"  {url}\n"
         f"`beamscope status {layout.root}` shows its progress. When the job is done, run the same "
         "command again for the summary; if it has failed, to continue."
     )

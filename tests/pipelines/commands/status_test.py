@@ -7,6 +7,7 @@ from beamscope.pipelines.commands import status as module
 from beamscope.pipelines.commands.status import read_status
 from beamscope.pipelines.main import main
 from beamscope.transforms.fingerprints import Fingerprint
+from beamscope.transforms.output.cluster_job import ClusterJob, write_cluster_job
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.output.plans import write_plan_file
 from beamscope.transforms.output.run_record import RunRecord, write_run_record
@@ -111,3 +112,14 @@ def test_a_job_that_nobody_knows_errors(tmp_path, capsys):
     write_run_record(str(tmp_path), RunRecord("knitting", 1, "scarves", PLAN, None))
     assert main(["status", str(tmp_path)]) == 2
     assert "unknown job 'knitting'; the known jobs are slides, xrays" in capsys.readouterr().err
+
+
+def test_the_job_on_a_cluster_is_named(output, capsys):
+    write_cluster_job(str(output), ClusterJob("Dataflow", "2026-11-26_1", "https://example.org/j"))
+    assert "  submitted Dataflow 2026-11-26_1  https://example.org/j" in read_status(
+        str(output)
+    ).text(now=2000)
+    assert main(["status", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cluster_job"]["id"] == "2026-11-26_1"
+    (output / ".beamscope" / "cluster_job.json").write_text("{")
+    assert read_status(str(output)).cluster_job is None

@@ -509,7 +509,7 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
         (["--input", "nowhere/*.zip"], "--input nowhere/*.zip: matches no film and no archive"),
         (["--input", "ZIP", "--catalog", "nih"], "--catalog nih: --catalog and --catalog_file go"),
         (["--input", "ZIP", "--catalog_file", "C"], "--catalog_file C: --catalog and"),
-        (["--input", "ZIP", "--catalog", "csv", "--catalog_file", "CSV"], "--catalog_key: goes"),
+        (["--input", "ZIP", "--catalog", "csv", "--catalog_file", "CSV"], "--catalog csv and --catalog_key go"),
         (["--input", "ZIP", "--catalog", "nih", "--catalog_file", "CSV", "--catalog_key", "a"],
          "--catalog csv and --catalog_key go together"),
         (["--input", "ZIP", "--catalog", "nih", "--catalog_file", "none.csv"], "none.csv: "),
@@ -517,6 +517,9 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
         (["--input", "ZIP", "--catalog", "csv", "--catalog_key", "x", "--catalog_file", "CSV"],
          "has no column 'x'"),
         (["--input", "ZIP", "--catalog", "tcia", "--catalog_file", "CSV"], "invalid choice"),
+        (["--input", "ZIP", "--catalog", "csv", "--catalog_key", "file", "--catalog_file", "CSV",
+          "--catalog_columns", "view=proj", "--views", "LL"],
+         "--views LL: no row of the catalogue is of these views; it has AP (1), PA (1)"),
         (["--input", "ZIP", "--keep_tags", "PatientsName"], "--keep_tags PatientsName: "),
         (["--input", "ZIP", "--block_size", "0"], "--block_size must be between 1 and 65536"),
         (["--input", "ZIP", "--read_threads", "0"], "--read_threads must be between 1 and 1024"),
@@ -532,7 +535,7 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
 )  # fmt: skip
 def test_what_is_typed_wrong_is_one_line(model, tmp_path, capsys, arguments, message):
     make_zip(tmp_path / "x.zip")
-    (tmp_path / "c.csv").write_text("file,age\nx,1\n")
+    (tmp_path / "c.csv").write_text("file,age,proj\nx,1,PA\ny,2,AP\n")
     places = {"ZIP": str(tmp_path / "x.zip"), "CSV": str(tmp_path / "c.csv")}
     output = tmp_path / "out"
     assert embed(model, output, *(places.get(argument, argument) for argument in arguments)) == 2

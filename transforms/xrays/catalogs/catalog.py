@@ -31,7 +31,7 @@ from beamscope.transforms.xrays.catalogs.read_csv import CsvTable
 # A CheXpert film is known by patient, study and view, below whatever directory it lies.
 _CHEXPERT_KEY = r"^.*/((?:[^/]*/){2}[^/]*)$"
 _CHEXPERT_KEY_PARTS = 3
-_UNKNOWN_VIEW = "UNKNOWN"
+UNKNOWN_VIEW = "UNKNOWN"
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -133,7 +133,7 @@ class Catalog:
             if name in self._table.column_names:
                 said = pc.utf8_upper(pc.utf8_trim_whitespace(self._table.column(name)))
                 views = pc.coalesce(views, pc.if_else(pc.equal(said, ""), None, said))
-        return pc.fill_null(views, _UNKNOWN_VIEW)
+        return pc.fill_null(views, UNKNOWN_VIEW)
 
     def _row(self, place: int) -> CatalogRow:
         layout = self._layout
@@ -189,7 +189,7 @@ def wants_view(view: str | None, views: frozenset[str]) -> bool:
 
     Every film is where no view is asked for. A film without a view is of the view ``UNKNOWN``.
     """
-    return not views or (view or _UNKNOWN_VIEW) in views
+    return not views or (view or UNKNOWN_VIEW) in views
 
 
 def _number(cell: str) -> float:
