@@ -1,4 +1,4 @@
-"""The record of a job on a cluster, ``.beamscope/cluster_job.json``, so that its output names it."""
+"""The record of a job on a cluster, ``.beamscope/cluster_job.json``."""
 
 from __future__ import annotations
 
