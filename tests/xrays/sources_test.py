@@ -147,3 +147,10 @@ def test_the_path_of_a_film_below_the_current_directory(tree, monkeypatch):
     monkeypatch.chdir(tree)
     assert film_path("", "a/1.jpg") == f"{tree}/a/1.jpg"
     assert film_path("a", "1.jpg") == f"{tree}/a/1.jpg"
+
+
+def test_the_work_of_a_job_among_the_films_is_no_film(tmp_path):
+    for name in ("a.png", "out/qc/b.png", "out/.beamscope/p/tries/x/plan.1"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [name for name, _ in list_directory(str(tmp_path))] == ["a.png", "out/qc/b.png"]

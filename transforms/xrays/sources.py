@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from beamscope.transforms.clutter import is_clutter
+from beamscope.transforms.output.layout import WORK_DIRECTORY
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
@@ -107,8 +108,9 @@ def list_directory(
 ) -> list[tuple[str, int]]:
     """Return the name, relative to a directory, and the size in bytes of every file below it.
 
-    They are sorted by name. Links to directories are not followed, so that a loop cannot be
-    entered. A link to nothing is listed, since it was to be a file.
+    They are sorted by name. The work of a job that writes its output there is left out. Links to
+    directories are not followed, so that a loop cannot be entered. A link to nothing is listed,
+    since it was to be a file.
 
     Args:
       uri: of the directory, local or remote.
@@ -122,6 +124,8 @@ def list_directory(
         paths = (
             Path(folder, name)
             for folder, _, names in os.walk(uri, onerror=refused)
+            # An output may lie among the films; the job's own work in it comes and goes.
+            if WORK_DIRECTORY not in Path(folder).relative_to(uri).parts
             for name in names
         )
         entries = [
@@ -135,7 +139,8 @@ def list_directory(
         except (FileNotFoundError, PermissionError) as error:
             raise InputError(Kind.UNREADABLE_FILE, one_line(error)) from None
         start = len(join(uri, ""))
-        entries = [(file.path[start:], file.size) for file in found]
+        names = ((file.path[start:], file.size) for file in found)
+        entries = [(name, size) for name, size in names if WORK_DIRECTORY not in name.split("/")]
     return sorted(entries)
 
 
