@@ -66,7 +66,8 @@ class Registry(Generic[_T]):
         Raises:
           KeyError: the name is not registered.
         """
-        self._look()
+        if name not in self._things:
+            self._look()
         if name not in self._things:
             raise KeyError(
                 f"there is no {self._noun} {name!r}; there are {', '.join(self.names())}"
@@ -79,7 +80,7 @@ class Registry(Generic[_T]):
         return thing
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self._things or name in self.names()
 
     def __iter__(self) -> Iterator[_T]:
         return (self.get(name) for name in self.names())

@@ -22,11 +22,10 @@ from beamscope.pipelines.options.slides import (
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.plans import read_plan_header
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
-from beamscope.transforms.slides.planning.plan_file import request_identity
+from beamscope.transforms.slides.planning.plan_file import glance, request_identity
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.ptransforms.read_slides import ReadSlideBlocks
 from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
@@ -98,8 +97,7 @@ class SlideJob(Job):
 
     def glance(self, plan_path: str) -> PlanGlance:
         """Return the number of patches in a plan, and whether the slide has failed."""
-        header = read_plan_header(plan_path)
-        return PlanGlance(header["patches"], header.get("problem") is not None)
+        return glance(plan_path)
 
     def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
         """Return values that change when a slide or its mask changes."""

@@ -19,7 +19,6 @@ from beamscope.pipelines.options.xrays import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.plans import read_plan_header
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.film_summary import FilmSummary
@@ -30,7 +29,7 @@ from beamscope.transforms.xrays.outcome import (
     explain_no_match,
 )
 from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
-from beamscope.transforms.xrays.planning.plan_file import source_identity
+from beamscope.transforms.xrays.planning.plan_file import glance, source_identity
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
@@ -85,11 +84,7 @@ class XrayJob(Job):
 
         The number is None for a tar.gz that has not been read.
         """
-        header = read_plan_header(plan_path)
-        if not header["known"]:
-            return PlanGlance(None)
-        rows = sum(header["block_sizes"])
-        return PlanGlance(rows, failed=bool(header["archive_problems"]) and not rows)
+        return glance(plan_path)
 
     def same_item(self, before: Source, now: Source) -> bool:
         """Return whether both have the same uri: an id is only the end of a uri."""

@@ -19,7 +19,7 @@ from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
-from tests.output.samples import block_of, item_on_disk, spec_in
+from tests.output.samples import block_of, item_on_disk, paths, spec_in
 
 
 def _record(mpp: float) -> RunRecord:
@@ -48,14 +48,14 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
     for path in (layout.description, layout.shard(0, 1, "parquet"), layout.picture("a")):
         files.write_bytes(path, b"ours")
     ref = write_part(layout, block_of("a", 0, 4))
-    assert list_parts(layout) == {ref.path: 4}
+    assert paths(list_parts(layout)) == {ref.path: 4}
     progress = ProgressReader(layout, 2, lambda path: PlanGlance(0))
     found = progress.read()
     assert found == Progress(2, 0, 0, 4, 0, found.last_write)
     assert found.last_write == max(file.modified for file in files.list_files(root))
 
     claim_output(root, RUN)
-    assert list_parts(layout) == {ref.path: 4}
+    assert paths(list_parts(layout)) == {ref.path: 4}
     with pytest.raises(InputError, match=r"mpp was 0\.5 and is now 0\.25"):
         claim_output(root, OTHER)
     claim_output(root, OTHER, overwrite=True)

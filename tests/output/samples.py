@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.problems import Problem
+from beamscope.transforms.storage.files import FileInfo
 
 FEATURES = 5
 ROWS = pa.schema(
@@ -34,6 +36,11 @@ TABLE = pa.schema(
         pa.field("shard", pa.int32()),
     ]
 )
+
+
+def paths(parts: Mapping[FileInfo, int]) -> dict[str, int]:
+    """The parts of a listing by their paths alone."""
+    return {part.path: rows for part, rows in parts.items()}
 
 
 def layout_in(directory: Path | str) -> Layout:

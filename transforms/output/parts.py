@@ -120,11 +120,11 @@ def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> No
     files.delete([path for path, name in names if name is None or name[0] not in keep])
 
 
-def list_parts(layout: Layout) -> dict[str, int]:
-    """Return the path of every part of this embedding, with its number of planned rows."""
-    found = ((file.path, part_name(file.path)) for file in files.list_files(layout.parts))
+def list_parts(layout: Layout) -> dict[files.FileInfo, int]:
+    """Return every part of this embedding, with its number of planned rows."""
+    found = ((file, part_name(file.path)) for file in files.list_files(layout.parts))
     folder = f"/{layout.fingerprint}/"
-    return {path: name[1] for path, name in found if name is not None and folder in path}
+    return {file: name[1] for file, name in found if name is not None and folder in file.path}
 
 
 def _read_header(path: str) -> dict[str, Any]:

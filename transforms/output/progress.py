@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from beamscope.transforms.output.layout import Layout, part_name
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import list_parts
 from beamscope.transforms.storage import files
 
 _READERS = 16
@@ -83,7 +84,7 @@ class ProgressReader:
         ]
         glances = self._glances(plans)
         planned = {_item_of(plan.path): glance for plan, glance in glances.items()}
-        parts = _own_parts(self.layout)
+        parts = list_parts(self.layout)
         done: collections.Counter[str] = collections.Counter()
         for part, rows in parts.items():
             done[part.path.rsplit("/", 3)[1]] += rows
@@ -128,13 +129,6 @@ def rate(written: Sequence[tuple[float, int]]) -> float | None:
         return None
     # The time for the oldest part lies before it was written.
     return sum(rows for moment, rows in recent if moment > oldest) / (newest - oldest)
-
-
-def _own_parts(layout: Layout) -> dict[files.FileInfo, int]:
-    """Return the parts of this embedding, each with its number of planned rows."""
-    folder = f"/{layout.fingerprint}/"
-    named = ((file, part_name(file.path)) for file in files.list_files(layout.parts))
-    return {file: name[1] for file, name in named if name is not None and folder in file.path}
 
 
 def _item_of(plan: str) -> str:

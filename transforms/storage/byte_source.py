@@ -107,22 +107,32 @@ class LocalSource:
         self._close()
 
 
-class _SourceFile(io.RawIOBase):
+class SourceFile(io.RawIOBase):
+    """A seekable binary file over a byte source; a subclass writes `readinto`."""
+
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._position = 0
-        self._pieces: collections.OrderedDict[int, bytes] = collections.OrderedDict()
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place in the file, and return it."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
         self._position = max(0, start[whence] + offset)
         return self._position
+
+
+class _PieceFile(SourceFile):
+    def __init__(self, source: ByteSource) -> None:
+        super().__init__(source)
+        self._pieces: collections.OrderedDict[int, bytes] = collections.OrderedDict()
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = self._read(self._position, len(buffer))
@@ -148,4 +158,4 @@ def as_file(source: ByteSource) -> io.BufferedReader:
     It reads pieces of 64 KiB and keeps the last 4 MiB of them, which suits headers that lie here
     and there, and not the whole of a large file. It is not for several threads.
     """
-    return io.BufferedReader(_SourceFile(source))
+    return io.BufferedReader(_PieceFile(source))

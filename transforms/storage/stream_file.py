@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
-from beamscope.transforms.storage.byte_source import ByteSource
+from beamscope.transforms.storage.byte_source import ByteSource, SourceFile
 
 # The first piece after a jump: a header, and often the whole of a small file.
 _FIRST_BYTES = 128 << 10
@@ -18,7 +17,7 @@ _MAX_SKIP_BYTES = 1 << 20
 _AHEAD_BYTES = 512 << 10
 
 
-class StreamFile(io.RawIOBase):
+class StreamFile(SourceFile):
     """A file over a source of bytes; not for several threads.
 
     Reading from end to end costs a request for every 4 MiB, each made while the piece before is
@@ -34,26 +33,11 @@ class StreamFile(io.RawIOBase):
 
     def __init__(self, source: ByteSource, name: str = "") -> None:
         self.name = name
-        self._source = source
-        self._position = 0
+        super().__init__(source)
         self._start = 0
         self._piece = b""
         self._step = _FIRST_BYTES
         self._ahead: tuple[int, Callable[[], bytes]] | None = None
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place in the file, and return it."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
-        self._position = max(0, start[whence] + offset)
-        return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fill a buffer as far as the piece at hand goes, and return the number of bytes."""

@@ -8,7 +8,7 @@ from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.parts import list_parts, read_part_ref
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
 from beamscope.transforms.storage import files
-from tests.output.samples import block_of, layout_in
+from tests.output.samples import block_of, layout_in, paths
 
 # DirectRunner would choose between runners by what the pipeline holds.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -32,7 +32,7 @@ def test_write_parts(tmp_path: Path) -> None:
     assert_that(written, equal_to(refs))
     result = pipeline.run()
     assert [read_part_ref(ref.path) for ref in refs] == refs
-    assert list_parts(layout) == {ref.path: ref.planned for ref in refs}
+    assert paths(list_parts(layout)) == {ref.path: ref.planned for ref in refs}
     counters = {c.key.metric.name: c.result for c in result.metrics().query()["counters"]}
     assert (counters["blocks_embedded"], counters["patches_embedded"]) == (3, 5)
     assert "write_part_msec" in counters

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.plan import (
@@ -12,8 +13,8 @@ from beamscope.transforms.slides.planning.plan import (
 )
 from beamscope.transforms.slides.planning.plan_file import (
     find_plan,
+    glance,
     plan_picture,
-    planned_patches,
     read_picture,
     read_plan,
     write_plan,
@@ -97,7 +98,7 @@ def test_round_trip(layout, request_, make):
     write_plan(layout, request_, plan)
     path = layout.plan("slide")
     assert_same(read_plan(path), plan)
-    assert planned_patches(path) == plan.patches
+    assert glance(path) == PlanGlance(plan.patches, isinstance(plan, FailedPlan))
     assert read_picture(layout, read_plan(path)) == plan_picture(plan)
 
 

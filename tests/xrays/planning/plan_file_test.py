@@ -3,12 +3,13 @@ import dataclasses
 import pytest
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.xrays.archives.members import Member
 from beamscope.transforms.xrays.planning.plan import SourcePlan
 from beamscope.transforms.xrays.planning.plan_file import (
     find_plan,
-    planned_films,
+    glance,
     read_outline,
     read_plan,
     source_identity,
@@ -53,7 +54,9 @@ def test_round_trip(layout, archive, case):
     path = layout.plan("x.zip")
     assert read_plan(path) == plan
     assert read_outline(path) == dataclasses.replace(plan, members=())
-    assert planned_films(path) == (sum(plan.block_sizes) if plan.known else None)
+    rows = sum(plan.block_sizes) if plan.known else None
+    failed = bool(plan.archive_problems) and rows == 0
+    assert glance(path) == PlanGlance(rows, failed)
 
 
 def test_an_earlier_plan_serves_again(layout, archive):

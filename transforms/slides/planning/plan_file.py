@@ -14,6 +14,7 @@ from beamscope.transforms.output.plans import (
     read_plan_header,
     write_plan_file,
 )
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.plan import (
@@ -84,9 +85,10 @@ def plan_picture(plan: SlidePlan) -> Picture | None:
     return plan.picture if isinstance(plan, ReadyPlan | EmptyPlan) else None
 
 
-def planned_patches(path: str) -> int:
-    """Return how many patches the plan of a file has, from its header alone."""
-    return int(read_plan_header(path)["patches"])
+def glance(path: str) -> PlanGlance:
+    """Return how many patches a plan has, and whether the slide failed, from its header alone."""
+    header = read_plan_header(path)
+    return PlanGlance(header["patches"], header.get("problem") is not None)
 
 
 def read_picture(layout: Layout, plan: SlidePlan) -> Picture | None:

@@ -15,6 +15,7 @@ from beamscope.transforms.output.plans import (
     read_plan_header,
     write_plan_file,
 )
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.archives.members import Member
@@ -69,10 +70,16 @@ def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
     )
 
 
-def planned_films(path: str) -> int | None:
-    """Return how many films a plan has, from the header of its file; None for an unread tar.gz."""
+def glance(path: str) -> PlanGlance:
+    """Return how many films a plan has, and whether the source failed, from its header alone.
+
+    Of a tar.gz that has not been read, the number is not known.
+    """
     header = read_plan_header(path)
-    return sum(header["block_sizes"]) if header["known"] else None
+    if not header["known"]:
+        return PlanGlance(None)
+    rows = sum(header["block_sizes"])
+    return PlanGlance(rows, failed=bool(header["archive_problems"]) and not rows)
 
 
 def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
