@@ -174,7 +174,15 @@ class Job(abc.ABC):
         del settings, table
         return ()
 
-    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterable[tuple[str, str]]:
-        """Return the job's own lines of the summary as (label, text)."""
-        del layout, table
+    def told_at_the_end(
+        self, layout: Layout, table: pa.Table, counts: Mapping[str, Any]
+    ) -> Iterable[tuple[str, str]]:
+        """Return the job's own lines of the summary as (label, text).
+
+        Args:
+          layout: paths of the dataset.
+          table: the table of requested items.
+          counts: the counts of ``dataset.json``.
+        """
+        del layout, table, counts
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -104,7 +104,12 @@ class SlideJob(Job):
         with ThreadPoolExecutor(_LOOKERS) as lookers:
             return list(lookers.map(request_identity, requests))
 
-    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
+    def told_at_the_end(
+        self,
+        layout: Layout,
+        table: pa.Table,
+        counts: Mapping[str, Any],  # noqa: ARG002
+    ) -> Iterator[tuple[str, str]]:
         """Yield the number of patches, and the path of one picture."""
         planned, embedded, failed = (
             pc.sum(table[f"patches_{name}"]).as_py() or 0

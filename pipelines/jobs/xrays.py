@@ -17,7 +17,6 @@ from beamscope.pipelines.options.xrays import (
     xray_sources_from,
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
-from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
@@ -106,10 +105,13 @@ class XrayJob(Job):
         if reason is not None:
             yield reason
 
-    def told_at_the_end(self, layout: Layout, table: pa.Table) -> Iterator[tuple[str, str]]:
+    def told_at_the_end(
+        self,
+        layout: Layout,  # noqa: ARG002
+        table: pa.Table,  # noqa: ARG002
+        counts: Mapping[str, Any],
+    ) -> Iterator[tuple[str, str]]:
         """Yield how many films are in the catalogue, if there is one."""
-        del table
-        counts = (read_description(layout.root) or {"counts": {}})["counts"]
         if "in_catalog" in counts:
             yield (
                 "catalogue",

@@ -85,7 +85,7 @@ def read_summary(
         table = pq.read_table(file)
     counts = description["counts"]
     statuses: Mapping[str, int] = counts[job.table_name]
-    own = list(job.told_at_the_end(layout, table))
+    own = list(job.told_at_the_end(layout, table, counts))
     shards = len(description["shards"])
     lines = [
         (job.table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,7 +194,9 @@ class FolderJob(Job):
     def identities(self, requests: Sequence[FolderRequest]) -> list[Any]:
         return [sorted(path.name for path in Path(r.path).iterdir()) for r in requests]
 
-    def told_at_the_end(self, layout: Layout, table: pa.Table) -> list[tuple[str, str]]:
+    def told_at_the_end(
+        self, layout: Layout, table: pa.Table, counts: Mapping[str, Any]
+    ) -> list[tuple[str, str]]:
         return [("pictures", str(sum(table["pictures"].to_pylist())))]
 
 
