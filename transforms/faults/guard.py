@@ -18,6 +18,7 @@ from beamscope.transforms.faults.defects import (
     as_problem,
     traceback_text,
 )
+from beamscope.transforms.faults.ending import ProcessEndsError, process_ends
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.faults.watchdog import watched
 from beamscope.transforms.output.layout import Layout, part_name
@@ -126,7 +127,10 @@ class Guard:
 
         Raises:
           DefectEverywhereError: everything fails like that; what was lost to it is to be forgotten.
+          ProcessEndsError: this process is ending, so the error says nothing about the step.
         """
+        if process_ends():
+            raise ProcessEndsError(f"{_DOING[stage]} {step}: this process is ending") from error
         text = traceback_text(error, quoted=quoted)
         log = self._write_log(step, f"{_DOING[stage]} {step}\n\n{text}")
         problem = as_problem(error, log, quoted=quoted)
