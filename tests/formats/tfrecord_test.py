@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beamscope.transforms.formats.feature_order import with_sorted_features
 from beamscope.transforms.formats.tfrecord import (
     TFRecordShardWriter,
     as_feature_lists,
@@ -57,6 +58,45 @@ def test_every_row_is_an_example(tmp_path: Path, dtype: str, compress: bool) -> 
     ]
     assert found == expected
     assert (tmp_path / "a").read_bytes().startswith(b"\x1f\x8b") is compress
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path, compress: bool) -> None:
+    batch = _batch(40)
+    for name in ("a", "b"):
+        with closing(TFRecordShardWriter(tmp_path / name, SCHEMA, compress=compress)) as writer:
+            writer.write(batch)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    records = tf.data.TFRecordDataset(str(tmp_path / "a"), "GZIP" if compress else "")
+    names = sorted(batch.schema.names)
+    for record in records.as_numpy_iterator():
+        present = [name for name in names if _features_of(record).get(name)]
+        places = [record.index(f"\n{chr(len(name))}{name}\x12".encode()) for name in present]
+        assert places == sorted(places)
+
+
+@given(
+    st.dictionaries(
+        st.text("abcé_/", min_size=1, max_size=300), st.lists(st.integers(0, 9), max_size=200)
+    )
+)
+def test_sorted_features_are_those_of_protocol_buffers(features: dict[str, list[int]]) -> None:
+    example = tf.train.Example()
+    for name, values in features.items():
+        example.features.feature[name].int64_list.value.extend(values)
+    record = with_sorted_features(example.SerializeToString())
+    assert tf.train.Example.FromString(record) == example
+    # Whatever order the entries came in.
+    again = tf.train.Example()
+    for name, values in reversed(features.items()):
+        again.features.feature[name].int64_list.value.extend(values)
+    assert with_sorted_features(again.SerializeToString()) == record
+
+
+@pytest.mark.parametrize("record", [b"\x12\x00", b"\x0a\x00\x0a\x00", b"\x0a\x02\x12\x00"])
+def test_sorted_features_errors_on_other_bytes(record: bytes) -> None:
+    with pytest.raises(ValueError, match=r"tf\.Example"):
+        with_sorted_features(record)
 
 
 def test_a_file_without_a_batch_is_valid(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class RecordFile:
             file = opened.enter_context(path.open("wb", _BUFFER_BYTES))
             self._append: Callable[[bytes], object] = file.write
             if compress:
-                packed = igzip.open(file, "wb", _GZIP_LEVEL)  # type: ignore[no-untyped-call]
+                # Without name and time, which differ each time that the same records are written.
+                packed = igzip.IGzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)  # type: ignore[no-untyped-call]
                 self._append = opened.enter_context(packed).write
             self._opened = opened.pop_all()
 

@@ -12,13 +12,15 @@ import pyarrow as pa
 
 from beamscope.transforms.formats.base import Format, ShardWriter, Sidecar
 from beamscope.transforms.formats.columns import as_matrix, is_embedding
+from beamscope.transforms.formats.feature_order import with_sorted_features
 from beamscope.transforms.formats.record_file import RecordFile
 
 
 class TFRecordShardWriter(ShardWriter):
     """Write record batches to a TFRecord file, one tf.Example for each row.
 
-    A float16 embedding is stored as the float32 of the same value: tf.Example has no float16.
+    A float16 embedding is stored as the float32 of the same value: tf.Example has no float16. The
+    features are sorted by name, so that the same rows always give the same bytes.
 
     Args:
       path: path of a local file; an existing file is replaced.
@@ -36,7 +38,8 @@ class TFRecordShardWriter(ShardWriter):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
-        self._file.write(self._encoder.encode(as_feature_lists(batch)))
+        examples = self._encoder.encode(as_feature_lists(batch))
+        self._file.write(map(with_sorted_features, examples))
 
     def close(self) -> None:
         """Finish the file."""
