@@ -17,7 +17,7 @@ from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "formats.md").read_text()
-SHARD = "embeddings-NNNNN-of-NNNNN.parquet"
+SHARD = "embeddings/embeddings-NNNNN-of-NNNNN.parquet"
 
 
 def section(heading):

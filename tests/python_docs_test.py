@@ -77,7 +77,7 @@ def test_the_pipeline_from_slides_to_a_dataset(names, slide, tmp_path):
     output = tmp_path / "out"
     names["embed"](job, [str(slide)], names["model"], names["features"], str(output))
     job.run().wait_until_finish()
-    table = pd.concat(map(pd.read_parquet, output.glob("embeddings-*.parquet")))
+    table = pd.concat(map(pd.read_parquet, output.glob("embeddings/*.parquet")))
     assert len(table) == 36
     np.testing.assert_allclose(
         embeddings_at(table, 224, 224), colour_of_a_patch(slide) / 255, rtol=RTOL
@@ -120,6 +120,6 @@ def test_films(names, tmp_path):
     films = [str(tmp_path / "films")]
     names["embed_films"](job, films, names["model"], names["features"], str(output))
     job.run().wait_until_finish()
-    table = pd.concat(map(pd.read_parquet, output.glob("embeddings-*.parquet")))
+    table = pd.concat(map(pd.read_parquet, output.glob("embeddings/*.parquet")))
     (embedding,) = table.embedding
     np.testing.assert_allclose(embedding, [0.4] * 3, rtol=1e-3)

@@ -20,7 +20,11 @@ from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import claim_output
-from beamscope.transforms.output.dataset import add_to_description, read_description
+from beamscope.transforms.output.dataset import (
+    add_to_description,
+    is_in_place,
+    read_description,
+)
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
@@ -70,12 +74,14 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
 def _complete_before(layout: Layout, job: Job, request: str) -> bool:
     """Return whether the dataset holds exactly this request, and no item failed.
 
-    If not, the job tries the failed items again and assembles the dataset again.
+    If not, the job tries the failed items again and assembles the dataset again. So does a dataset
+    of version 0.2, whose shards then get their folder.
     """
     description = read_description(layout.root)
     return (
         description is not None
         and description["fingerprint"] == layout.fingerprint
         and description["request"] == request
+        and is_in_place(description)
         and not description["counts"][job.table_name].get("failed")
     )

@@ -75,7 +75,7 @@ def run(root: Path, *more: str) -> tuple[int, str]:
 
 def embedded(root: Path) -> set[tuple[str, str]]:
     table = []
-    for shard in (root / "out").glob("embeddings-*.parquet"):
+    for shard in (root / "out").glob("embeddings/*.parquet"):
         table += pq.read_table(shard).to_pylist()
     found = [(row["folder"], row["name"]) for row in table]
     assert len(set(found)) == len(found)

@@ -15,7 +15,7 @@ from beamscope.pipelines.options.output import add_output_arguments, shard_forma
 from beamscope.transforms.formats.base import Format, ShardWriter, Sidecar
 from beamscope.transforms.formats.registry import FORMATS, extensions, sidecar_names
 from beamscope.transforms.output.claim import delete_output
-from beamscope.transforms.output.layout import is_shard
+from beamscope.transforms.output.layout import is_shard, shard_folder
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.storage import files
@@ -53,19 +53,23 @@ def arrow() -> Iterator[Format]:
 
 
 def assemble(root: Path, *formats: str) -> list[str]:
-    """Writes a dataset of two items in two shards, and returns the names of its files."""
+    """Writes a dataset of two items in two shards; returns the names of its files and folders."""
     spec = spec_in(root, ShardFormat(formats, 2))
     items = [item_on_disk(spec.layout, "a", 3, 4), item_on_disk(spec.layout, "b", 5)]
     outcomes = [item.outcome for item in items]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = pipeline | beam.Create(outcomes) | AssembleDataset(spec)
-    return sorted(path.name for path in root.iterdir() if path.is_file())
+    return sorted(path.name for path in root.iterdir() if path.name != ".beamscope")
 
 
 def test_a_third_format_needs_no_other_edit(tmp_path: Path, arrow: Format) -> None:
     tables = ["problems.parquet", "slides.parquet"]
-    shards = [f"embeddings-0000{index}-of-00002.arrow.ipc" for index in range(2)]
-    assert assemble(tmp_path, "arrow") == ["columns.json", "dataset.json", *shards, *tables]
+    folder = "embeddings-arrow.ipc"
+    shards = [f"{folder}/embeddings-0000{index}-of-00002.arrow.ipc" for index in range(2)]
+    assert assemble(tmp_path, "arrow") == ["columns.json", "dataset.json", folder, *tables]
+    assert sorted(path.name for path in (tmp_path / folder).iterdir()) == [
+        name.partition("/")[2] for name in shards
+    ]
 
     found = pa.concat_tables(pa.ipc.open_file(tmp_path / name).read_all() for name in shards)
     spec = spec_in(tmp_path)
@@ -119,7 +123,7 @@ def test_every_format_is_documented() -> None:
         (
             form.name,
             form.summary,
-            f"embeddings-NNNNN-of-NNNNN.{form.extension}",
+            f"{shard_folder(form.extension)}/embeddings-NNNNN-of-NNNNN.{form.extension}",
             form.changes or "nothing",
             f"`{form.sidecar.name}`" if form.sidecar else "none",
         )

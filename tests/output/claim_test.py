@@ -114,12 +114,18 @@ def test_claim_output_errors_on_an_output_of_version_0_1(tmp_path: Path) -> None
     assert left == ["run.json"]
 
 
-@pytest.mark.parametrize("extension", ["parquet", "tfrecord", "tfrecord.gz"])
-def test_claim_output_errors_on_embeddings_of_unknown_origin(
-    tmp_path: Path, extension: str
-) -> None:
-    shard = Path(Layout(str(tmp_path), "p1", "f1").shard(0, 1, extension))
-    shard.write_bytes(b"of whom?")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "embeddings/embeddings-00000-of-00001.parquet",
+        "embeddings-tfrecord/embeddings-00000-of-00001.tfrecord",
+        "embeddings-tfrecord.gz/embeddings-00000-of-00001.tfrecord.gz",
+        pytest.param("embeddings-00000-of-00001.parquet", id="of version 0.2"),
+    ],
+)
+def test_claim_output_errors_on_embeddings_of_unknown_origin(tmp_path: Path, name: str) -> None:
+    shard = tmp_path / name
+    files.write_bytes(str(shard), b"of whom?")
     with pytest.raises(InputError, match="cannot be continued") as raised:
         _claim(tmp_path)
     assert raised.value.kind == "foreign_output"
@@ -145,6 +151,7 @@ def _fill(root: Path) -> list[Path]:
         layout.sidecar("parsing_spec.json"),
         layout.table("slides"),
         *(layout.shard(0, 2, extension) for extension in ("parquet", "tfrecord", "tfrecord.gz")),
+        f"{root}/embeddings-00000-of-00001.parquet",  # Version 0.2 wrote them here.
         layout.picture("a"),
         f"{layout.item_parts('a')}/000000-4.arrow",
     ]
@@ -165,6 +172,8 @@ def test_overwrite_deletes_what_is_embedded_and_nothing_else(
         "images.parquet",
         "embeddings.parquet",
         "below/embeddings-00000-of-00001.parquet",
+        "embeddings/below/embeddings-00000-of-00001.parquet",
+        "embeddings/notes.txt",
         ".git/x",
     ]
     for name in (*theirs, plan):

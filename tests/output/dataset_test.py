@@ -99,8 +99,8 @@ def test_description(tmp_path: Path) -> None:
         "shards": [
             {
                 "files": [
-                    f"embeddings-0000{index}-of-00002.parquet",
-                    f"embeddings-0000{index}-of-00002.tfrecord.gz",
+                    f"embeddings/embeddings-0000{index}-of-00002.parquet",
+                    f"embeddings-tfrecord.gz/embeddings-0000{index}-of-00002.tfrecord.gz",
                 ],
                 "rows": rows,
             }
@@ -147,20 +147,29 @@ def test_stale_shards_are_removed(tmp_path: Path) -> None:
         spec.layout.shard(2, 3, "parquet"),
         spec.layout.shard(0, 2, "tfrecord"),
         spec.layout.shard(0, 2, "tfrecord.gz"),
+        # Version 0.2 wrote shards beside the tables.
+        str(tmp_path / "embeddings-00000-of-00002.parquet"),
+        str(tmp_path / "embeddings-00001-of-00002.tfrecord"),
     ]
-    theirs = [str(tmp_path / "embeddings-of-mine.parquet"), str(tmp_path / "qc" / "a.jpg")]
+    theirs = [
+        str(tmp_path / "embeddings-of-mine.parquet"),
+        str(tmp_path / "embeddings-tfrecord" / "mine.tfrecord"),
+        str(tmp_path / "qc" / "a.jpg"),
+    ]
     for path in (*current, *stale, *theirs):
         files.write_bytes(path, b"")
     _finish(spec)
-    assert [files.exists(path) for path in (*current, *theirs)] == [True] * 4
-    assert [files.exists(path) for path in stale] == [False] * 4
+    assert [files.exists(path) for path in (*current, *theirs)] == [True] * 5
+    assert [files.exists(path) for path in stale] == [False] * 6
+    # Of an emptied folder, readers would say that it is no dataset.
+    assert not (tmp_path / "embeddings-tfrecord.gz").exists()
 
 
-@pytest.mark.parametrize("step", ["write_table", "_delete_stale_shards", "_write_sidecars"])
+@pytest.mark.parametrize("step", ["write_table", "delete_shards", "_write_sidecars"])
 def test_description_is_written_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **named: object) -> None:
         assert not (tmp_path / "dataset.json").exists()
         raise OSError("disk full")
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamscope.transforms.blocks import BlockKey
-from beamscope.transforms.output.layout import Layout, file_name, is_part, is_shard, part_name
+from beamscope.transforms.output.layout import (
+    Layout,
+    file_name,
+    is_part,
+    is_shard,
+    part_name,
+    shard_name,
+)
 
 LAYOUT = Layout("out", "p1", "f1")
 
@@ -107,7 +114,10 @@ def test_paths_lie_where_the_contract_says(root: str) -> None:
     assert layout.problems == f"{root}/problems.parquet"
     assert layout.sidecar("parsing_spec.json") == f"{root}/parsing_spec.json"
     assert layout.table("slides") == f"{root}/slides.parquet"
-    assert layout.shard(3, 16, "parquet") == f"{root}/embeddings-00003-of-00016.parquet"
+    shard = "embeddings-00003-of-00016"
+    assert layout.shard(3, 16, "parquet") == f"{root}/embeddings/{shard}.parquet"
+    assert layout.shard(3, 16, "tfrecord") == f"{root}/embeddings-tfrecord/{shard}.tfrecord"
+    assert shard_name(3, 16, "parquet") == f"embeddings/{shard}.parquet"
     assert layout.picture("a/b") == f"{root}/qc/a%2Fb.jpg"
     assert layout.plan("a/b") == f"{work}/plans/a%2Fb.arrow"
     assert layout.plan_picture("a/b") == f"{work}/plans/a%2Fb.jpg"

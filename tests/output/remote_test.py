@@ -73,6 +73,7 @@ def test_a_dataset_is_assembled(bucket: str) -> None:
     root = f"{bucket}/dataset"
     spec = spec_in(root, ShardFormat(("parquet", "tfrecord"), 2))
     files.write_bytes(spec.layout.shard(0, 1, "parquet"), b"stale")
+    files.write_bytes(f"{root}/embeddings-00000-of-00002.parquet", b"of version 0.2")
     items = [item_on_disk(spec.layout, "b", 4), item_on_disk(spec.layout, "a", 3, 2, failed=1)]
     with BeamTestPipeline(
         runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -81,10 +82,10 @@ def test_a_dataset_is_assembled(bucket: str) -> None:
         _ = outcomes | AssembleDataset(spec)
     assert [name for name in _names(root) if not name.startswith(".beamscope")] == [
         "dataset.json",
-        "embeddings-00000-of-00002.parquet",
-        "embeddings-00000-of-00002.tfrecord",
-        "embeddings-00001-of-00002.parquet",
-        "embeddings-00001-of-00002.tfrecord",
+        "embeddings-tfrecord/embeddings-00000-of-00002.tfrecord",
+        "embeddings-tfrecord/embeddings-00001-of-00002.tfrecord",
+        "embeddings/embeddings-00000-of-00002.parquet",
+        "embeddings/embeddings-00001-of-00002.parquet",
         "parsing_spec.json",
         "problems.parquet",
         "slides.parquet",

@@ -92,7 +92,7 @@ def test_a_whole_job_beside_foreign_packages(installed, foreign):
         "--output", "out", cwd=foreign,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (shard,) = (foreign / "out").glob("embeddings-*.parquet")
+    (shard,) = (foreign / "out").glob("embeddings/*.parquet")
     table = pq.read_table(shard)
     description = json.loads((foreign / "out" / "dataset.json").read_text())
     assert table.num_rows == description["counts"]["rows"] > 0

@@ -143,7 +143,7 @@ class Dataset:
 def read_dataset(output: Path, job: Job) -> Dataset:
     """Reads a complete dataset, and checks that nothing is in it twice and nothing is lost."""
     assert (output / "dataset.json").exists()
-    shards = sorted(output.glob("embeddings-*.parquet"))
+    shards = sorted(output.glob("embeddings/*.parquet"))
     everything = pa.concat_tables([pq.read_table(shard) for shard in shards]).combine_chunks()
     rows = everything.drop_columns([EMBEDDING])
     order = _order(rows)

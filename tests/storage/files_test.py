@@ -341,6 +341,16 @@ def test_listing_while_others_write(tmp_path: Path) -> None:
     assert len(files.list_files(str(tmp_path))) == 100
 
 
+def test_delete_empty(tmp_path: Path) -> None:
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "a").write_bytes(b"a")
+    for name in ("empty", "full", "none", "full/a"):
+        files.delete_empty(str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+    assert (tmp_path / "full" / "a").read_bytes() == b"a"
+
+
 def test_delete_temporaries(tmp_path: Path) -> None:
     with contextlib.suppress(KeyboardInterrupt), files.atomic_path(str(tmp_path / "a")) as half:
         half.write_bytes(b"half")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from beamscope.transforms.formats.registry import sidecar_names
-from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_shard, is_try, run_record
+from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_try, run_record
 from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import RunRecord, read_run_record, write_run_record
+from beamscope.transforms.output.shards import delete_shards, list_shards
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
@@ -47,7 +48,7 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
                 f"--output {root}: was begun with other settings: {'; '.join(differences)}. "
                 "Use those settings, choose another output, or start anew with --overwrite",
             )
-    elif _shards(root):
+    elif list_shards(root):
         raise InputError(
             Kind.FOREIGN_OUTPUT,
             f"--output {root}: holds embeddings of a run that cannot be continued "
@@ -64,7 +65,7 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
 def has_embeddings(root: str) -> bool:
     """Return whether an output holds a dataset or a finished block."""
     work = files.join(root, WORK_DIRECTORY)
-    return bool(_shards(root)) or any(is_part(file.path) for file in files.list_files(work))
+    return bool(list_shards(root)) or any(is_part(file.path) for file in files.list_files(work))
 
 
 def delete_output(root: str) -> None:
@@ -72,24 +73,19 @@ def delete_output(root: str) -> None:
 
     Plans stay. A directory without a run record and without shards is left alone.
     """
-    shards = _shards(root)
     record = run_record(root)
-    if not (shards or files.exists(record)):
+    if not (list_shards(root) or files.exists(record)):
         return
     # Delete the description first: the rest of a dataset must never look complete.
     tables = [f"{name}.parquet" for name in ("problems", *_tables(root))]
     names = ("dataset.json", *tables, *sidecar_names())
     files.delete([files.join(root, name) for name in names])
-    files.delete(shards)
+    delete_shards(root)
     files.delete_temporaries(root)
     files.delete_tree(files.join(root, "qc"))
     _delete_work(root)
     # Delete the record last: until then the directory is known as an output.
     files.delete([requests_path(root), record])
-
-
-def _shards(root: str) -> list[str]:
-    return [file.path for file in files.list_files(root, recursive=False) if is_shard(file.path)]
 
 
 def _tables(root: str) -> tuple[str, ...]:

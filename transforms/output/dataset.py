@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from beamscope.transforms.formats.parquet import write_table
 from beamscope.transforms.formats.registry import FORMATS, sidecar_names
-from beamscope.transforms.output.layout import Layout, is_shard
+from beamscope.transforms.output.layout import Layout, shard_name
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
-from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.output.shards import ShardFormat, delete_shards
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 
@@ -91,7 +91,8 @@ def finish_dataset(
 
     _delete_stale_pictures(spec.layout, items)
     names = _shard_names(spec, shards)
-    _delete_stale_shards(spec.layout, {name for shard in names for name in shard["files"]})
+    current = frozenset(name for shard in names for name in shard["files"])
+    delete_shards(spec.layout.root, keep=current)
     schema = embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)
     _write_sidecars(spec, schema)
     description = {
@@ -127,6 +128,15 @@ def read_description(root: str) -> dict[str, Any] | None:
         return None
     description: dict[str, Any] = json.loads(files.read_bytes(path))
     return description
+
+
+def is_in_place(description: Mapping[str, Any]) -> bool:
+    """Return whether the shards lie in their folders; version 0.2 wrote them beside the tables.
+
+    Args:
+      description: the description of a complete dataset.
+    """
+    return all("/" in name for shard in description["shards"] for name in shard["files"])
 
 
 def add_to_description(root: str, **more: Any) -> None:
@@ -193,7 +203,7 @@ def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str
     return [
         {
             "files": [
-                spec.layout.shard(shard.index, len(shards), form.extension).rsplit("/", 1)[-1]
+                shard_name(shard.index, len(shards), form.extension)
                 for form in map(FORMATS.get, spec.shard_format.formats)
             ],
             "rows": shard.rows,
@@ -209,13 +219,6 @@ def _write_sidecars(spec: DatasetSpec, schema: pa.Schema) -> None:
     for name, sidecar in sidecars.items():
         files.write_bytes(spec.layout.sidecar(name), sidecar.content(schema))
     files.delete([spec.layout.sidecar(name) for name in sidecar_names() - sidecars.keys()])
-
-
-def _delete_stale_shards(layout: Layout, current: set[str]) -> None:
-    lying = [file.path for file in files.list_files(layout.root, recursive=False)]
-    files.delete([
-        path for path in lying if is_shard(path) and path.rsplit("/", 1)[-1] not in current
-    ])  # fmt: skip
 
 
 def _delete_stale_pictures(layout: Layout, items: Iterable[FinishedItem]) -> None:

@@ -1,7 +1,8 @@
 """The paths in an output directory. docs/formats.md is the contract.
 
 OUTPUT/
-  embeddings-00000-of-00002.parquet …     the dataset
+  embeddings/embeddings-00000-of-00002.parquet …   the dataset
+  embeddings-tfrecord/…                   the same rows in another format
   slides.parquet  problems.parquet  qc/  dataset.json
   .beamscope/                             the state for a restart
     run.json                              the job and its settings
@@ -76,7 +77,7 @@ class Layout:
 
     def shard(self, index: int, count: int, extension: str) -> str:
         """Return the path of a shard with an extension."""
-        return files.join(self.root, f"embeddings-{index:05d}-of-{count:05d}.{extension}")
+        return files.join(self.root, shard_name(index, count, extension))
 
     @property
     def pictures(self) -> str:
@@ -147,6 +148,19 @@ class Layout:
         Its name has the number of planned rows, so that a listing alone gives the progress.
         """
         return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
+
+
+def shard_folder(extension: str) -> str:
+    """Return the folder of the shards with an extension, relative to the output directory.
+
+    Each format has its own, because readers of Parquet take every file of a folder for Parquet.
+    """
+    return "embeddings" if extension == "parquet" else f"embeddings-{extension}"
+
+
+def shard_name(index: int, count: int, extension: str) -> str:
+    """Return the path of a shard relative to the output directory, as ``dataset.json`` has it."""
+    return f"{shard_folder(extension)}/embeddings-{index:05d}-of-{count:05d}.{extension}"
 
 
 def run_record(root: str) -> str:

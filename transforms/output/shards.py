@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
 from beamscope.transforms.formats.base import ShardWriter
-from beamscope.transforms.formats.registry import FORMATS
-from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.formats.registry import FORMATS, extensions
+from beamscope.transforms.output.layout import Layout, is_shard, shard_folder
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
 from beamscope.transforms.storage import files
+from beamscope.transforms.storage.uris import name_of
 
 # About 2 GB of 2,048 float32 each: large enough to read fast, small enough to move around.
 ROWS_PER_SHARD = 250_000
@@ -105,6 +106,39 @@ def write_shard(
             for writer in writers:
                 writer.write(batch)
     return total
+
+
+def list_shards(root: str) -> dict[str, str]:
+    """Return the path of every shard in an output directory, of this run or an earlier one.
+
+    Version 0.2 wrote shards into the output directory itself; these are listed too.
+
+    Returns:
+      the paths by name; a name is relative to the output directory.
+    """
+    return {
+        f"{folder}/{name_of(file.path)}".lstrip("/"): file.path
+        for folder in ("", *_shard_folders())
+        for file in files.list_files(files.join(root, folder), recursive=False)
+        if is_shard(file.path)
+    }
+
+
+def delete_shards(root: str, *, keep: Collection[str] = ()) -> None:
+    """Delete the shards in an output directory but those to keep, and the folders left empty.
+
+    Args:
+      root: the output directory.
+      keep: names of the shards that stay, relative to the output directory.
+    """
+    files.delete([path for name, path in list_shards(root).items() if name not in keep])
+    for folder in _shard_folders():
+        files.delete_temporaries(files.join(root, folder))
+        files.delete_empty(files.join(root, folder))
+
+
+def _shard_folders() -> list[str]:
+    return [shard_folder(extension) for extension in sorted(extensions())]
 
 
 def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:

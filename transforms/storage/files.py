@@ -29,9 +29,10 @@ from beamscope.transforms.storage.stream_file import StreamFile
 from beamscope.transforms.storage.uris import is_local, join, local_path, name_of, normalize
 
 __all__ = [
-    "FileInfo", "atomic_path", "copy_file", "create_if_absent", "delete", "delete_temporaries",
-    "delete_tree", "download", "exists", "is_directory", "is_local", "join", "list_files", "match",
-    "normalize", "open_read", "read_bytes", "refusals", "size", "stat", "write_bytes",
+    "FileInfo", "atomic_path", "copy_file", "create_if_absent", "delete", "delete_empty",
+    "delete_temporaries", "delete_tree", "download", "exists", "is_directory", "is_local", "join",
+    "list_files", "match", "normalize", "open_read", "read_bytes", "refusals", "size", "stat",
+    "write_bytes",
 ]  # fmt: skip
 
 TEMPORARY_SUFFIX = ".beamscope-tmp"
@@ -282,6 +283,14 @@ def delete_tree(directory: str) -> None:
         return
     folder = join(normalize(directory), "")
     delete([file.path for file in store_of(folder).list(folder)])
+
+
+def delete_empty(directory: str) -> None:
+    """Delete a local directory if there is nothing in it; a store has no empty directories."""
+    if is_local(directory):
+        # It is not there, or holds something.
+        with contextlib.suppress(OSError):
+            local_path(directory).rmdir()
 
 
 def delete_temporaries(directory: str) -> None:

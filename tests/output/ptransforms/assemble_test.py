@@ -46,7 +46,7 @@ def _rows(items: list[Item]) -> list[dict[str, object]]:
 def _shards(spec: DatasetSpec) -> list[str]:
     return sorted(
         file.path
-        for file in files.list_files(spec.layout.root, recursive=False)
+        for file in files.list_files(spec.layout.root)
         if Path(file.path).name.startswith("embeddings-")
     )
 
@@ -76,7 +76,9 @@ def test_assembled_rows_are_those_of_the_parts(tmp_path: Path, num_shards: int) 
     assert description["complete"] is True
     assert description["counts"]["rows"] == 29
     assert [shard["rows"] for shard in description["shards"]] == [len(table) for table in tables]
-    assert [shard["files"] for shard in description["shards"]] == [[Path(p).name] for p in shards]
+    assert [shard["files"] for shard in description["shards"]] == [
+        [str(Path(path).relative_to(tmp_path))] for path in shards
+    ]
 
     slides = pq.read_table(tmp_path / "slides.parquet").to_pylist()
     assert [row["slide_id"] for row in slides] == ["a", "b", "c/é", "d", "e"]

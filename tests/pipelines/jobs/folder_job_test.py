@@ -58,7 +58,7 @@ def test_the_job_runs_and_resumes(folders, model, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "folders   2 done" in said
     assert "pictures  6" in said
-    table = pq.read_table(output / "embeddings-00000-of-00001.parquet")
+    table = pq.read_table(output / "embeddings/embeddings-00000-of-00001.parquet")
     found = {
         (row["folder"], row["name"]): np.round(row["embedding"], 5).tolist()
         for row in table.to_pylist()
@@ -80,7 +80,7 @@ def test_the_job_runs_and_resumes(folders, model, tmp_path, capsys):
     assert main(command(folders, model, output)) == 0
     said = capsys.readouterr().out
     assert "folders planned: 0 now, 2 before; blocks embedded: 2 now, 2 before" in said
-    assert pq.read_table(output / "embeddings-00000-of-00001.parquet").equals(table)
+    assert pq.read_table(output / "embeddings/embeddings-00000-of-00001.parquet").equals(table)
 
 
 def test_status_overwrite_and_help_know_the_job(folders, model, tmp_path, capsys):
@@ -93,10 +93,12 @@ def test_status_overwrite_and_help_know_the_job(folders, model, tmp_path, capsys
     assert main(command(folders, model, output, "--block_size", "3")) == 2
     assert "block_size was 2 and is now 3" in capsys.readouterr().err
     assert main(command(folders, model, output, "--block_size", "3", "--overwrite")) == 0
-    left = sorted(path.name for path in output.iterdir() if path.is_file())
+    left = sorted(path.name for path in output.iterdir())
     assert left == [
-        "dataset.json", "embeddings-00000-of-00001.parquet", "folders.parquet", "problems.parquet",
+        ".beamscope", "dataset.json", "embeddings", "folders.parquet", "problems.parquet",
     ]  # fmt: skip
+    (shard,) = (output / "embeddings").iterdir()
+    assert shard.name == "embeddings-00000-of-00001.parquet"
 
 
 def test_dataflow_knows_the_flags_of_the_job(folders, model, tmp_path, capsys):

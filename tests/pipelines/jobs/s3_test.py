@@ -21,7 +21,7 @@ from tests.xrays.archive_makers import make_tar, make_zip
 from tests.xrays.models import save_grid_model
 
 ROOT = Path(__file__).resolve().parents[3]
-SHARD = "embeddings-00000-of-00001.parquet"
+SHARD = "embeddings/embeddings-00000-of-00001.parquet"
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_everything_on_gs_killed_and_resumed(bucket, inputs, tmp_path):
     ).stdout  # fmt: skip
     assert "slides planned: 0 now, 2 before" in said
 
-    name = "embeddings-00000-of-00001.parquet"
+    name = "embeddings/embeddings-00000-of-00001.parquet"
     assert table(f"{remote}/{name}").equals(table(str(local / name)))
     there = table(f"{remote}/slides.parquet").drop_columns("uri")
     assert there.equals(table(str(local / "slides.parquet")).drop_columns("uri"))
@@ -111,7 +111,7 @@ def test_what_only_openslide_reads_is_copied_once(bucket, inputs, tmp_path):
     assert len(list(cache.glob("*/*.svs"))) == 2
     local = tmp_path / "local"
     subprocess.run(command(inputs, local, tmp_path / "none"), cwd=ROOT, check=True)
-    name = "embeddings-00000-of-00001.parquet"
+    name = "embeddings/embeddings-00000-of-00001.parquet"
     assert table(str(output / name)).equals(table(str(local / name)))
 
 
@@ -129,7 +129,7 @@ def test_a_slide_by_ranges_costs_little_more_than_its_bytes(store, inputs, tmp_p
         subprocess.run(
             [sys.executable, "-m", "beamscope", "slides", *arguments], cwd=ROOT, check=True
         )
-    name = "embeddings-00000-of-00001.parquet"
+    name = "embeddings/embeddings-00000-of-00001.parquet"
     assert table(str(tmp_path / "remote" / name)).equals(table(str(tmp_path / "local" / name)))
     assert not list((tmp_path / "cache").glob("*/*"))
     # Of blocks of 16 x 16 patches of 64 px, some tiles on the edges are fetched twice.

@@ -60,7 +60,7 @@ def embed(*arguments):
 
 def read_rows(output):
     return ds.dataset(
-        sorted(str(path) for path in output.glob("embeddings-*.parquet"))
+        sorted(str(path) for path in output.glob("embeddings/*.parquet"))
     ).to_table().to_pandas()  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_the_dataset_says_everything(slides, mean_model, tmp_path, capsys):
     assert description["counts"]["rows"] == len(rows)
     assert description["counts"]["slides"] == {"done": 2, "failed": 1}
     assert description["options"]["mpp"] == 0.5
-    metadata = pq.read_schema(output / "embeddings-00000-of-00001.parquet").metadata
+    metadata = pq.read_schema(output / "embeddings/embeddings-00000-of-00001.parquet").metadata
     assert metadata[b"beamscope.model_digest"].decode() == description["model"]["digest"]
     assert metadata[b"beamscope.fingerprint"].decode() == description["fingerprint"]
     assert {path.name for path in (output / "qc").iterdir()} == {"a.jpg", "b.jpg"}
@@ -135,7 +135,9 @@ def test_formats_hold_the_same_rows(slides, mean_model, tmp_path):
     rows = read_rows(output)
     spec = load_parsing_spec(json.loads((output / "parsing_spec.json").read_text()))
     for ending, compression in (("tfrecord", ""), ("tfrecord.gz", "GZIP")):
-        paths = sorted(str(path) for path in output.glob(f"embeddings-*-of-00002.{ending}"))
+        paths = sorted(
+            str(path) for path in output.glob(f"embeddings-{ending}/*-of-00002.{ending}")
+        )
         assert len(paths) == 2
         examples = tf.data.TFRecordDataset(paths, compression_type=compression).map(
             lambda example: tf.io.parse_single_example(example, spec)
@@ -149,9 +151,34 @@ def test_formats_hold_the_same_rows(slides, mean_model, tmp_path):
             assert pd.isna(row.pop("class"))
             assert example.pop("class") == b""
             assert example == row
-    # pandas alone reads a shard too, and a slide is in one shard only.
-    shards = [pd.read_parquet(path) for path in sorted(output.glob("embeddings-*.parquet"))]
+    # pandas alone reads the folder, or a shard; a slide is in one shard only.
+    pd.testing.assert_frame_equal(pd.read_parquet(output / "embeddings"), rows)
+    shards = [pd.read_parquet(path) for path in sorted(output.glob("embeddings/*.parquet"))]
     assert [set(shard["slide_id"]) for shard in shards] == [{"a"}, {"b"}]
+
+
+def test_an_output_of_version_0_2_gets_its_folder_without_computing(
+    slides, mean_model, tmp_path, capsys
+):
+    output = tmp_path / "out"
+    command = ["--input", slides / "a.svs", "--model", mean_model, "--output", output]
+    assert embed(*command) == 0
+    rows = read_rows(output)
+    # Version 0.2 wrote the same files, but its shards into the output directory itself.
+    description = json.loads((output / "dataset.json").read_text())
+    for shard in description["shards"]:
+        for name in shard["files"]:
+            (output / name).rename(output / Path(name).name)
+        shard["files"] = [Path(name).name for name in shard["files"]]
+    (output / "embeddings").rmdir()
+    (output / "dataset.json").write_text(json.dumps(description))
+    capsys.readouterr()
+    assert embed(*command) == 0
+    assert "slides planned: 0 now, 1 before; blocks embedded: 0 now" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(pd.read_parquet(output / "embeddings"), rows)
+    assert not list(output.glob("embeddings-*"))
+    assert embed(*command) == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 def _spoil_tile(path, column, row):
@@ -220,7 +247,7 @@ def test_a_second_start_does_nothing_twice(slides, mean_model, tmp_path, capsys)
     )
     # Another format of the same rows is written from the parts.
     assert embed(*command, "--num_shards", 3, "--dtype", "float16") == 3
-    assert len(list(output.glob("embeddings-*.parquet"))) == 3
+    assert len(list(output.glob("embeddings/*.parquet"))) == 3
     np.testing.assert_array_equal(
         np.stack(read_rows(output)["embedding"]), np.stack(first["embedding"]).astype(np.float16)
     )

@@ -49,7 +49,7 @@ def test_the_kinds_of_sources(model, tmp_path):
     (folder / "labels.csv.gz").write_bytes(b"\x1f\x8b")
     make_zip(folder / "good.zip", {f"{i}.jpg": sample_jpeg(0, i, 64) for i in range(2)})
     assert embed(model, tmp_path / "out", "--input", folder, "--max_failed", 1) == 0
-    found = ds.dataset(sorted((tmp_path / "out").glob("embeddings-*.parquet"))).to_table()
+    found = ds.dataset(sorted((tmp_path / "out").glob("embeddings/*.parquet"))).to_table()
     rows = zip(found["source"].to_pylist(), found["member"].to_pylist(), strict=True)
     members = {}
     for source, member in rows:
@@ -147,7 +147,7 @@ def test_columns_that_are_named_choose_views_and_become_labels(model, tmp_path, 
              "--catalog_key", "File", "--catalog_columns",
              "view=Proj,patient=PID,labels=Findings|Edema"]  # fmt: skip
     assert embed(model, tmp_path / "out", *flags, "--views", "PA") == 0
-    rows = pq.read_table(tmp_path / "out/embeddings-00000-of-00001.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "out/embeddings/embeddings-00000-of-00001.parquet").to_pylist()
     picked = ("image_id", "patient_id", "view_position", "labels", "catalog")
     assert [tuple(row[name] for name in picked) for row in rows] == [
         ("./0.JPG", "007", "PA", [("Edema", 1), ("Mass", 1), ("Nodule", 1)], [("age", "60")]),
@@ -193,17 +193,17 @@ def test_one_film_more_in_a_folder_is_one_film_embedded(model, tmp_path, capsys)
         (folder / f"{i}.jpg").write_bytes(sample_jpeg(0, i, 64))
     flags = ["--block_size", 4, "--input", folder]
     assert embed(model, tmp_path / "out", *flags) == 0
-    before = pq.read_table(tmp_path / "out/embeddings-00000-of-00001.parquet")
+    before = pq.read_table(tmp_path / "out/embeddings/embeddings-00000-of-00001.parquet")
     (folder / "05.jpg").write_bytes(sample_jpeg(0, 11, 64))
     capsys.readouterr()
     assert embed(model, tmp_path / "out", *flags) == 0
     assert "blocks embedded: 1 now, 3 before" in capsys.readouterr().out
-    after = pq.read_table(tmp_path / "out/embeddings-00000-of-00001.parquet")
+    after = pq.read_table(tmp_path / "out/embeddings/embeddings-00000-of-00001.parquet")
     assert after["member"].to_pylist() == [*before["member"].to_pylist(), "05.jpg"]
     assert after.slice(0, 10).equals(before)
     # The numbers are those of a job that never knew another folder.
     assert embed(model, tmp_path / "new", *flags) == 0
-    new = pq.read_table(tmp_path / "new/embeddings-00000-of-00001.parquet")
+    new = pq.read_table(tmp_path / "new/embeddings/embeddings-00000-of-00001.parquet")
     vectors = {
         name: {row["member"]: row["embedding"] for row in table.to_pylist()}
         for name, table in (("after", after), ("new", new))

@@ -61,7 +61,7 @@ def embed(model, output, *arguments):
 
 
 def read_rows(output):
-    paths = sorted(str(path) for path in output.glob("embeddings-*.parquet"))
+    paths = sorted(str(path) for path in output.glob("embeddings/*.parquet"))
     return ds.dataset(paths).to_table()
 
 
@@ -135,7 +135,7 @@ def test_the_dataset_says_everything(model, tmp_path, capsys):
         "problems": {"not_a_film": 1},
     }
     assert description["options"]["preprocess"] == "resize"
-    metadata = pq.read_schema(output / "embeddings-00000-of-00001.parquet").metadata
+    metadata = pq.read_schema(output / "embeddings/embeddings-00000-of-00001.parquet").metadata
     assert metadata[b"beamscope.fingerprint"].decode() == description["fingerprint"]
     printed = capsys.readouterr()
     assert "1 done, 1 failed" in printed.out
@@ -454,9 +454,10 @@ def test_everything_may_be_in_a_bucket(model, tmp_path, capsys):
         assert embed(model, output, *flags) == 0
         assert "complete before: nothing to do" in capsys.readouterr().out
         found = tmp_path / "found"
-        found.mkdir()
-        for file in files.list_files(output, recursive=False):
-            (found / file.path.rsplit("/", 1)[1]).write_bytes(files.read_bytes(file.path))
+        for file in files.list_files(output):
+            copy = found / file.path.removeprefix(f"{output}/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(files.read_bytes(file.path))
         assert embed(model, output, "--input", f"{bucket}/none/") == 2
     rows = by_member(found)
     assert len(rows) == 3 * len(films)
@@ -483,7 +484,7 @@ def test_formats_hold_the_same_rows(model, nih, tmp_path):
         (("StudyDescription", "CHEST"),),
     }
     spec = load_parsing_spec(json.loads((output / "parsing_spec.json").read_text()))
-    paths = sorted(str(path) for path in output.glob("embeddings-*.tfrecord.gz"))
+    paths = sorted(str(path) for path in output.glob("embeddings-tfrecord.gz/*"))
     assert len(paths) == 2
     examples = [
         tf.io.parse_single_example(example, spec)
