@@ -65,6 +65,8 @@ from .transforms.slides.requests import read_manifest as read_manifest
 from .transforms.slides.sample.slide import SampleSlide as SampleSlide
 from .transforms.slides.sample.slide import write_sample_slide as write_sample_slide
 from .transforms.slides.settings import SlideSettings as SlideSettings
+from .transforms.sources.sources import Source as Source
+from .transforms.sources.sources import find_sources as find_sources
 
 # Copies of remote files.
 from .transforms.storage.cache import FileCache as FileCache
@@ -82,5 +84,3 @@ from .transforms.xrays.reading.film_block import FilmSettings as FilmSettings
 from .transforms.xrays.sample import write_sample_archive as write_sample_archive
 from .transforms.xrays.settings import CatalogFile as CatalogFile
 from .transforms.xrays.settings import XraySettings as XraySettings
-from .transforms.xrays.sources import Source as Source
-from .transforms.xrays.sources import find_sources as find_sources

@@ -11,9 +11,10 @@ from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
-from beamscope.transforms.xrays import outcome as xrays
-from beamscope.transforms.xrays.names import Role
+from beamscope.transforms.sources.names import Role
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA as FILM_PROBLEMS
 from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA
+from beamscope.transforms.xrays.reading.film_block import TABLE_SCHEMA as IMAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "formats.md").read_text()
@@ -39,8 +40,8 @@ def documented(heading, file_name):
         ("Slides", "slides.parquet", TABLE_SCHEMA),
         ("Problems of slides", "problems.parquet", PROBLEMS_SCHEMA),
         ("Embeddings of films", SHARD, embedding_schema(FILM_SCHEMA, 8)),
-        ("Images", "images.parquet", xrays.TABLE_SCHEMA),
-        ("Problems of films", "problems.parquet", xrays.PROBLEMS_SCHEMA),
+        ("Images", "images.parquet", IMAGES),
+        ("Problems of films", "problems.parquet", FILM_PROBLEMS),
     ],
 )
 def test_schemas_are_as_documented(heading, file_name, schema: pa.Schema):
@@ -69,5 +70,5 @@ def test_every_kind_has_a_sentence_without_a_full_stop():
 
 
 def test_the_names_of_what_is_left_out_are_documented():
-    roles = {*typing.get_args(Role), "other_view", "duplicate"} - {"film"}
+    roles = {*typing.get_args(Role), "other_view", "duplicate"} - {"image"}
     assert set(re.findall(r"^\| left_out_(\w+) \|", section("Images"), re.M)) == roles

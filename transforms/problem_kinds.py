@@ -63,7 +63,7 @@ class Kind(enum.StrEnum):
     MISSING_PACKAGE = "missing_package", "start", "an optional package is not installed"
     # Inputs that are refused as a whole.
     NO_MATCH = "no_match", "start", "a pattern matches nothing"
-    NO_FILM = "no_film", "start", "an input holds no film and no supported archive"
+    NO_IMAGE = "no_image", "start", "an input holds no image and no supported archive"
     MISSING_INPUT = "missing_input", "start", "the path does not exist"
     BAD_NAME = "bad_name", "start", "a file name is not printable Unicode", "rename the file"
     DUPLICATE_ID = "duplicate_id", "start", "two slides have the same id", "use a manifest"

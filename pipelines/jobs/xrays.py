@@ -19,20 +19,16 @@ from beamscope.pipelines.options.xrays import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
+from beamscope.transforms.sources.planning.plan_file import glance, source_identity
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.source_summary import SourceSummary
+from beamscope.transforms.sources.sources import Source
+from beamscope.transforms.xrays.catalog_matches import catalog_counts, explain_no_match
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.film_summary import FilmSummary
-from beamscope.transforms.xrays.outcome import (
-    PROBLEMS_SCHEMA,
-    TABLE_SCHEMA,
-    catalog_counts,
-    explain_no_match,
-)
-from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
-from beamscope.transforms.xrays.planning.plan_file import glance, source_identity
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
-from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, FilmSettings
+from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
-from beamscope.transforms.xrays.sources import Source
 
 
 class XrayJob(Job):
@@ -73,9 +69,9 @@ class XrayJob(Job):
     def steps(self, settings: XraySettings, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
         """Return how sources are planned, read and summed up."""
         return Steps(
-            planner=FilmPlanner(settings),
+            planner=SourcePlanner(settings),
             read=ReadFilmBlocks(settings, layout),
-            summary=FilmSummary(settings),
+            summary=SourceSummary(settings),
         )
 
     def glance(self, plan_path: str) -> PlanGlance:

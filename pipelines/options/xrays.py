@@ -12,8 +12,10 @@ from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.planning.inputs import check_has_images
+from beamscope.transforms.sources.sources import Source, find_sources
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.archives.members import Limits
 from beamscope.transforms.xrays.catalogs.catalog import UNKNOWN_VIEW
 from beamscope.transforms.xrays.catalogs.layouts import (
     CATALOG_KINDS,
@@ -23,10 +25,9 @@ from beamscope.transforms.xrays.catalogs.layouts import (
 from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess, PreprocessKind
-from beamscope.transforms.xrays.planning.inputs import check_has_films
+from beamscope.transforms.xrays.names import FILM_NAMES
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
-from beamscope.transforms.xrays.sources import Source, find_sources
 
 # The flags take their defaults from the dataclasses, so that the command line and Python agree.
 _LIMITS = Limits()
@@ -154,7 +155,7 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
     """Return the sources that the flags name, in an order that the flags do not change.
 
     Raises:
-      InputError: ``no_match``, ``no_film``; the message names the pattern.
+      InputError: ``no_match``, ``no_image``; the message names the pattern.
     """
     found: list[str] = []
     for pattern in args.input:
@@ -162,7 +163,7 @@ def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
             matched = _match(pattern)
         if not matched:
             raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no film and no archive")
-        check_has_films(f"--input {pattern}", matched)
+        check_has_images(f"--input {pattern}", matched, FILM_NAMES)
         found.extend(matched)
     with files.refusals(Kind.NO_MATCH, "--input "):
         return find_sources(found)

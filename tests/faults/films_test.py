@@ -19,16 +19,17 @@ from beamscope.transforms.slides.ptransforms import read_slides
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.slides.settings import SlideSettings
+from beamscope.transforms.sources.planning.plan import StreamToRead, plan_source
+from beamscope.transforms.sources.planning.plan_file import read_plan
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.reading import members as reading_members
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
-from beamscope.transforms.xrays.planning.plan import StreamToRead, plan_source
-from beamscope.transforms.xrays.planning.plan_file import read_plan
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
-from beamscope.transforms.xrays.reading import film_block, films
+from beamscope.transforms.xrays.reading import film_block
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
 from tests.beam_testing import pipeline
-from tests.xrays.archive_makers import make_tar, make_zip
+from tests.sources.archive_makers import make_tar, make_zip
 from tests.xrays.reading.films_test import jpegs
 
 SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
@@ -93,7 +94,7 @@ def test_a_decoder_that_raises_costs_its_film(tmp_path, guard, kind):
 def test_a_stream_that_breaks_as_nobody_expected_keeps_what_came_before(
     tmp_path, guard, monkeypatch
 ):
-    members = films.stream_members
+    members = reading_members.stream_members
 
     def stream_members(source, limits):
         for count, member in enumerate(members(source, limits)):
@@ -101,7 +102,7 @@ def test_a_stream_that_breaks_as_nobody_expected_keeps_what_came_before(
                 raise RuntimeError("no such state")
             yield member
 
-    monkeypatch.setattr(films, "stream_members", stream_members)
+    monkeypatch.setattr(reading_members, "stream_members", stream_members)
     stream = StreamToRead(make_tar(tmp_path / "x.tgz", FILMS, "w:gz"))
     assert len(read([stream], guard)) == 6
     (problem,) = read_plan(guard.layout.plan("x.tgz")).archive_problems
@@ -169,7 +170,7 @@ def test_planners_have_a_plan_for_what_cannot_be_planned(tmp_path, guard):
     assert slides.find(guard.layout, request) is None
     assert list(slides.blocks(plan, frozenset())) == []
 
-    sources = FilmPlanner(SETTINGS)
+    sources = SourcePlanner(SETTINGS)
     source = make_zip(tmp_path / "x.zip", jpegs(1))
     plan = sources.failed(source, error)
     sources.write(guard.layout, source, plan)

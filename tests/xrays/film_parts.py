@@ -4,17 +4,17 @@ import numpy as np
 
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock
 from beamscope.transforms.output.parts import write_part
-from beamscope.transforms.xrays.planning.plan_file import read_plan
-from beamscope.transforms.xrays.reading.films import FilmStream, read_films
+from beamscope.transforms.sources.planning.plan_file import read_plan
+from beamscope.transforms.sources.reading.members import ImageStream, read_images
 
 
 def film_blocks(source, layout, settings):
-    """Every `FilmBlock` of a source that is planned, by index."""
-    catalog = settings.load_catalog()
+    """Every `MemberBlock` of a source that is planned, by index."""
+    reading = settings.reading()
     if source.kind == "tgz":
-        return dict(FilmStream(source, settings.block_size, settings.films, catalog))
+        return dict(ImageStream(source, settings.block_size, reading))
     return {
-        block.key.index: read_films(block.source, block.members, settings.films, catalog)
+        block.key.index: read_images(block.source, block.members, reading)
         for block in read_plan(layout.plan(source.id)).blocks()
     }
 
@@ -28,9 +28,9 @@ def write_film_parts(source, layout, settings, indexes=None):
                 BlockKey(source.id, index),
                 np.zeros((len(block.pixels), 2), np.float32),
                 block.rows,
-                block.planned + block.other_views,
+                block.planned + block.left_out,
                 block.problems,
-                block.other_views,
+                block.left_out,
             ),
         )
         for index, block in film_blocks(source, layout, settings).items()

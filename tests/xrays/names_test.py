@@ -1,20 +1,20 @@
 import pytest
 
 from beamscope.transforms.clutter import is_clutter, is_clutter_folder
-from beamscope.transforms.xrays.names import role_of
+from beamscope.transforms.xrays.names import FILM_NAMES
 
 
 @pytest.mark.parametrize(
     ("name", "role"),
     [
-        ("p1/view1.jpg", "film"),
-        ("p1/VIEW1.JPEG", "film"),
-        ("x.png", "film"),
-        ("x.dcm", "film"),
-        ("p1/IM000001", "film"),
-        ("1.2.840.113619.2.5", "film"),
-        ("../../etc/x.jpg", "film"),
-        ("images\\00000001_000.png", "film"),
+        ("p1/view1.jpg", "image"),
+        ("p1/VIEW1.JPEG", "image"),
+        ("x.png", "image"),
+        ("x.dcm", "image"),
+        ("p1/IM000001", "image"),
+        ("1.2.840.113619.2.5", "image"),
+        ("../../etc/x.jpg", "image"),
+        ("images\\00000001_000.png", "image"),
         ("README", "not_an_image"),
         ("folder\\README", "not_an_image"),
         ("DICOMDIR", "not_an_image"),
@@ -38,11 +38,11 @@ from beamscope.transforms.xrays.names import role_of
         ("films.r00", "archive"),
         ("films.zip.001", "archive"),
         ("films.7z.012", "archive"),
-        ("1.2.840.001", "film"),
+        ("1.2.840.001", "image"),
     ],
 )
 def test_role_of(name, role):
-    assert role_of(name) == role
+    assert FILM_NAMES.role_of(name) == role
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_role_of(name, role):
 )
 def test_clutter(name):
     assert is_clutter(name)
-    assert role_of(name) == "clutter"
+    assert FILM_NAMES.role_of(name) == "clutter"
 
 
 @pytest.mark.parametrize(

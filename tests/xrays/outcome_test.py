@@ -5,21 +5,19 @@ import pytest
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problems import Problem
-from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS
-from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.outcome import (
-    TABLE_SCHEMA,
+from beamscope.transforms.sources.outcome import (
     block_outcome,
-    catalog_counts,
     check_parts,
-    explain_no_match,
     source_outcome,
 )
-from beamscope.transforms.xrays.planning.plan import SourcePlan, plan_source
-from beamscope.transforms.xrays.planning.plan_file import write_plan
-from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.sources.planning.plan import SourcePlan, plan_source
+from beamscope.transforms.sources.planning.plan_file import write_plan
+from beamscope.transforms.xrays.catalog_matches import catalog_counts, explain_no_match
+from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess
+from beamscope.transforms.xrays.reading.film_block import TABLE_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
-from tests.xrays.archive_makers import make_zip
+from tests.sources.archive_makers import make_zip
 from tests.xrays.dicom_makers import make_dicom, ramp
 from tests.xrays.film_parts import write_film_parts
 from tests.xrays.reading.films_test import jpegs
@@ -52,7 +50,7 @@ def test_a_block_gives_a_row_for_each_film(tmp_path, layout, with_catalog):
     films = {**jpegs(2), "x.dcm": make_dicom(ramp(bits=12), bits=12), "z/bad.jpg": b""}
     source = make_zip(tmp_path / "x.zip", films)
     (part,) = planned(source, layout, with_catalog)
-    outcome = block_outcome(part, with_catalog.load_catalog())
+    outcome = block_outcome(part, with_catalog.reading())
     assert outcome.item_id == "x.zip#000000"
     assert (outcome.rows, outcome.parts, outcome.counts) == (3, (part.path,), {})
     assert [problem.member for problem in outcome.problems] == ["z/bad.jpg"]
@@ -73,7 +71,7 @@ def test_a_block_gives_a_row_for_each_film(tmp_path, layout, with_catalog):
 def test_a_block_of_nothing_but_failures_has_no_part_to_assemble(tmp_path, layout):
     source = make_zip(tmp_path / "x.zip", {"1.jpg": b"", "2.jpg": b""})
     (part,) = planned(source, layout)
-    outcome = block_outcome(part, None)
+    outcome = block_outcome(part, SETTINGS.reading())
     assert (outcome.rows, outcome.parts, len(outcome.problems)) == (0, (), 2)
     assert outcome.table["status"].to_pylist() == ["failed", "failed"]
 
@@ -87,7 +85,7 @@ def test_films_of_another_view_are_counted_and_no_rows(tmp_path, layout):
         for view in ("PA", "AP", "LL")
     }
     (part,) = planned(make_zip(tmp_path / "x.zip", films), layout, settings)
-    outcome = block_outcome(part, None)
+    outcome = block_outcome(part, SETTINGS.reading())
     assert outcome.table["view_position"].to_pylist() == ["PA"]
     assert outcome.counts == {"left_out_other_view": 2}
 
@@ -99,7 +97,7 @@ def test_a_source_tells_what_was_wrong_before_its_films_were_read(tmp_path, layo
     link = Problem("x.zip/link.jpg", uri, "plan", "link_member", "is a link", member="link.jpg")
     skipped = {"clutter": 2, "not_an_image": 1}
     write_plan(layout, SourcePlan(source, (), (), (link,), (broken,), skipped))
-    outcome = source_outcome(layout, "x.zip", with_catalog.load_catalog())
+    outcome = source_outcome(layout, "x.zip", with_catalog.reading())
     assert outcome.problems == (broken, link)
     assert (outcome.rows, outcome.parts) == (0, ())
     assert outcome.counts == {"left_out_clutter": 2, "left_out_not_an_image": 1}

@@ -10,15 +10,16 @@ from pydicom import uid
 from pydicom.datadict import DicomDictionary, dictionary_keyword
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
-from beamscope.transforms.xrays.archives.read_source import list_members
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.archives.read_source import list_members
+from beamscope.transforms.sources.reading.members import read_images
+from beamscope.transforms.sources.sources import find_sources
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.dicom import _PIXEL_ATTRIBUTES, ALLOWED
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.reading.film_block import FilmSettings
-from beamscope.transforms.xrays.reading.films import read_films
-from beamscope.transforms.xrays.sources import find_sources
+from beamscope.transforms.xrays.names import FILM_NAMES
+from beamscope.transforms.xrays.reading.film_block import FilmReading, FilmSettings
 from tests.xrays.dicom_makers import make_dataset, ramp, to_bytes
 
 # pydicom, writing the test's own files, says what it thinks of their character set.
@@ -84,8 +85,8 @@ def test_no_planted_value_leaves_a_file(case, tmp_path, caplog, capfd):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         (source,) = find_sources([str(tmp_path)])
-        listing = list_members(source, Limits())
-        block = read_films(source, listing.members, settings)
+        listing = list_members(source, Limits(), FILM_NAMES)
+        block = read_images(source, listing.members, FilmReading(settings))
         try:
             film = repr(decode_film(data, settings.decode))
         except InputError as error:

@@ -12,18 +12,19 @@ import pytest
 
 from beamscope.pipelines.options.xrays import xray_sources_from
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.archives.read_source import list_members
+from beamscope.transforms.sources.planning.plan import plan_source
+from beamscope.transforms.sources.planning.plan_file import source_identity
+from beamscope.transforms.sources.reading.members import ImageStream
+from beamscope.transforms.sources.sources import find_sources, list_directory, open_file
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.archives.members import Limits
-from beamscope.transforms.xrays.archives.read_source import list_members
 from beamscope.transforms.xrays.catalogs.load import load_catalog
-from beamscope.transforms.xrays.planning.plan import plan_source
-from beamscope.transforms.xrays.planning.plan_file import source_identity
-from beamscope.transforms.xrays.reading.films import FilmStream
+from beamscope.transforms.xrays.names import FILM_NAMES
 from beamscope.transforms.xrays.settings import XraySettings
-from beamscope.transforms.xrays.sources import find_sources, list_directory, open_file
 from tests.s3 import BUCKET, forbid, s3_server
 from tests.slides.store import watched_store
-from tests.xrays.archive_makers import make_tar, make_zip
+from tests.sources.archive_makers import make_tar, make_zip
 from tests.xrays.reading.films_test import SETTINGS, all_films, jpegs
 
 
@@ -125,7 +126,7 @@ def test_the_object_of_a_folder_is_no_film(folder):
     put_folder_object(f"{folder}/in/empty/")
     for pattern in ("in/", "in", "in/**", "in/**/*.*"):
         (source,) = asked(f"{folder}/{pattern}")
-        listing = list_members(source, Limits())
+        listing = list_members(source, Limits(), FILM_NAMES)
         found = [f"{source.uri}/{member.name}" for member in listing.members]
         assert sorted(found) == sorted(f"{folder}/in/{name}" for name in films), pattern
         assert not listing.problems
@@ -141,7 +142,7 @@ def test_an_archive_that_may_not_be_read_is_one_problem(folder, forbid_reading, 
     (source,) = find_sources([uri])
     forbid_reading(uri)
     if kind == "tar.gz":
-        stream = FilmStream(source, 2, SETTINGS)
+        stream = ImageStream(source, 2, XraySettings(SETTINGS).reading())
         assert not list(stream)
         problems = stream.archive_problems
     else:

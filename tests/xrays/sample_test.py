@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beamscope.transforms.xrays.archives.members import Limits
-from beamscope.transforms.xrays.archives.read_source import list_members
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.archives.read_source import list_members
+from beamscope.transforms.sources.reading.members import ImageStream, read_images
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.reading.film_block import FilmSettings
-from beamscope.transforms.xrays.reading.films import FilmStream, read_films
+from beamscope.transforms.xrays.names import FILM_NAMES
+from beamscope.transforms.xrays.reading.film_block import FilmReading, FilmSettings
 from beamscope.transforms.xrays.sample import sample_film, sample_jpeg, write_sample_archive
-from tests.xrays.archive_makers import as_source
+from tests.sources.archive_makers import as_source
 
 
 def test_a_film_is_its_seed_and_index():
@@ -44,9 +45,11 @@ def test_an_archive_is_its_seed_and_holds_n_films(tmp_path, kind):
     assert one.read_bytes() == other.read_bytes()
     source, settings = as_source(one), FilmSettings(Preprocess(32))
     if kind == "tgz":
-        ((_, block),) = FilmStream(source, 9, settings)
+        ((_, block),) = ImageStream(source, 9, FilmReading(settings))
     else:
-        block = read_films(source, list_members(source, Limits()).members, settings)
+        block = read_images(
+            source, list_members(source, Limits(), FILM_NAMES).members, FilmReading(settings)
+        )
     assert len(block.pixels) == 9
     assert not block.problems
 

@@ -8,8 +8,8 @@ from typing import Any
 from beamscope.transforms.output.dataset import DatasetSpec
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.shards import ShardFormat
-from beamscope.transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA
-from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
+from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA
 
 
 def film_dataset(

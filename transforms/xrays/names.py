@@ -1,46 +1,8 @@
-"""Tell films, archives, clutter and other files by their names."""
+"""The names that films have."""
 
 from __future__ import annotations
 
-import posixpath
-import re
-from typing import Literal
-
-from beamscope.transforms.clutter import is_clutter
-
-Role = Literal["film", "archive", "clutter", "not_an_image"]
+from beamscope.transforms.sources.names import ImageNames
 
 FILM_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
-_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"})
-# Of one file each: the ending before says what is in it.
-_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst", ".z"})
-# Volumes of split archives: x.z01 beside x.zip, x.r00 beside x.rar, x.zip.001.
-_VOLUME = re.compile(r".*(\.[zr]\d\d|\.(zip|tar|tgz|7z|rar|gz|bz2|xz|zst)\.\d{3})")
-# Files without an ending that accompany films; every other such file may be a DICOM.
-_COMPANIONS = frozenset(
-    {"dicomdir", "readme", "license", "licence", "notice", "version", "changelog"}
-    | {"md5sums", "sha1sums", "sha256sums", "manifest", "makefile"}
-)
-
-
-def role_of(name: str) -> Role:
-    r"""Return the role of a file by its name; one without an ending may be a DICOM film.
-
-    Args:
-      name: with ``/`` or ``\`` between its parts, relative to what the user named.
-    """
-    if is_clutter(name):
-        return "clutter"
-    base = re.split(r"[/\\]", name.lower())[-1]
-    stem, suffix = posixpath.splitext(base)
-    if suffix in _COMPRESSED:
-        # A compressed table beside films is no film; a compressed film, or tar, holds some.
-        inner = role_of(stem)
-        return "archive" if inner == "film" else inner
-    if suffix in FILM_ENDINGS:
-        return "film"
-    if suffix in _ARCHIVES or _VOLUME.fullmatch(base):
-        return "archive"
-    # Names such as 1.2.840.113619.2.5 are UIDs: their last part is no ending.
-    bare = not suffix or suffix[1:].isdigit()
-    return "film" if bare and base and base not in _COMPANIONS else "not_an_image"
+FILM_NAMES = ImageNames("film", FILM_ENDINGS, bare=True)

@@ -12,7 +12,7 @@ from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns
 from beamscope.transforms.xrays.catalogs.load import shared_catalog
-from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.reading.film_block import FilmReading, FilmSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,10 @@ class XraySettings:
     films: FilmSettings
     catalog: CatalogFile | None = in_plan(default=None)
     block_size: int = in_plan(default=256)
+
+    def reading(self) -> FilmReading:
+        """Return how films are read, with their catalogue."""
+        return FilmReading(self.films, self.load_catalog())
 
     def load_catalog(self) -> Catalog | None:
         """Load the catalogue; None without one."""

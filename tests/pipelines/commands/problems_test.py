@@ -6,7 +6,7 @@ import pytest
 
 from beamscope.pipelines.main import main
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
-from beamscope.transforms.xrays.outcome import PROBLEMS_SCHEMA as FILM_PROBLEMS
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA as FILM_PROBLEMS
 
 SLIDES = [
     {"item_id": "a", "uri": "a.svs", "stage": "plan", "kind": "missing_mpp", "message": "none"},

@@ -15,8 +15,8 @@ from beamscope.transforms.output.requests_file import (
 from beamscope.transforms.output.run_record import RunRecord, write_run_record
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.requests import SlideRequest
+from beamscope.transforms.sources.sources import Source
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.sources import Source
 
 A, B, C = (SlideRequest(name, f"/slides/{name}.svs", 0.5) for name in "abc")
 

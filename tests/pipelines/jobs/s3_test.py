@@ -17,7 +17,7 @@ from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_s
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.sample import sample_jpeg
 from tests.s3 import forbid, s3_server
-from tests.xrays.archive_makers import make_tar, make_zip
+from tests.sources.archive_makers import make_tar, make_zip
 from tests.xrays.models import save_grid_model
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ import pytest
 from beamscope.pipelines.main import main
 from beamscope.transforms.xrays.sample import sample_jpeg
 from tests.shared_data import shared
-from tests.xrays.archive_makers import make_zip
+from tests.sources.archive_makers import make_zip
 from tests.xrays.models import save_grid_model
 
 

@@ -27,13 +27,13 @@ from sklearn.preprocessing import StandardScaler
 
 from beamscope.pipelines.main import main
 from beamscope.transforms.formats.tfrecord import load_parsing_spec
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs.layouts import CHEXPERT_LABELS
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.outcome import PROBLEMS_SCHEMA, TABLE_SCHEMA
-from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA
+from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA
 from beamscope.transforms.xrays.sample import (
     sample_film,
     sample_jpeg,
@@ -42,8 +42,8 @@ from beamscope.transforms.xrays.sample import (
 )
 from tests.gcs import gcs_emulator
 from tests.shared_data import shared
-from tests.xrays.archive_makers import make_tar, make_zip
-from tests.xrays.bad_archives import GOOD, write_bad_archive
+from tests.sources.archive_makers import make_tar, make_zip
+from tests.sources.bad_archives import GOOD, write_bad_archive
 from tests.xrays.dicom_makers import LOSSLESS, make_dataset, make_dicom, ramp, to_bytes
 from tests.xrays.models import save_grid_model
 from tests.xrays.privacy_test import NUMBER, SENTINEL, plant

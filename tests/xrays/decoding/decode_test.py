@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.xrays.decoding import jpeg2000
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, to_uint8

@@ -11,7 +11,7 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
 from beamscope.transforms.xrays.decoding.film import DecodeSettings

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from beamscope.transforms import jpeg_markers
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from tests.shared_data import shared

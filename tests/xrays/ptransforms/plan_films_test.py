@@ -6,16 +6,16 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from beamscope.transforms.blocks import BlockKey
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.sources.planning.plan import ImagesToRead, SourcePlan, StreamToRead
+from beamscope.transforms.sources.planning.plan_file import read_plan, write_plan
+from beamscope.transforms.sources.sources import find_sources
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.planning.plan import FilmsToRead, SourcePlan, StreamToRead
-from beamscope.transforms.xrays.planning.plan_file import read_plan, write_plan
 from beamscope.transforms.xrays.ptransforms.plan_films import PlanFilms
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
-from beamscope.transforms.xrays.sources import find_sources
 from tests.beam_testing import counters, pipeline
-from tests.xrays.archive_makers import as_source, make_tar, make_zip
+from tests.sources.archive_makers import as_source, make_tar, make_zip
 from tests.xrays.film_parts import write_film_parts
 from tests.xrays.reading.films_test import jpegs
 
@@ -47,7 +47,7 @@ def plan(sources, layout, check=lambda planned: None):
 
 
 def key_of(block):
-    if isinstance(block, FilmsToRead):
+    if isinstance(block, ImagesToRead):
         return block.key.item_id, block.key.index, len(block.members)
     assert isinstance(block, StreamToRead)
     return block.source.id, "stream", sorted(block.done)

@@ -8,15 +8,15 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.sources.planning.plan import StreamToRead, plan_source
+from beamscope.transforms.sources.planning.plan_file import read_plan
+from beamscope.transforms.sources.reading.members import read_images
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.planning.plan import StreamToRead, plan_source
-from beamscope.transforms.xrays.planning.plan_file import read_plan
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
-from beamscope.transforms.xrays.reading.films import read_films
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 from tests.beam_testing import counters, pipeline
-from tests.xrays.archive_makers import make_tar, make_zip
+from tests.sources.archive_makers import make_tar, make_zip
 from tests.xrays.reading.films_test import jpegs
 
 SETTINGS = XraySettings(FilmSettings(Preprocess(16)), block_size=4)
@@ -36,7 +36,7 @@ def expected(tmp_path):
     return [
         (block.key.index, row["member"], int(pixels.sum()))
         for block in plan.blocks()
-        for row, pixels in rows_of(read_films(source, block.members, SETTINGS.films))
+        for row, pixels in rows_of(read_images(source, block.members, SETTINGS.reading()))
     ]
 
 

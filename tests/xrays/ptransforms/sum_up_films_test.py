@@ -3,14 +3,14 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.sources.planning.plan import plan_source
+from beamscope.transforms.sources.planning.plan_file import write_plan
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.planning.plan import plan_source
-from beamscope.transforms.xrays.planning.plan_file import write_plan
 from beamscope.transforms.xrays.ptransforms.sum_up_films import SumUpFilms
 from beamscope.transforms.xrays.reading.film_block import FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
 from tests.beam_testing import pipeline
-from tests.xrays.archive_makers import as_source, make_zip
+from tests.sources.archive_makers import as_source, make_zip
 from tests.xrays.film_parts import write_film_parts
 from tests.xrays.reading.films_test import jpegs
 

@@ -5,23 +5,25 @@ import numpy as np
 import pytest
 
 from beamscope.transforms.blocks import BlockKey, ImageBlock
-from beamscope.transforms.xrays.archives.members import Limits
-from beamscope.transforms.xrays.archives.read_source import list_members
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.archives.read_source import list_members
+from beamscope.transforms.sources.planning.plan import SourcePlan, block_sizes
+from beamscope.transforms.sources.reading.members import ImageStream, read_images, select_images
+from beamscope.transforms.sources.sources import find_sources
 from beamscope.transforms.xrays.catalogs.load import load_catalog
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.planning.plan import SourcePlan, block_sizes
-from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, FilmSettings
-from beamscope.transforms.xrays.reading.films import FilmStream, read_films, select_films
+from beamscope.transforms.xrays.names import FILM_NAMES
+from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, FilmReading, FilmSettings
 from beamscope.transforms.xrays.sample import sample_jpeg
-from beamscope.transforms.xrays.sources import find_sources
 from tests.shared_data import shared
-from tests.xrays.archive_makers import add_file, add_special, as_source, make_tar, make_zip
+from tests.sources.archive_makers import add_file, add_special, as_source, make_tar, make_zip
 from tests.xrays.dicom_makers import make_dicom, ramp
 
 LIMITS = Limits()
 SETTINGS = FilmSettings(Preprocess(32))
+READING = FilmReading(SETTINGS)
 
 
 def jpegs(n):
@@ -30,12 +32,13 @@ def jpegs(n):
 
 def all_films(source, settings=SETTINGS, block_size=4, catalog=None):
     """Pixels, rows and problems of every block of a source."""
+    reading = FilmReading(settings, catalog)
     if source.kind == "tgz":
-        blocks = [block for _, block in FilmStream(source, block_size, settings, catalog)]
+        blocks = [block for _, block in ImageStream(source, block_size, reading)]
     else:
-        listing = list_members(source, settings.decode.limits)
+        listing = list_members(source, settings.decode.limits, FILM_NAMES)
         plan = SourcePlan(source, listing.members, block_sizes(len(listing.members), block_size))
-        blocks = [read_films(source, block.members, settings, catalog) for block in plan.blocks()]
+        blocks = [read_images(source, block.members, reading) for block in plan.blocks()]
     pixels = np.concatenate([block.pixels for block in blocks])
     rows = [row for block in blocks for row in block.rows.to_pylist()]
     return pixels, rows, [problem for block in blocks for problem in block.problems]
@@ -127,7 +130,7 @@ def test_of_an_archive_with_bad_members_only_those_are_lost_errors(tmp_path, kin
     settings = FilmSettings(Preprocess(32), DecodeSettings(limits=Limits(max_pixels=1 << 20)))
     pixels, rows, problems = all_films(source, settings)
     if kind != "tar.gz":
-        listing = list_members(source, LIMITS)
+        listing = list_members(source, LIMITS, FILM_NAMES)
         problems += listing.problems
         assert listing.skipped == {"not_an_image": 1, "clutter": 1}
     assert sorted(row["member"] for row in rows) == sorted(good)
@@ -139,7 +142,7 @@ def test_of_an_archive_with_bad_members_only_those_are_lost_errors(tmp_path, kin
 
 def test_a_block_is_an_image_block(tmp_path):
     source = make_zip(tmp_path / "x.zip", jpegs(3) | {"bad.jpg": b""})
-    block = read_films(source, list_members(source, LIMITS).members, SETTINGS)
+    block = read_images(source, list_members(source, LIMITS, FILM_NAMES).members, READING)
     key = BlockKey(source.id, 0)
     image_block = ImageBlock(key, block.pixels, block.rows, block.planned, block.problems)
     assert image_block.planned == 4
@@ -147,7 +150,7 @@ def test_a_block_is_an_image_block(tmp_path):
 
 
 def test_no_members_give_no_rows(tmp_path):
-    block = read_films(make_zip(tmp_path / "x.zip", {}), (), SETTINGS)
+    block = read_images(make_zip(tmp_path / "x.zip", {}), (), READING)
     assert block.pixels.shape == (0, 32, 32, 3)
     assert block.rows.schema == FILM_SCHEMA
     assert block.planned == 0
@@ -188,18 +191,19 @@ def test_views_are_chosen_by_the_catalogue_before_reading_and_by_the_file_after(
     }
     source = make_zip(tmp_path / "x.zip", films)
     settings = FilmSettings(Preprocess(32), views=frozenset({"PA"}))
-    listing = select_films(list_members(source, LIMITS), catalog, settings.views)
+    reading = FilmReading(settings, catalog)
+    listing = select_images(list_members(source, LIMITS, FILM_NAMES), reading)
     assert listing.skipped == {"other_view": 1}
-    block = read_films(source, listing.members, settings, catalog)
+    block = read_images(source, listing.members, reading)
     assert block.rows["image_id"].to_pylist() == ["film0", "film2"]
-    assert (block.planned, block.other_views) == (2, 1)
+    assert (block.planned, block.left_out) == (2, 1)
     assert block.rows["in_catalog"].to_pylist() == [True, True]
 
 
 def test_one_film_twice_is_a_problem_errors(tmp_path, catalog):
     films = {"a/film0.jpg": sample_jpeg(0, 0, 64), "b/film0.png": b"", "c.jpg": b"", "d.jpg": b""}
-    listing = list_members(make_zip(tmp_path / "x.zip", films), LIMITS)
-    selected = select_films(listing, catalog, frozenset())
+    listing = list_members(make_zip(tmp_path / "x.zip", films), LIMITS, FILM_NAMES)
+    selected = select_images(listing, FilmReading(SETTINGS, catalog))
     assert [member.name for member in selected.members] == ["a/film0.jpg", "c.jpg", "d.jpg"]
     assert [(p.kind, p.item_id) for p in selected.problems] == [
         ("duplicate_image", "x.zip/b/film0.png")
@@ -221,10 +225,10 @@ def test_named_attributes_are_in_the_rows(tmp_path):
 
 def test_a_stream_passes_over_the_blocks_that_are_done(tmp_path):
     source = make_tar(tmp_path / "x.tar.gz", jpegs(10), "w:gz")
-    whole = dict(FilmStream(source, 4, SETTINGS))
+    whole = dict(ImageStream(source, 4, READING))
     assert {index: len(block.pixels) for index, block in whole.items()} == {0: 4, 1: 4, 2: 2}
     for done in ({0}, {1}, {0, 2}, {0, 1, 2}):
-        rest = dict(FilmStream(source, 4, SETTINGS, done=done))
+        rest = dict(ImageStream(source, 4, READING, done=done))
         assert set(rest) == {0, 1, 2} - done
         for index, block in rest.items():
             np.testing.assert_array_equal(block.pixels, whole[index].pixels)
@@ -232,7 +236,7 @@ def test_a_stream_passes_over_the_blocks_that_are_done(tmp_path):
 
 
 def test_a_stream_can_be_read_again(tmp_path):
-    stream = FilmStream(make_tar(tmp_path / "x.tar.gz", jpegs(5), "w:gz"), 4, SETTINGS)
+    stream = ImageStream(make_tar(tmp_path / "x.tar.gz", jpegs(5), "w:gz"), 4, READING)
     for _ in range(2):
         assert [(index, block.planned) for index, block in stream] == [(0, 4), (1, 1)]
         assert not stream.archive_problems
@@ -243,7 +247,7 @@ def test_a_stream_that_breaks_off_gives_what_came_before_errors(tmp_path):
     films = {f"{i}.jpg": sample_jpeg(7, i, 64) for i in range(10)}
     source = make_tar(path, films, "w:gz")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    stream = FilmStream(source, 4, SETTINGS)
+    stream = ImageStream(source, 4, READING)
     blocks = list(stream)
     members = [name for _, block in blocks for name in block.rows["member"].to_pylist()]
     assert members == list(films)[: len(members)]
@@ -266,9 +270,8 @@ def test_a_stream_counts_links_and_limits_as_problems_errors(tmp_path):
         add_file(archive, "labels.csv", b"")
         add_file(archive, "b.jpg", sample_jpeg(0, 1, 64))
     limits = Limits(max_member_bytes=1 << 18)
-    stream = FilmStream(
-        as_source(path), 10, FilmSettings(Preprocess(32), DecodeSettings(limits=limits))
-    )
+    settings = FilmSettings(Preprocess(32), DecodeSettings(limits=limits))
+    stream = ImageStream(as_source(path), 10, FilmReading(settings))
     ((_, block),) = stream
     assert block.rows["member"].to_pylist() == ["a.jpg", "b.jpg"]
     kinds = ["link_member", "member_too_big", "duplicate_member"]

@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 
 _PREAMBLE = 132
 _MAGIC = b"DICM"

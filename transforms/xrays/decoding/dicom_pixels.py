@@ -20,7 +20,7 @@ from pydicom.pixels.utils import expand_ybr422
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.xrays.decoding import attributes
 from beamscope.transforms.xrays.decoding.dicom_codecs import (
     JPEG,

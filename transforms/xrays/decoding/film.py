@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.fingerprints import in_plan
-from beamscope.transforms.xrays.archives.members import Limits
+from beamscope.transforms.sources.archives.members import Limits
 
 Origin = Literal["jpeg", "png", "dicom"]
 Window = Literal["auto", "dicom", "minmax"]

@@ -8,16 +8,16 @@ import apache_beam as beam
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
-from beamscope.transforms.xrays.planning.film_planner import FilmPlanner
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.sources import Source
 from beamscope.transforms.xrays.settings import XraySettings
-from beamscope.transforms.xrays.sources import Source
 
 
 @dataclasses.dataclass
 class PlanFilms(beam.PTransform):
     """Plan sources into blocks: `PlanItems` for sources of films.
 
-    Takes a ``PCollection[Source]``; gives ``blocks`` (`FilmsToRead` and `StreamToRead` that are to
+    Takes a ``PCollection[Source]``; gives ``blocks`` (`ImagesToRead` and `StreamToRead` that are to
     be embedded), ``parts`` (`PartRef`s of those that are already) and ``items`` (the id of every
     source).
 
@@ -31,4 +31,4 @@ class PlanFilms(beam.PTransform):
 
     def expand(self, sources: beam.PCollection[Source]) -> beam.pvalue.DoOutputsTuple:
         """Plan each source once, wherever a worker is free."""
-        return sources | PlanItems(FilmPlanner(self.settings), self.layout)
+        return sources | PlanItems(SourcePlanner(self.settings), self.layout)

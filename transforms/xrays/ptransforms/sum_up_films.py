@@ -9,7 +9,7 @@ import apache_beam as beam
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
-from beamscope.transforms.xrays.film_summary import FilmSummary
+from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.xrays.settings import XraySettings
 
 
@@ -27,4 +27,4 @@ class SumUpFilms(beam.PTransform):
 
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection[ItemOutcome]:
         """Group the references by source, and sum each block up."""
-        return inputs | SumUpItems(FilmSummary(self.settings), self.layout)
+        return inputs | SumUpItems(SourceSummary(self.settings), self.layout)

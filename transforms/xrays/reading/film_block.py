@@ -1,28 +1,23 @@
-"""A block of films as it fills: pixels, rows and problems, a few films being decoded at a time."""
+"""Films as images of a source: how they are recognised, decoded, prepared and described."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from beamscope.transforms.fingerprints import in_none, in_plan
-from beamscope.transforms.problems import InputError, Problem
-from beamscope.transforms.xrays.archives.members import film_problem
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
+from beamscope.transforms.sources.sources import Source, image_path
 from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
-from beamscope.transforms.xrays.sources import Source, film_path
-
-# Makes of an error that nobody expected the problem of one film.
-Defect = Callable[[Exception], InputError]
+from beamscope.transforms.xrays.names import FILM_NAMES
 
 # The columns of a film's row; those of the catalogue are null where it says nothing.
 FILM_SCHEMA = pa.schema(
@@ -46,6 +41,27 @@ FILM_SCHEMA = pa.schema(
         pa.field("dicom_tags", pa.map_(pa.string(), pa.string())),
     ]
 )
+TABLE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("member", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("origin", pa.string()),
+        pa.field("photometric", pa.string()),
+        pa.field("grey_scale", pa.string()),
+        pa.field("grey_scale_ignored", pa.string()),
+        pa.field("modality", pa.string()),
+        pa.field("view_position", pa.string()),
+        pa.field("patient_id", pa.string()),
+        pa.field("study_id", pa.string()),
+        pa.field("in_catalog", pa.bool_(), nullable=False),
+        pa.field("shard", pa.int32()),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,132 +81,79 @@ class FilmSettings:
     threads: int = in_none(default=1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FilmBlock:
-    """The films of a run of members: ``rows + problems = planned``, other views left out.
+class FilmReading(ImageReading):
+    """How films are read.
 
-    Attributes:
-      pixels: uint8 RGB ``[n, size, size, 3]``.
-      rows: n rows of `FILM_SCHEMA`.
-      problems: one for each film that could not be read.
-      other_views: films left out because of their view.
+    Args:
+      settings: of films.
+      catalog: what is known of them; None without one.
     """
 
-    pixels: npt.NDArray[np.uint8]
-    rows: pa.RecordBatch
-    problems: tuple[Problem, ...]
-    other_views: int
+    names = FILM_NAMES
+    rows = FILM_SCHEMA
+    table = TABLE_SCHEMA
+    unwanted = "other_view"
 
-    @property
-    def planned(self) -> int:
-        """Return how many films were to be embedded."""
-        return len(self.pixels) + len(self.problems)
-
-
-class BlockBuilder:
-    """A block that is filled film by film, in order, while a few films are being decoded."""
-
-    def __init__(
-        self,
-        source: Source,
-        settings: FilmSettings,
-        room: int,
-        defect: Defect | None = None,
-    ) -> None:
-        size = settings.preprocess.size
-        self._source = source
+    def __init__(self, settings: FilmSettings, catalog: Catalog | None = None) -> None:
+        self.size = settings.preprocess.size
+        self.threads = settings.threads
+        self.limits = settings.decode.limits
         self._settings = settings
-        self._defect = defect
-        # Filled in place: a list of films and its stack would take the memory twice.
-        self._pixels = np.empty((room, size, size, 3), np.uint8)
-        self._rows: list[dict[str, Any]] = []
-        self._problems: list[Problem] = []
-        self._other_views = 0
-        self._pending: collections.deque[tuple[str, CatalogRow | None, Future[_Ready | None]]] = (
-            collections.deque()
-        )
+        self._catalog = catalog
 
-    def add(
-        self, pool: ThreadPoolExecutor, name: str, data: bytes | InputError, catalog: Catalog | None
-    ) -> None:
-        """Have a film decoded, or note why it cannot be."""
-        if isinstance(data, InputError):
-            self._problems.append(film_problem(self._source, name, "read", data))
-            return
-        known = catalog.find(film_path(self._source.uri, name)) if catalog else None
+    def make_ready(self, data: bytes, known: CatalogRow | None) -> ReadyImage | None:
+        """Decode and preprocess a film; None for one of another view than was asked for."""
+        settings = self._settings
+        known_view = known.view_position if known else None
+        if known_view and not wants_view(known_view, settings.views):
+            return None
+        film = decode_film(data, settings.decode)
+        if not wants_view(known_view or film.view_position, settings.views):
+            return None
+        pixels = settings.preprocess.apply(film.pixels, from_dicom=film.origin == "dicom")
+        return ReadyImage(pixels, _row(film, known))
+
+    def find(self, uri: str, member: str) -> CatalogRow | None:
+        """Return the film's row of the catalogue."""
+        if self._catalog is None:
+            return None
+        return self._catalog.find(image_path(uri, member))
+
+    def image_id(self, source: Source, member: str, known: CatalogRow | None) -> str:
+        """Return the key of the film in the catalogue, else the source's id and the member."""
+        return known.image_id if known else source.image_id(member)
+
+    def known_columns(self, known: CatalogRow | None) -> Mapping[str, Any]:
+        """Return what the catalogue says of a film."""
+        return {
+            "view_position": known and known.view_position,
+            "patient_id": known and known.patient_id,
+            "study_id": known and known.study_id,
+            "in_catalog": known is not None,
+        }
+
+    def is_unwanted(self, known: CatalogRow | None) -> bool:
+        """Return whether the catalogue has another view of the film than was asked for.
+
+        A film without a row is wanted, as its view may be in the file.
+        """
         view = known.view_position if known else None
-        task = pool.submit(_make_ready, data, view, self._settings)
-        self._pending.append((name, known, task))
-        # Twice as many as are decoded at once keep the threads busy, and the memory flat.
-        while len(self._pending) > 2 * self._settings.threads:
-            self._take()
+        return bool(view) and not wants_view(view, self._settings.views)
 
-    def refuse(self, name: str, error: InputError, catalog: Catalog | None) -> None:
-        """Note why a film is not read at all."""
-        known = catalog.find(film_path(self._source.uri, name)) if catalog else None
-        self._refuse(known.image_id if known else self._source.image_id(name), name, error)
-
-    def finish(self) -> FilmBlock:
-        """Wait for what is still being decoded."""
-        while self._pending:
-            self._take()
-        return FilmBlock(
-            self._pixels[: len(self._rows)],
-            pa.RecordBatch.from_pylist(self._rows, schema=FILM_SCHEMA),
-            tuple(self._problems),
-            self._other_views,
-        )
-
-    def _take(self) -> None:
-        name, known, task = self._pending.popleft()
-        image_id = known.image_id if known else self._source.image_id(name)
-        try:
-            ready = task.result()
-        except InputError as error:
-            self._refuse(image_id, name, error)
+    def check_once(self, holders: dict[str, str], member: str, known: CatalogRow | None) -> None:
+        """Raise ``duplicate_image`` where another member is that film of the catalogue already."""
+        if known is None:
             return
-        except Exception as error:
-            if self._defect is None:
-                raise
-            self._refuse(image_id, name, self._defect(error))
-            return
-        if ready is None:
-            self._other_views += 1
-            return
-        self._pixels[len(self._rows)] = ready.pixels
-        self._rows.append(_row(image_id, self._source.uri, name, ready.film, known))
-
-    def _refuse(self, image_id: str, name: str, error: InputError) -> None:
-        problem = film_problem(self._source, name, "read", error)
-        self._problems.append(dataclasses.replace(problem, item_id=image_id))
+        holder = holders.setdefault(known.image_id, member)
+        if holder != member:
+            raise InputError(
+                Kind.DUPLICATE_IMAGE, f"{known.image_id!r} in the catalogue is {holder!r} already"
+            )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Ready:
-    """A film as the model takes it, and as its row describes it."""
-
-    film: Film
-    pixels: npt.NDArray[np.uint8]
-
-
-def _make_ready(data: bytes, known_view: str | None, settings: FilmSettings) -> _Ready | None:
-    """Decode and preprocess; None for a film of another view than was asked for."""
-    if known_view and not wants_view(known_view, settings.views):
-        return None
-    film = decode_film(data, settings.decode)
-    if not wants_view(known_view or film.view_position, settings.views):
-        return None
-    return _Ready(film, settings.preprocess.apply(film.pixels, from_dicom=film.origin == "dicom"))
-
-
-def _row(
-    image_id: str, uri: str, member: str, film: Film, known: CatalogRow | None
-) -> dict[str, Any]:
+def _row(film: Film, known: CatalogRow | None) -> dict[str, Any]:
     height, width = film.pixels.shape
     return {
-        "image_id": image_id,
-        "source": uri,
-        "member": member,
         "width": width,
         "height": height,
         "origin": film.origin,

@@ -1,0 +1,1 @@
+"""Sources of images: archives, directories and loose files. Images and patches share them."""

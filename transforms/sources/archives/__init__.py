@@ -1,0 +1,1 @@
+"""Archives and directories of images: their listing, and a member as bytes."""

@@ -1,0 +1,129 @@
+"""The plan of a source of images as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import (
+    file_identity,
+    read_plan_file,
+    read_plan_header,
+    write_plan_file,
+)
+from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.problems import Problem
+from beamscope.transforms.sources.archives.members import Member
+from beamscope.transforms.sources.planning.plan import SourcePlan
+from beamscope.transforms.sources.sources import Source, is_remote, join, list_directory
+from beamscope.transforms.storage import files
+
+_MEMBER_SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64()),
+        pa.field("name", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("stored", pa.int64()),
+        pa.field("deflated", pa.bool_()),
+        pa.field("crc", pa.int64()),
+    ]
+)
+
+
+def write_plan(layout: Layout, plan: SourcePlan) -> None:
+    """Write the plan of a source."""
+    header = {
+        field.name: getattr(plan, field.name)
+        for field in dataclasses.fields(plan)
+        if field.name != "members"
+    }
+    header |= {"identity": source_identity(plan.source), "skipped": dict(plan.skipped)}
+    rows = [dataclasses.asdict(member) for member in plan.members]
+    table = pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
+    write_plan_file(layout.plan(plan.source.id), header, table)
+
+
+def read_plan(path: str) -> SourcePlan:
+    """Read the plan of a source."""
+    return _as_plan(*read_plan_file(path))
+
+
+def read_outline(path: str) -> SourcePlan:
+    """Read a plan without its members, from the header of its file."""
+    return _as_plan(read_plan_header(path), _MEMBER_SCHEMA.empty_table())
+
+
+def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
+    source = header["source"]
+    return SourcePlan(
+        Source(**{**source, "names": tuple(source["names"])}),
+        tuple(Member(**row) for row in members.to_pylist()),
+        tuple(header["block_sizes"]),
+        tuple(Problem(**problem) for problem in header["problems"]),
+        tuple(Problem(**problem) for problem in header["archive_problems"]),
+        header["skipped"],
+        header["known"],
+    )
+
+
+def glance(path: str) -> PlanGlance:
+    """Return how many images a plan has, and whether the source failed, from its header alone.
+
+    Of a tar.gz that has not been read, the number is not known.
+    """
+    header = read_plan_header(path)
+    if not header["known"]:
+        return PlanGlance(None)
+    rows = sum(header["block_sizes"])
+    return PlanGlance(rows, failed=bool(header["archive_problems"]) and not rows)
+
+
+def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
+    """Return the plan that an earlier start left for a source, where it still holds.
+
+    It does not hold where nothing of the source could be used then, since the cause may be gone;
+    nor where the source is another now by its `source_identity`.
+    """
+    path = layout.plan(source.id)
+    if not files.exists(path):
+        return None
+    header, members = read_plan_file(path)
+    unusable = header["archive_problems"] and not header["block_sizes"]
+    if unusable or header["identity"] != source_identity(source):
+        return None
+    return _as_plan(header, members)
+
+
+def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
+    """Return the plan that an earlier start left of a directory, or of loose images.
+
+    It may not hold any more. There is None of an archive, which `replan` would not look at.
+    """
+    path = layout.plan(source.id)
+    replannable = source.kind in ("directory", "files")
+    return read_plan(path) if replannable and files.exists(path) else None
+
+
+def source_identity(source: Source) -> list[Any]:
+    """Return a value that changes when a source is no longer the one that a plan was made from.
+
+    It has the place and the size of an archive; of a directory and of loose images, the name and
+    size of every file; of loose images in a bucket the names alone: each size would be a request.
+    """
+    if source.kind in ("directory", "files"):
+        found = (
+            # A folder that may not be opened is a problem of the plan, and no reason to end here.
+            list_directory(source.uri, lambda _error: None)
+            if source.kind == "directory"
+            else [(name, _size(join(source.uri, name))) for name in source.names]
+        )
+        return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
+    return file_identity(source.uri)
+
+
+def _size(uri: str) -> int | None:
+    return None if is_remote(uri) else file_identity(uri)[1]

@@ -1,0 +1,68 @@
+"""Sources of images as items of a job: how they are planned, found again, and cut into blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.sources.archives.members import archive_problem
+from beamscope.transforms.sources.image_reading import SourceSettings
+from beamscope.transforms.sources.planning.plan import (
+    ImagesToRead,
+    SourcePlan,
+    StreamToRead,
+    plan_source,
+)
+from beamscope.transforms.sources.planning.plan_file import earlier_plan, find_plan, write_plan
+from beamscope.transforms.sources.planning.replan import replan, same_blocks
+from beamscope.transforms.sources.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class SourcePlanner(ItemPlanner[Source, SourcePlan]):
+    """Plan sources of images.
+
+    Attributes:
+      settings: how images become images.
+    """
+
+    settings: SourceSettings
+
+    items = "sources"
+
+    def find(self, layout: Layout, request: Source) -> SourcePlan | None:
+        """Return the plan of an earlier start, where the source has not changed."""
+        return find_plan(layout, request)
+
+    def make(self, layout: Layout, request: Source) -> SourcePlan:
+        """Plan a source from its listing; of a directory that has changed, keep its blocks."""
+        now = plan_source(request, self.settings)
+        return replan(earlier_plan(layout, request), now, self.settings.block_size)
+
+    def failed(self, request: Source, error: InputError) -> SourcePlan:
+        """Return the plan of a source of which nothing can be used."""
+        return SourcePlan(request, archive_problems=(archive_problem(request, error, "plan"),))
+
+    def kept_blocks(self, layout: Layout, request: Source, plan: SourcePlan) -> frozenset[int]:
+        """Return the blocks whose images are the same in the plan that is replaced."""
+        return same_blocks(earlier_plan(layout, request), plan)
+
+    def write(self, layout: Layout, request: Source, plan: SourcePlan) -> None:  # noqa: ARG002
+        """Write a plan."""
+        write_plan(layout, plan)
+
+    def block_sizes(self, plan: SourcePlan) -> Sequence[int] | None:
+        """Return how many images each block has; None for a tar.gz that has not been read."""
+        return plan.block_sizes if plan.known else None
+
+    def blocks(
+        self, plan: SourcePlan, done: frozenset[int]
+    ) -> Iterator[ImagesToRead | StreamToRead]:
+        """Yield the blocks that are not finished; of a tar.gz with any of those, all of it."""
+        if plan.source.kind != "tgz":
+            yield from (block for block in plan.blocks() if block.key.index not in done)
+        elif not plan.known or len(done) < len(plan.block_sizes):
+            yield StreamToRead(plan.source, done)

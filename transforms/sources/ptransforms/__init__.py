@@ -1,0 +1,1 @@
+"""The PTransforms of sources; the work is done in modules without Beam."""

@@ -1,0 +1,1 @@
+"""Reading: the images of a block as pixels, rows and problems."""

@@ -1,1 +1,0 @@
-"""Archives and directories of films: their listing, and a member as bytes."""

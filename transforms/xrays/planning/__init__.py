@@ -1,1 +1,0 @@
-"""Plans: the films of a source, cut into blocks, before any of them is read."""
