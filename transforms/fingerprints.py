@@ -1,8 +1,9 @@
 """Fingerprints: digests of the settings that change a plan or an embedding.
 
 Every field of a settings dataclass declares which fingerprint it enters: `in_plan`, `in_embedding`
-or `in_none`. Two runs with equal plan fingerprints share their plans. Two runs with equal embedding
-fingerprints share their embeddings. The embedding's fingerprint includes the plan's digest.
+or `in_none`; or that it lets in more items, `in_permission`. Two runs with equal plan fingerprints
+share their plans. Two runs with equal embedding fingerprints share their embeddings. The
+embedding's fingerprint includes the plan's digest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-Scope = Literal["plan", "embedding", "none"]
+Scope = Literal["plan", "embedding", "permission", "none"]
 
 _SCOPE = "fingerprint"
 _NAME = "fingerprint_name"
@@ -32,6 +33,15 @@ def in_plan(*, name: str | None = None, **more: Any) -> Any:
 def in_embedding(*, name: str | None = None, **more: Any) -> Any:
     """Return a dataclass field that changes the numbers of an embedding; arguments as `in_plan`."""
     return _field("embedding", name, more)
+
+
+def in_permission(**more: Any) -> Any:
+    """Return a field that is False or True; True lets in items that are refused otherwise.
+
+    It changes nothing for items that are not refused. So it may be turned on for an output that
+    holds embeddings already, but not off again: that would drop items.
+    """
+    return _field("permission", None, more)
 
 
 def in_none(**more: Any) -> Any:

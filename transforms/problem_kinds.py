@@ -68,6 +68,7 @@ class Kind(enum.StrEnum):
     BAD_NAME = "bad_name", "start", "a file name is not printable Unicode", "rename the file"
     DUPLICATE_ID = "duplicate_id", "start", "two slides have the same id", "use a manifest"
     BAD_MANIFEST = "bad_manifest", "start", "the manifest cannot be used"
+    BAD_COLUMN = "bad_column", "start", "a column of the user's table has a name that is taken"
     AMBIGUOUS_MASK = "ambiguous_mask", "start", "two masks fit one slide"
     UNREADABLE_CATALOG = "unreadable_catalog", "start", "the catalogue cannot be read"
     MISSING_COLUMN = "missing_column", "start", "the catalogue lacks a column"
@@ -102,17 +103,20 @@ class Kind(enum.StrEnum):
     )  # fmt: skip
     MISSING_MPP = (
         "missing_mpp", "plan", "the slide does not state its resolution",
-        "give mpp in a manifest, or --assume_mpp",
+        "give mpp in a manifest, or --assume_mpp (--add: for just these); embedded slides stay",
     )  # fmt: skip
     IMPLAUSIBLE_MPP = (
         "implausible_mpp", "plan", "the slide states an implausible resolution",
-        "give mpp in a manifest, or --allow_implausible_mpp",
+        "give mpp in a manifest, or --allow_implausible_mpp; embedded slides stay",
     )  # fmt: skip
     TOO_COARSE = (
         "too_coarse", "plan", "level 0 is more than 5 % coarser than --mpp",
-        "a coarser --mpp, or --allow_upsampling",
+        "--allow_upsampling; embedded slides stay. Or a coarser --mpp in another output",
     )  # fmt: skip
-    MISSING_MASK = "missing_mask", "plan", "the slide has no mask, and --tissue mask requires one"
+    MISSING_MASK = (
+        "missing_mask", "plan", "the slide has no mask, and --tissue mask requires one",
+        "give a mask, or --tissue mask_or_otsu; embedded slides stay",
+    )  # fmt: skip
     BAD_MASK = "bad_mask", "plan", "the mask cannot be read"
     MASK_MISMATCH = "mask_mismatch", "plan", "the mask image has another shape than the slide"
     NOT_SERVED = (

@@ -164,6 +164,28 @@ class Job(abc.ABC):
         del settings
         return None
 
+    def extend_table(
+        self, settings: Any, requests: Sequence[Any]
+    ) -> Callable[[pa.Table], pa.Table] | None:
+        """Return a function that adds the user's own columns to the table; None if there are none.
+
+        Args:
+          settings: the job's settings.
+          requests: every item of the dataset.
+        """
+        del settings, requests
+        return None
+
+    def kept(self, before: Any, now: Any) -> Any:
+        """Return a request for an item that the output holds already.
+
+        Args:
+          before: the request of the earlier start.
+          now: the request of this start, of the same id.
+        """
+        del before
+        return now
+
     def warnings(self, settings: Any, table: pa.Table) -> Iterable[str]:
         """Return one sentence for each thing that the user has surely not meant.
 

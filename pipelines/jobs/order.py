@@ -111,7 +111,8 @@ def run_record_of(order: Order) -> RunRecord:
             **settings_of("embedding", order.spec),
         }
     )
-    return RunRecord(job.name, len(order.requests), job.table_name, plan, embedding)
+    permissions = settings_of("permission", order.settings)
+    return RunRecord(job.name, len(order.requests), job.table_name, plan, embedding, permissions)
 
 
 def request_digest(order: Order) -> str:
@@ -151,4 +152,5 @@ def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) ->
         problems=job.problems,
         count_table=job.count_table(order.settings),
         left_out=order.left_out,
+        extend_table=job.extend_table(order.settings, order.requests),
     )

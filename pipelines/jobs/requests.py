@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,10 @@ def merged_requests(
       InputError: ``dropped_items`` if the output holds items that are not requested now, and
         neither flag is given; ``duplicate_id`` if two sources have the same id.
     """
-    missing = not_asked_for(job, now, _before(job, root))
+    before = _before(job, root)
+    if has_embeddings(root):
+        now = _with_kept(job, before, now)
+    missing = not_asked_for(job, now, before)
     if not missing or only_these or not has_embeddings(root):
         return list(now)
     if not add:
@@ -52,6 +56,20 @@ def merged_requests(
                 "once",
             )
     return sorted([*now, *missing], key=lambda request: str(request.id))
+
+
+def _with_kept(job: Job, before: Sequence[Any], now: Sequence[Any]) -> list[Any]:
+    """Return the requests of now with what is kept of those before, and say what is kept."""
+    earlier = {request.id: request for request in before}
+    kept = [
+        job.kept(earlier[request.id], request) if request.id in earlier else request
+        for request in now
+    ]
+    changed = sum(one != other for one, other in zip(kept, now, strict=True))
+    if changed:
+        print(f"{changed:,} {job.items} keep what an earlier start assumed for them",
+              file=sys.stderr)  # fmt: skip
+    return kept
 
 
 def not_asked_for(job: Job, now: Sequence[Any], before: Sequence[Any]) -> list[Any]:

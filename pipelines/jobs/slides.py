@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -23,6 +24,8 @@ from beamscope.pipelines.options.slides import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.slides.extra_columns import slide_columns
+from beamscope.transforms.slides.fit import Fit
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.slides.planning.plan_file import glance, request_identity
@@ -69,7 +72,7 @@ class SlideJob(Job):
         return (("--manifest", uri) for slide in requests for uri in (slide.uri, slide.mask))
 
     def model_settings(self, args: argparse.Namespace) -> ModelSettings:
-        """Return the settings of the model, with the patch size as its input size if given."""
+        """Return the settings of the model, with the patch size for one that takes any size."""
         return with_patch_size(model_settings_from(args), args)
 
     def settings(
@@ -83,14 +86,14 @@ class SlideJob(Job):
 
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""
-        return [SlideSettings()]
+        return [SlideSettings(), SlideSettings(fit=Fit("resize", 224))]
 
     def steps(self, settings: SlideSettings, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
         """Return how slides are planned, read and summed up."""
         cache = slide_cache_from(args)
         return Steps(
             planner=SlidePlanner(settings, cache),
-            read=ReadSlideBlocks(args.read_threads, cache),
+            read=ReadSlideBlocks(args.read_threads, cache, fit=settings.fit),
             summary=SlideSummary(),
             spread=SpreadBlocks(),
         )
@@ -103,6 +106,20 @@ class SlideJob(Job):
         """Return values that change when a slide or its mask changes."""
         with ThreadPoolExecutor(_LOOKERS) as lookers:
             return list(lookers.map(request_identity, requests))
+
+    def extend_table(
+        self,
+        settings: SlideSettings,  # noqa: ARG002
+        requests: Sequence[SlideRequest],
+    ) -> Callable[[pa.Table], pa.Table] | None:
+        """Return a function that adds the further columns of manifests, if there are any."""
+        return slide_columns(requests)
+
+    def kept(self, before: SlideRequest, now: SlideRequest) -> SlideRequest:
+        """Keep the resolution that an earlier start assumed for a slide, if none is given now."""
+        if now.assume_mpp is None and now.uri == before.uri:
+            return dataclasses.replace(now, assume_mpp=before.assume_mpp)
+        return now
 
     def told_at_the_end(
         self,

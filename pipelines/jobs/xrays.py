@@ -24,7 +24,11 @@ from beamscope.transforms.sources.planning.plan_file import glance, source_ident
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.sources.sources import Source
-from beamscope.transforms.xrays.catalog_matches import catalog_counts, explain_no_match
+from beamscope.transforms.xrays.catalog_matches import (
+    catalog_counts,
+    explain_no_match,
+    with_catalog_columns,
+)
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA, FilmSettings
@@ -94,6 +98,16 @@ class XrayJob(Job):
         if settings.catalog is None:
             return None
         return functools.partial(catalog_counts, settings=settings)
+
+    def extend_table(
+        self,
+        settings: XraySettings,
+        requests: Sequence[Source],  # noqa: ARG002
+    ) -> Callable[[pa.Table], pa.Table] | None:
+        """Return a function that adds the further columns of the catalogue, if there is one."""
+        if settings.catalog is None:
+            return None
+        return functools.partial(with_catalog_columns, settings=settings)
 
     def warnings(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
         """Yield a sentence if no film is in the catalogue."""

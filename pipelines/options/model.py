@@ -118,6 +118,7 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
     Raises:
       InputError: ``bad_option`` for an invalid value.
     """
-    names = {field.name for field in dataclasses.fields(ModelSettings)} - {"uri", "tags"}
+    others = {"uri", "tags", "flexible_size"}
+    names = {field.name for field in dataclasses.fields(ModelSettings)} - others
     values = {name: getattr(args, name) for name in names}
     return ModelSettings(uri=args.model, tags=tuple(args.tags) if args.tags else None, **values)

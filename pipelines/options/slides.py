@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.slides.planning.resolution import MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP
+from beamscope.transforms.slides.extra_columns import check_columns
+from beamscope.transforms.slides.fit import FIT_METHODS, Fit
+from beamscope.transforms.slides.planning.resolution import (
+    LARGEST_PATCH_MPP,
+    MAX_PLAUSIBLE_MPP,
+    MIN_PLAUSIBLE_MPP,
+    mpp_of_magnification,
+)
 from beamscope.transforms.slides.requests import (
     Found,
     assign_masks,
@@ -23,7 +31,11 @@ from beamscope.transforms.slides.tissue.mask_names import GEOJSON_SUFFIXES
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
 
-_BY_MASK = ("mask", "mask_or_otsu")
+# The mask of a slide that has one, else otsu.
+_MASK_OR_OTSU = "mask_or_otsu"
+_BY_MASK = ("mask", _MASK_OR_OTSU)
+_LARGEST_PATCH_PX = 16_384
+_LARGEST_MAGNIFICATION = 200
 # The flags take their defaults from the dataclass, so that the command line and Python agree.
 _DEFAULTS = SlideSettings()
 
@@ -43,21 +55,36 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         metavar="FILE.csv",
         type=place("--manifest"),
-        help="CSV with the columns slide_id,uri[,mpp][,mask]",
+        help="CSV with the columns slide_id,uri[,mpp][,mask]; further columns, such as patient or "
+        "label, travel into slides.parquet",
     )
 
     group = parser.add_argument_group("resolution and patches")
-    group.add_argument(
+    resolution = group.add_mutually_exclusive_group()
+    resolution.add_argument(
         "--mpp",
         type=float,
         default=_DEFAULTS.mpp,
         help="resolution of the patches in µm/px (default: %(default)s)",
+    )
+    resolution.add_argument(
+        "--magnification",
+        type=_magnification,
+        metavar="20x",
+        help="the same as a nominal magnification: 10 µm/px divided by it, so that 40x is 0.25, "
+        "20x is 0.5, 10x is 1 and 5x is 2 µm/px",
     )
     group.add_argument(
         "--patch_size",
         type=int,
         metavar="PX",
         help="side of a patch in pixels at that resolution (default: the model's input)",
+    )
+    group.add_argument(
+        "--fit",
+        choices=FIT_METHODS,
+        help="how a patch of another size becomes the model's input; resize: scale all of it; "
+        "crop: take its middle (default: resize)",
     )
     spacing = group.add_mutually_exclusive_group()
     spacing.add_argument(
@@ -94,7 +121,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tissue")
     group.add_argument(
         "--tissue",
-        choices=TISSUE_MODES,
+        choices=(*TISSUE_MODES, _MASK_OR_OTSU),
         help="how to find tissue; otsu: threshold the saturation of a thumbnail (brightness on "
         "dark slides); none: take every patch in scanned areas; mask: use given masks; "
         "mask_or_otsu: use given masks, and otsu for slides without one (default: mask if masks "
@@ -177,7 +204,10 @@ def find_slide_requests(args: argparse.Namespace) -> Found:
         masks would have no effect.
     """
     _check_masks_are_wanted(args)
-    found = find_slides(args.input) if args.input else Found(read_manifest(args.manifest))
+    found = find_slides(args.input) if args.input else _slides_of_manifest(args.manifest)
+    if args.assume_mpp is not None:
+        slides = [dataclasses.replace(s, assume_mpp=args.assume_mpp) for s in found.slides]
+        found = dataclasses.replace(found, slides=slides)
     in_manifest = sum(slide.mask is not None for slide in found.slides)
     if args.masks:
         given = assign_masks(found.slides, args.masks)
@@ -195,6 +225,13 @@ def find_slide_requests(args: argparse.Namespace) -> Found:
         )
     _check_masks_have_classes(args, masks)
     return found
+
+
+def _slides_of_manifest(path: str) -> Found:
+    slides = read_manifest(path)
+    names = check_columns(slides, f"--manifest {path}")
+    said = f"--manifest {path}: further columns for slides.parquet: {', '.join(names)}"
+    return Found(slides, notes=(said,) if names else ())
 
 
 def _check_masks_are_wanted(args: argparse.Namespace) -> None:
@@ -216,19 +253,19 @@ def _check_masks_have_classes(args: argparse.Namespace, masks: Sequence[str]) ->
 
 
 def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSettings:
-    """Return the settings of the model with ``--patch_size`` as its input size, if given.
+    """Return the settings of the model, with ``--patch_size`` for one that takes any size.
 
     Raises:
-      InputError: ``--patch_size`` and ``--input_size`` differ.
+      InputError: an invalid value.
     """
-    if args.patch_size is None:
-        return model
-    if model.input_size not in (None, args.patch_size):
-        raise InputError(
-            Kind.BAD_OPTION,
-            f"--patch_size {args.patch_size}: must equal --input_size {model.input_size}",
-        )
-    return dataclasses.replace(model, input_size=args.patch_size)
+    # Before the model is loaded, which takes a while.
+    if args.magnification is None:
+        _check_is_no_magnification("--mpp", args.mpp)
+    if args.assume_mpp is not None and not args.allow_implausible_mpp:
+        _check_is_no_magnification("--assume_mpp", args.assume_mpp)
+    if args.patch_size is not None:
+        check_range("--patch_size", args.patch_size, 1, _LARGEST_PATCH_PX)
+    return dataclasses.replace(model, flexible_size=args.patch_size)
 
 
 def slide_cache_from(args: argparse.Namespace) -> FileCache:
@@ -247,16 +284,19 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
 
     Args:
       args: the parsed flags.
-      input_px: side of the model's input images in pixels, which is the side of a patch.
+      input_px: side of the model's input images in pixels.
 
     Raises:
       InputError: a flag has an invalid value.
     """
+    patch_px = args.patch_size or input_px
+    fit = _fit_from(args, patch_px, input_px)
     if args.overlap is not None:
-        check_range("--overlap", args.overlap, 0, input_px - 1)
-    stride_px = args.stride if args.stride is not None else input_px - (args.overlap or 0)
+        check_range("--overlap", args.overlap, 0, patch_px - 1)
+    stride_px = args.stride if args.stride is not None else patch_px - (args.overlap or 0)
+    mpp = args.mpp if args.magnification is None else mpp_of_magnification(args.magnification)
     for flag, value, low, high in (
-        ("--mpp", args.mpp, MIN_PLAUSIBLE_MPP, MAX_PLAUSIBLE_MPP),
+        ("--mpp", mpp, MIN_PLAUSIBLE_MPP, MAX_PLAUSIBLE_MPP),
         ("--stride", stride_px, 1, 65_536),
         ("--min_tissue", args.min_tissue, 0.0, 1.0),
         ("--block_size", args.block_size, 1, 65_536),
@@ -273,18 +313,87 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
             f"got {assumed:g}",
         )
     return SlideSettings(
-        mpp=args.mpp,
-        patch_px=input_px,
+        mpp=mpp,
+        patch_px=patch_px,
         stride_px=stride_px,
-        tissue=args.tissue or _DEFAULTS.tissue,
+        tissue="mask" if args.tissue == _MASK_OR_OTSU else args.tissue or _DEFAULTS.tissue,
+        otsu_without_mask=args.tissue == _MASK_OR_OTSU,
         min_tissue=args.min_tissue,
         mask_classes=tuple(
             sorted({name.strip() for name in (args.mask_classes or "").split(",")} - {""})
         ),
-        assume_mpp=args.assume_mpp,
         allow_implausible_mpp=args.allow_implausible_mpp,
         allow_upsampling=args.allow_upsampling,
         block_size=args.block_size,
         reader=args.reader,
         downscale=args.downscale,
+        fit=fit,
+    )
+
+
+def _fit_from(args: argparse.Namespace, patch_px: int, input_px: int) -> Fit | None:
+    """Return how patches become the model's input; None where they have its size.
+
+    Say it, because the model then sees another resolution, or less, than is asked for.
+    """
+    if patch_px == input_px:
+        if args.fit:
+            print(
+                f"--fit {args.fit}: has no effect: patches have the {input_px} px of the model's "
+                "input",
+                file=sys.stderr,
+            )
+        return None
+    method = args.fit or FIT_METHODS[0]
+    if method == "crop" and patch_px < input_px:
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--fit crop: a patch of {patch_px} px is smaller than the model's input of "
+            f"{input_px} px; give a larger --patch_size, or --fit resize",
+        )
+    done = "resized to" if method == "resize" else "cropped to the middle"
+    print(f"patches of {patch_px} px are {done} {input_px} px for the model (--fit {method})",
+          file=sys.stderr)  # fmt: skip
+    return Fit(method, input_px)
+
+
+def _magnification(text: str) -> float:
+    """Read a magnification such as ``20x`` or ``20``.
+
+    Raises:
+      InputError: ``bad_option``.
+    """
+    try:
+        value = float(text.strip().rstrip("xX×"))
+    except ValueError:
+        value = 0.0
+    low, high = (mpp_of_magnification(mpp) for mpp in (MAX_PLAUSIBLE_MPP, MIN_PLAUSIBLE_MPP))
+    if not low <= value <= high:
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--magnification must be between {low:g}x and {high:g}x, such as 20x; got {text}",
+        )
+    return value
+
+
+def _check_is_no_magnification(flag: str, mpp: float) -> None:
+    """Refuse a resolution that is as large as magnifications are.
+
+    Raises:
+      InputError: ``bad_option``; the message has the flag that was meant.
+    """
+    if not LARGEST_PATCH_MPP <= mpp <= _LARGEST_MAGNIFICATION:
+        return
+    meant = mpp_of_magnification(mpp)
+    if flag == "--mpp":
+        really = mpp_of_magnification(mpp)
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--mpp {mpp:g}: did you mean --magnification {mpp:g}x, {meant:.3g} µm/px? "
+            f"({mpp:g} µm/px are --magnification {really:.3g}x)",
+        )
+    raise InputError(
+        Kind.BAD_OPTION,
+        f"{flag} {mpp:g}: did you mean {flag} {meant:.3g}, the µm/px of {mpp:g}x? "
+        "(--allow_implausible_mpp takes it as it is)",
     )

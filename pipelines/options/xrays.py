@@ -8,6 +8,7 @@ import os
 
 from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.clutter import is_clutter_folder
+from beamscope.transforms.extra_columns import check_extra_names
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
@@ -26,7 +27,7 @@ from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess, PreprocessKind
 from beamscope.transforms.xrays.names import FILM_NAMES
-from beamscope.transforms.xrays.reading.film_block import FilmSettings
+from beamscope.transforms.xrays.reading.film_block import TABLE_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 
 # The flags take their defaults from the dataclasses, so that the command line and Python agree.
@@ -245,7 +246,8 @@ def _catalog_from(args: argparse.Namespace) -> CatalogFile | None:
     catalog = CatalogFile(args.catalog, args.catalog_file, args.catalog_key or "", named)
     try:
         with files.refusals(Kind.UNREADABLE_CATALOG):
-            catalog.load()
+            names = catalog.load().extra_names()
+        check_extra_names(names, TABLE_SCHEMA.names, args.catalog_file, "images.parquet")
     except InputError as error:
         raise InputError(error.kind, f"--catalog_file {error.message}") from error
     return catalog

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_claim_of_a_fresh_output(tmp_path: Path, name: str) -> None:
             "fingerprint": RUN.embedding.digest,
             "settings": {"plan": RUN.plan.digest, "model_digest": "9f"},
         },
+        "permissions": {},
     }
     assert read_run_record(str(tmp_path / name)) == RUN
 
@@ -199,3 +201,16 @@ def test_delete_output_can_be_repeated(tmp_path: Path) -> None:
         delete_output(str(tmp_path))
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     delete_output(str(tmp_path / "none"))
+
+
+def test_a_permission_can_be_given_later_but_not_be_taken_back(tmp_path: Path) -> None:
+    without = dataclasses.replace(RUN, permissions={"allow_upsampling": False})
+    with_it = dataclasses.replace(RUN, permissions={"allow_upsampling": True})
+    for record in (without, with_it, with_it):
+        claim_output(str(tmp_path), record)
+    # Nothing is embedded yet, so that nothing can be lost.
+    claim_output(str(tmp_path), without)
+    claim_output(str(tmp_path), with_it)
+    (tmp_path / "embeddings-00000-of-00001.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match="allow_upsampling was True and is now False"):
+        claim_output(str(tmp_path), without)

@@ -144,6 +144,9 @@ def test_read_manifest(tmp_path, text, expected):
         (b"slide_id,uri\n", "bad_manifest", "names no slide"),
         (b"slide,uri\na,b\n", "bad_manifest", "'slide_id'"),
         (b"slide_id,uri,mmp\na,b,1\n", "bad_manifest", "'mmp'"),
+        (b"slide_id,uri,MPP\na,b,1\n", "bad_manifest", "did you mean mpp by the column 'MPP'?"),
+        (b"slide_id,uri,masks\na,b,c\n", "bad_manifest", "did you mean mask"),
+        (b"slide_id,uri,mpp,mpp\na,b,1,1\n", "bad_manifest", "two columns 'mpp'"),
         (b"slide_id,uri,mpp\na,b,0.25\nc,d,fine\n", "bad_manifest", "line 3: mpp 'fine'"),
         (b"slide_id,uri\na,\n", "bad_manifest", "line 2: uri is empty"),
         (b"slide_id,uri\n ,b\n", "bad_manifest", "line 2: slide_id is empty"),
@@ -268,3 +271,11 @@ def test_the_case_of_a_slide_beside_its_mask():
     assert slide.mask == str(folder / "a/a.geojson")
     (slide,) = assign_masks(find_slides([str(folder / "b")]).slides, str(folder / "b")).slides
     assert slide.mask is None
+
+
+def test_further_columns_are_kept_as_they_are_written(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("slide_id,mpp,patient, label ,uri,mpp_x\na,0.5,007,,b.svs,1\n")
+    (slide,) = read_manifest(str(path))
+    assert (slide.slide_id, slide.uri, slide.mpp) == ("a", str(tmp_path / "b.svs"), 0.5)
+    assert slide.columns == (("patient", "007"), ("label", ""), ("mpp_x", "1"))

@@ -46,6 +46,8 @@ class ModelSettings:
       signature: name of the signature to call; None calls the object itself where it is callable.
       output_key: which output to take from a model that answers several.
       input_size: height and width of the input images in pixels.
+      flexible_size: height and width for a model that takes images of several sizes or of any size,
+        where neither `input_size` nor its name says which.
       input_dtype: one of `INPUT_DTYPES`, to choose among several that the model accepts.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
       input_layout: where the channels of the input are, one of `LAYOUTS`.
@@ -67,6 +69,7 @@ class ModelSettings:
     signature: str | None = in_none(default=None)
     output_key: str | None = in_none(default=None)
     input_size: int | None = in_none(default=None)
+    flexible_size: int | None = in_none(default=None)
     input_dtype: str | None = in_none(default=None)
     input_range: str | None = in_none(default=None)
     input_layout: Layout | None = in_none(default=None)
@@ -110,7 +113,8 @@ class ModelSpec:
       called: what of it is called, in the backend's words, such as ``signature NAME``.
       input_name: name of the input in the model.
       input_size: height and width of the images in pixels.
-      size_source: where that comes from: ``option``, ``REMEDIS name`` or ``model``.
+      size_source: where that comes from: ``option``, ``REMEDIS name``, ``model`` or, for a model
+        that takes any size, ``patch size``.
       input_dtype: element type of the input, one of `INPUT_DTYPES`.
       input_layout: where its channels are, one of `LAYOUTS`.
       input_channels: 3 for RGB; 1 for the luma of the images, in an axis of its own; 0 for the luma

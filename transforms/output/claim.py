@@ -122,4 +122,10 @@ def _differences(now: RunRecord, was: RunRecord) -> list[str]:
             # The differences between the plans are already in the list.
             if not difference.startswith("plan was ")
         ]
+    # A permission may be given later, since it changes nothing for what was let in without it.
+    found += [
+        f"{name} was True and is now False"
+        for name, given in was.permissions.items()
+        if given and not now.permissions.get(name)
+    ]
     return found

@@ -39,6 +39,8 @@ class DatasetSpec:
       problems: schema of the table of problems.
       left_out: number of files that were found and not taken, by kind of file.
       count_table: function that returns more counts of the finished table; None for no more.
+      extend_table: function that adds the user's own columns to the finished table, behind
+        ``shard``; None for none.
     """
 
     layout: Layout
@@ -52,6 +54,7 @@ class DatasetSpec:
     problems: pa.Schema = PROBLEMS_SCHEMA
     count_table: Callable[[pa.Table], Mapping[str, int]] | None = None
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    extend_table: Callable[[pa.Table], pa.Table] | None = None
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -86,6 +89,8 @@ def finish_dataset(
     _check_rows(items, shard_of, shards)
     problems = [problem for item in items for problem in item.problems]
     table = _item_table(spec, items, rows, shard_of)
+    if spec.extend_table is not None:
+        table = spec.extend_table(table)
     write_table(spec.layout.table(spec.table_name), table)
     write_table(spec.layout.problems, problems_table(problems, spec.problems))
 

@@ -45,13 +45,14 @@ def read_requests(root: str, kind: type[_Request]) -> list[_Request]:
         return []
     try:
         rows = json.loads(files.read_bytes(path))
-        return [
-            kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-            for row in rows
-        ]
+        return [kind(**{name: _as_tuples(value) for name, value in row.items()}) for row in rows]
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             Kind.FOREIGN_OUTPUT,
             f"{root}: .beamscope/requests.json is damaged. Delete that file; the next start then "
             "writes a dataset of the requested items only",
         ) from error
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from beamscope.transforms.fingerprints import Fingerprint
@@ -27,6 +28,7 @@ class RunRecord:
       plan: the settings that change a plan.
       embedding: the settings that change an embedding, with the plan's digest; None if the run only
         plans.
+      permissions: settings that let in items that are refused otherwise, see `in_permission`.
     """
 
     job: str
@@ -34,13 +36,14 @@ class RunRecord:
     table: str
     plan: Fingerprint
     embedding: Fingerprint | None
+    permissions: Mapping[str, bool] = dataclasses.field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return every setting that changes a result, without the plan's digest."""
         embedding = dict(self.embedding.settings) if self.embedding else {}
         embedding.pop("plan", None)
-        return {**self.plan.settings, **embedding}
+        return {**self.plan.settings, **self.permissions, **embedding}
 
     def layout(self, root: str) -> Layout:
         """Return the paths of the run in an output directory."""
@@ -60,6 +63,7 @@ def write_run_record(root: str, record: RunRecord) -> None:
         "table": record.table,
         "plan": _as_json(record.plan),
         "embedding": record.embedding and _as_json(record.embedding),
+        "permissions": dict(record.permissions),
     }
     files.write_bytes(run_record(root), json.dumps(content, indent=2).encode())
 
@@ -101,6 +105,7 @@ def _from_json(content: dict[str, Any]) -> RunRecord:
         content["table"],
         Fingerprint(content["plan"]["settings"]),
         content["embedding"] and Fingerprint(content["embedding"]["settings"]),
+        content.get("permissions", {}),
     )
 
 

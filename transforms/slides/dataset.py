@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beamscope.transforms.output.dataset import DatasetSpec
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.slides.extra_columns import slide_columns
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
+from beamscope.transforms.slides.requests import SlideRequest
 
 
 def slide_dataset(
@@ -19,6 +21,7 @@ def slide_dataset(
     *,
     metadata: Mapping[str, str] | None = None,
     description: Mapping[str, Any] | None = None,
+    slides: Sequence[SlideRequest] = (),
 ) -> DatasetSpec:
     """Return the dataset of the embeddings of slides, as `AssembleDataset` writes it.
 
@@ -28,6 +31,7 @@ def slide_dataset(
       shard_format: files, their number and dtype; Parquet in float32 by default.
       metadata: written into each shard.
       description: added to ``dataset.json``, such as options and model.
+      slides: the slides, for the further columns of their manifest.
     """
     return DatasetSpec(
         layout=layout,
@@ -38,4 +42,5 @@ def slide_dataset(
         table=TABLE_SCHEMA,
         metadata=metadata or {},
         description=description or {},
+        extend_table=slide_columns(slides),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import difflib
 import io
 import itertools
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,12 +35,16 @@ class SlideRequest:
       uri: what to open; for DICOM any one file of the slide.
       mpp: µm/px of level 0 where the user says it.
       mask: uri of the slide's tissue mask where the user says it.
+      assume_mpp: µm/px of level 0 to assume if the slide does not say it.
+      columns: further columns of the manifest, (name, text) each, for ``slides.parquet``.
     """
 
     slide_id: str
     uri: str
     mpp: float | None = None
     mask: str | None = None
+    assume_mpp: float | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:
@@ -92,7 +98,7 @@ def find_slides(patterns: Sequence[str]) -> Found:
 def read_manifest(path: str) -> list[SlideRequest]:
     """Read the slides of a CSV file with the columns ``slide_id,uri[,mpp][,mask]``, sorted by id.
 
-    Relative paths are relative to the manifest.
+    Relative paths are relative to the manifest. Further columns are kept as `SlideRequest.columns`.
 
     Raises:
       InputError: ``bad_manifest`` or ``duplicate_id``; the message names line, column and value.
@@ -180,15 +186,35 @@ def _file_key(path: str) -> tuple[int, int] | None:
 
 def _check_columns(path: str, columns: list[str]) -> None:
     missing = [name for name in _MANIFEST_COLUMNS[:2] if name not in columns]
-    unknown = [name for name in columns if name not in _MANIFEST_COLUMNS]
-    if missing or unknown:
-        what = (
-            f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-        )
+    if missing:
         raise InputError(
             Kind.BAD_MANIFEST,
-            f"--manifest {path}: {what}; its columns are slide_id,uri[,mpp][,mask]",
+            f"--manifest {path}: has no column {missing[0]!r}; its columns are "
+            "slide_id,uri[,mpp][,mask] and any further ones",
         )
+    # Further columns may have any name but one that is meant for one of these.
+    for name in columns:
+        meant = None if name in _MANIFEST_COLUMNS else _meant(name, columns)
+        if meant:
+            raise InputError(
+                Kind.BAD_MANIFEST,
+                f"--manifest {path}: did you mean {meant} by the column {name!r}? Rename it; the "
+                "columns are slide_id,uri[,mpp][,mask] and any further ones",
+            )
+    twice = [name for name in _MANIFEST_COLUMNS if columns.count(name) > 1]
+    if twice:
+        raise InputError(Kind.BAD_MANIFEST, f"--manifest {path}: has two columns {twice[0]!r}")
+
+
+def _meant(name: str, columns: Collection[str]) -> str | None:
+    """Return the column, not there by itself, that a name nearly is; None for a further column."""
+    plain = re.sub(r"[\W_]", "", name).casefold()
+    for known in (known for known in _MANIFEST_COLUMNS if known not in columns):
+        # One other letter makes more of a difference in a short name.
+        alike = 0.66 if known == "mpp" else 0.8
+        if difflib.SequenceMatcher(None, plain, known.replace("_", "")).ratio() >= alike:
+            return known
+    return None
 
 
 def _manifest_row(path: str, line: int, row: dict[str | None, str | None]) -> SlideRequest:
@@ -208,12 +234,14 @@ def _manifest_row(path: str, line: int, row: dict[str | None, str | None]) -> Sl
                 Kind.BAD_MANIFEST, f"{where}: mpp {values['mpp']!r} is not a number"
             ) from error
     mask = values.get("mask")
+    further = tuple((name, values[name]) for name in values if name not in _MANIFEST_COLUMNS)
     try:
         return SlideRequest(
             values["slide_id"],
             _beside(path, values["uri"]),
             mpp,
             _beside(path, mask) if mask else None,
+            columns=further,
         )
     except InputError as error:
         raise InputError(error.kind, f"{where}: {error.message}") from error

@@ -1,4 +1,4 @@
-"""Count which films a catalogue has, and which of its rows have a film."""
+"""Match films and catalogue: count both sides, and add the columns of the catalogue."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def catalog_counts(images: pa.Table, settings: XraySettings) -> dict[str, int]:
         "catalog_rows": len(catalog),
         "catalog_rows_without_film": catalog.count_without(image_ids, settings.films.views),
     }
+
+
+def with_catalog_columns(images: pa.Table, settings: XraySettings) -> pa.Table:
+    """Return the table of films with the further columns of the catalogue behind its own.
+
+    They are null for films that are not in the catalogue.
+    """
+    catalog = settings.load_catalog()
+    if catalog is None:
+        return images
+    places = zip(images["source"].to_pylist(), images["member"].to_pylist(), strict=True)
+    paths = [image_path(source, member or "") for source, member in places]
+    columns = catalog.extra_columns(paths)
+    for name in columns.column_names:
+        images = images.append_column(name, columns[name])
+    return images
 
 
 def explain_no_match(images: pa.Table, settings: XraySettings) -> str | None:

@@ -284,7 +284,27 @@ def test_other_settings_are_refused_and_named(slides, mean_model, tmp_path, caps
             "--num_shards must be between 1 and 99999",
         ),
         (["--input", "SLIDES", "--max_failed", "2"], "--max_failed must be between 0 and 1"),
-        (["--input", "SLIDES", "--patch_size", "65"], "64x64"),
+        (["--input", "SLIDES", "--patch_size", "0"], "--patch_size must be between 1 and"),
+        (
+            ["--input", "SLIDES", "--patch_size", "32", "--fit", "crop"],
+            "--fit crop: a patch of 32 px is smaller than the model's input of 64 px",
+        ),
+        (
+            ["--input", "SLIDES", "--mpp", "20"],
+            "--mpp 20: did you mean --magnification 20x, 0.5 µm/px?",
+        ),
+        (
+            ["--input", "SLIDES", "--assume_mpp", "40"],
+            "--assume_mpp 40: did you mean --assume_mpp 0.25, the µm/px of 40x?",
+        ),
+        (
+            ["--input", "SLIDES", "--magnification", "0.5mpp"],
+            "--magnification must be between 0.5x and 200x, such as 20x; got 0.5mpp",
+        ),
+        (
+            ["--input", "SLIDES", "--magnification", "20x", "--mpp", "0.5"],
+            "argument --mpp: not allowed with argument --magnification",
+        ),
         (["--input", "SLIDES", "--masks", "SLIDES", "--tissue", "otsu"], "needs --tissue mask"),
         (["--input", "SLIDES", "--assume_mpp", "250"], "--assume_mpp must be between"),
         (["--input", "SLIDES", "--model", "SLIDES"], "saved_model.pb"),
@@ -439,3 +459,107 @@ def test_tcga_works_with_an_assumed_resolution(tmp_path):
     (row,) = pq.read_table(output / "slides.parquet").to_pylist()
     assert (row["mpp_source"], row["mpp_x"], row["level"]) == ("assumed", 0.25, 1)
     assert row["patches_embedded"] > 30
+
+
+def test_patches_of_another_size_are_fitted_to_the_model(slides, mean_model, tmp_path, capsys):
+    for method in ("resize", "crop"):
+        output = tmp_path / method
+        flags = [] if method == "resize" else ["--fit", "crop"]
+        assert embed("--input", slides / "a.svs", "--model", mean_model, "--output", output,
+                     "--magnification", "20x", "--patch_size", 128, *flags) == 0  # fmt: skip
+        rows = read_rows(output)
+        assert len(rows) > 5
+        with openslide.OpenSlide(slides / "a.svs") as slide:
+            for row in rows.itertuples():
+                region = slide.read_region((row.x_level0, row.y_level0), 0, (128, 128))
+                pixels = np.asarray(region.convert("RGB"), np.float64)
+                if method == "crop":
+                    pixels = pixels[32:96, 32:96]
+                # Halving rounds each of 4,096 pixels to a grey level.
+                expected = pixels.mean(axis=(0, 1)) / 255
+                np.testing.assert_allclose(row.embedding, expected, atol=2e-3)
+                assert (row.size_level0, row.mpp) == (128, 0.5)
+        options = json.loads((output / "dataset.json").read_text())["options"]
+        assert (options["fit"], options["patch_px"], options["mpp"]) == (method, 128, 0.5)
+    assert "patches of 128 px are cropped to the middle 64 px" in capsys.readouterr().err
+    # Plans do not depend on it: without embeddings of the other, all would be planned before.
+    plans = [next((tmp_path / name / ".beamscope").glob("*/plans")) for name in ("resize", "crop")]
+    assert plans[0].parent.name == plans[1].parent.name
+
+
+def test_further_columns_of_a_manifest_travel(slides, mean_model, tmp_path, capsys):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "slide_id,uri,patient,label,age,split\n"
+        f"x,{slides}/a.svs,007,tumour,61,train\ny,{slides}/b.svs,008,,70,test\n"
+    )
+    output = tmp_path / "out"
+    command = ("--model", mean_model, "--output", output)
+    assert embed("--manifest", manifest, *command) == 0
+    assert "further columns for slides.parquet: patient, label, age, split" in (
+        capsys.readouterr().err
+    )
+    table = pq.read_table(output / "slides.parquet")
+    assert table.schema.names[-4:] == ["patient", "label", "age", "split"]
+    assert table["patient"].to_pylist() == ["007", "008"]
+    assert table["label"].to_pylist() == ["tumour", None]
+    assert (table["age"].to_pylist(), str(table["age"].type)) == ([61, 70], "int64")
+    # Other labels change the table alone; a further slide without columns has none.
+    manifest.write_text(manifest.read_text().replace("tumour", "benign"))
+    assert embed("--manifest", manifest, *command) == 0
+    assert "0 now, 2 before" in capsys.readouterr().out
+    assert embed("--input", slides / "a.svs", *command, "--add") == 0
+    table = pd.read_parquet(output / "slides.parquet")
+    assert dict(zip(table["slide_id"], table["label"].fillna("none"), strict=True)) == {
+        "a": "none", "x": "benign", "y": "none"
+    }  # fmt: skip
+    rows = read_rows(output).merge(table, on="slide_id")
+    assert set(rows[rows["slide_id"] == "x"]["patient"]) == {"007"}
+
+    capsys.readouterr()
+    manifest.write_text(f"slide_id,uri,Status\nx,{slides}/a.svs,good\n")
+    assert embed("--manifest", manifest, *command) == 2
+    error = capsys.readouterr().err
+    assert "slides.parquet has a column 'status' of its own; rename the column 'Status'" in error
+    assert error.count("\n") == 1
+
+
+def test_what_lets_more_slides_in_costs_nothing(mean_model, tmp_path, capsys):
+    """A slide without mpp, one that is too coarse: let in later, without --overwrite."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for name, mpp in (("good", 0.5), ("coarse", 1.0)):
+        write_sample_slide(folder / f"{name}.svs", SampleSlide(700, 600, mpp=mpp, seed=3))
+    with openslide.OpenSlide(folder / "good.svs") as slide:
+        pixels = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    tifffile.imwrite(folder / "silent.tiff", pixels, tile=(256, 256), compression="jpeg",
+                     photometric="rgb")  # fmt: skip
+    output = tmp_path / "out"
+    command = ("--input", folder, "--model", mean_model, "--output", output, "--max_failed", 1)
+
+    def statuses():
+        rows = pq.read_table(output / "slides.parquet").to_pylist()
+        return {row["slide_id"]: row["status"] for row in rows}
+
+    assert embed(*command) == 0
+    assert statuses() == {"good": "done", "coarse": "failed", "silent": "failed"}
+    printed = capsys.readouterr().out
+    assert "--assume_mpp (--add: for just these); embedded slides stay" in printed
+    # For just one slide.
+    assert embed("--input", folder / "silent.tiff", *command[2:], "--assume_mpp", 0.5, "--add") == 0
+    assert statuses() == {"good": "done", "coarse": "failed", "silent": "done"}
+    # It is kept: other starts need not say it again, and no slide is planned or embedded anew.
+    assert embed(*command, "--allow_upsampling") == 0
+    assert statuses() == {"good": "done", "coarse": "done", "silent": "done"}
+    printed = capsys.readouterr()
+    assert "1 slides keep what an earlier start assumed for them" in printed.err
+    assert "slides planned: 1 now, 2 before; blocks embedded: 1 now, 2 before" in printed.out
+    options = json.loads((output / "dataset.json").read_text())["options"]
+    assert options["allow_upsampling"] is True
+    # Taking it back would drop a slide: that is refused, by its name.
+    assert embed(*command) == 2
+    assert "allow_upsampling was True and is now False" in capsys.readouterr().err
+    # Another value changes just the slides that it is assumed for.
+    assert embed(*command, "--allow_upsampling", "--assume_mpp", 0.25) == 0
+    printed = capsys.readouterr().out
+    assert "slides planned: 1 now, 2 before; blocks embedded: 1 now, 2 before" in printed

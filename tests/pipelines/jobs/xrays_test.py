@@ -364,6 +364,16 @@ def test_a_catalogue_joins_and_both_sides_are_counted(model, nih, tmp_path, endi
         assert row["view_position"] == said["View Position"]
         assert {label for label, _ in row["labels"]} == set(said["Finding Labels"].split("|"))
         assert dict(row["catalog"])["Patient Age"] == said["Patient Age"]
+    images = pq.read_table(output / "images.parquet")
+    for image in images.to_pylist():
+        said = rows.get(image["image_id"].rpartition("/")[2] if image["in_catalog"] else "")
+        if said is None:
+            assert image["Patient Age"] is None
+            continue
+        assert image["Finding Labels"] == said["Finding Labels"]
+        assert image["Patient Age"] == int(said["Patient Age"])
+        assert image["OriginalImagePixelSpacing[x"] == float(said["OriginalImagePixelSpacing[x"])
+        assert image["Patient Gender"] == said["Patient Gender"]
     total = counts(output)
     assert total["images"] == {"done": 21, "failed": 1}
     assert (total["in_catalog"], total["not_in_catalog"]) == (21, 1)

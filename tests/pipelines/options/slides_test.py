@@ -48,7 +48,11 @@ def test_masks_and_tissue(folder, arguments, tissue, masks):
     found = find_slide_requests(args)
     names = [slide.mask and slide.mask.rsplit("/", 1)[-1] for slide in found.slides]
     assert names == masks
-    assert slide_settings_from(args, 224).tissue == tissue
+    settings = slide_settings_from(args, 224)
+    if tissue == "mask_or_otsu":
+        assert (settings.tissue, settings.otsu_without_mask) == ("mask", True)
+    else:
+        assert (settings.tissue, settings.otsu_without_mask) == (tissue, False)
 
 
 @pytest.mark.parametrize(

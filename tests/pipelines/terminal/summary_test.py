@@ -75,7 +75,10 @@ def test_the_first_problems_are_told_and_the_others_counted(tmp_path):
     assert lines[start + 6] == (
         f"            and 1 missing_mpp, 2 unreadable_region more: beamscope problems {tmp_path}"
     )
-    assert lines[start + 7] == "            remedy: give mpp in a manifest, or --assume_mpp"
+    assert lines[start + 7] == (
+        "            remedy: give mpp in a manifest, or --assume_mpp (--add: for just these); "
+        "embedded slides stay"
+    )
 
 
 def test_empty_slides_are_counted_by_reason(tmp_path):

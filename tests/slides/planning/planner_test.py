@@ -173,7 +173,7 @@ def test_slides_without_a_mask_are_planned_by_otsu(planned, tmp_path):
     rgba = np.full((1024, 1024, 4), (250, 250, 250, 255), np.uint8)
     rgba[:512] = pink(512, 1024)
     slide = FakeSlide(rgba, mpp="0.5")
-    both = by_mask(tissue="mask_or_otsu")
+    both = by_mask(otsu_without_mask=True)
     with_mask = planned(slide, both, SlideRequest("s", "fake.svs", mask=mask))
     assert with_mask.patches == 2
     without = planned(slide, both, SlideRequest("s", "fake.svs"))
@@ -187,8 +187,8 @@ def test_a_tiff_that_openslide_shows_wrongly_fails(tmp_path):
     planes = np.random.default_rng(0).integers(0, 256, (3, 512, 512), np.uint8)
     tifffile.imwrite(path, planes, photometric="minisblack", tile=(128, 128), metadata=None)
     for reader in ("auto", "openslide"):
-        settings = SlideSettings(tissue="none", assume_mpp=0.5, reader=reader)
-        plan = plan_slide(SlideRequest("a", str(path)), settings)
+        settings = SlideSettings(tissue="none", reader=reader)
+        plan = plan_slide(SlideRequest("a", str(path), assume_mpp=0.5), settings)
         assert plan.problem.kind == "unsupported_slide"
         assert plan.facts.vendor == "generic-tiff"
 

@@ -28,7 +28,7 @@ from tests.slides.readers.native.files import tile_place as place_of_tile
 from tests.slides.store import watched_store
 
 THREADS = ThreadPoolExecutor(2)
-SETTINGS = SlideSettings(assume_mpp=0.5, tissue="none", block_size=64)
+SETTINGS = SlideSettings(tissue="none", block_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def cache(tmp_path):
 
 
 def planned(uri, cache=None, settings=SETTINGS):
-    return plan_slide(SlideRequest("s", str(uri)), settings, cache)
+    return plan_slide(SlideRequest("s", str(uri), assume_mpp=0.5), settings, cache)
 
 
 def same_plan(one, other):
@@ -234,7 +234,10 @@ def test_a_slide_that_is_replaced_is_lost_and_planned_anew(slide, upload, tmp_pa
     settings = dataclasses.replace(SETTINGS, patch_px=64, stride_px=64)
     plan = planned(uri, settings=settings)
     block = next(plan.blocks())
-    layout, request = Layout(str(tmp_path / "out"), "p1", "f"), SlideRequest("s", uri)
+    layout, request = (
+        Layout(str(tmp_path / "out"), "p1", "f"),
+        SlideRequest("s", uri, assume_mpp=0.5),
+    )
     write_plan(layout, request, plan)
     assert find_plan(layout, request).version == plan.version
     assert not _read(block, 2, None).problems

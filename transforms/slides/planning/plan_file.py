@@ -25,9 +25,10 @@ from beamscope.transforms.slides.planning.plan import (
     SlideFacts,
     SlidePlan,
 )
-from beamscope.transforms.slides.planning.resolution import SlideMpp
+from beamscope.transforms.slides.planning.resolution import SlideMpp, is_enlarged, is_plausible
 from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.requests import SlideRequest
+from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.remote_source import RemoteSource
 
@@ -99,12 +100,20 @@ def read_picture(layout: Layout, plan: SlidePlan) -> Picture | None:
     return dataclasses.replace(picture, jpeg=files.read_bytes(layout.plan_picture(plan.slide_id)))
 
 
-def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
+def find_plan(
+    layout: Layout, request: SlideRequest, settings: SlideSettings | None = None
+) -> SlidePlan | None:
     """Find the plan that an earlier start left for a slide, where it still holds.
 
     It does not hold when the slide failed then, because the cause may be gone; when the user names
-    another file, resolution or mask for it now; when the size of either file has changed; or when a
-    remote slide that is read by ranges has been written anew.
+    another file, resolution or mask for it now; when the size of either file has changed; when a
+    remote slide that is read by ranges has been written anew; or when it was let in by a setting
+    that is not given now.
+
+    Args:
+      layout: paths of the dataset.
+      request: which slide.
+      settings: for what they permit; None where the plan's directory belongs to them alone.
     """
     path = layout.plan(request.slide_id)
     if not files.exists(path):
@@ -113,7 +122,22 @@ def find_plan(layout: Layout, request: SlideRequest) -> SlidePlan | None:
     if header["identity"] != request_identity(request):
         return None
     plan = _as_plan(header, patches)
-    return None if isinstance(plan, FailedPlan) or _is_replaced(plan) else plan
+    if isinstance(plan, FailedPlan) or not _is_permitted(plan, request, settings):
+        return None
+    return None if _is_replaced(plan) else plan
+
+
+def _is_permitted(plan: SlidePlan, request: SlideRequest, settings: SlideSettings | None) -> bool:
+    """Return whether the request and the settings let in a slide as it was planned."""
+    if not isinstance(plan, OpenedPlan):
+        return True
+    if plan.mpp.source == "assumed" and plan.mpp.x != request.assume_mpp:
+        return False
+    return settings is None or (
+        (settings.allow_implausible_mpp or is_plausible(plan.mpp))
+        and (settings.allow_upsampling or not is_enlarged(plan.read))
+        and (settings.tissue != "mask" or settings.otsu_without_mask or request.mask is not None)
+    )
 
 
 def _is_replaced(plan: SlidePlan) -> bool:

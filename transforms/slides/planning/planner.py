@@ -118,7 +118,7 @@ def _plan_by(reader: str, task: _Task) -> SlidePlan | _Refusal:
         mpp = resolve_mpp(
             slide.properties,
             manifest_mpp=request.mpp,
-            assume_mpp=settings.assume_mpp,
+            assume_mpp=request.assume_mpp,
             allow_implausible=settings.allow_implausible_mpp,
         )
         view = _look_at(slide, mpp.mean, settings)
@@ -271,10 +271,10 @@ def _choose(
 def _given_tissue(thumbnail: Thumbnail, slide: SlideReader, task: _Task) -> GivenTissue | None:
     """Lay the user's mask on the thumbnail; None where tissue is found in another way."""
     request, settings = task.request, task.settings
-    if settings.tissue not in ("mask", "mask_or_otsu"):
+    if settings.tissue != "mask":
         return None
     if request.mask is None:
-        if settings.tissue == "mask_or_otsu":
+        if settings.otsu_without_mask:
             return None
         raise InputError(
             Kind.MISSING_MASK,

@@ -18,6 +18,9 @@ MAX_ANISOTROPY = 1.05
 # A 20x scan of 0.52 µm/px serves a request of 0.5; beyond that an image would be made up.
 MAX_UPSAMPLING = 1.05
 
+# From here on a number is rather a magnification: 10 µm/px are those of a loupe, 1x.
+LARGEST_PATCH_MPP = 10.0
+
 # By convention 10x is 1 µm/px.
 _MPP_AT_1X = 10.0
 _SAID = ("mpp-x", "mpp-y", "objective-power")
@@ -67,7 +70,7 @@ def resolve_mpp(
         raise InputError(
             Kind.MISSING_MPP,
             "the slide says neither its resolution nor its objective power; "
-            "give an mpp in the manifest, or --assume_mpp",
+            "give its mpp in a manifest, or --assume_mpp",
         )
     usable = all(math.isfinite(value) and value > 0 for value in (mpp.x, mpp.y))
     if not usable or not (allow_implausible or is_plausible(mpp)):
@@ -144,12 +147,29 @@ def plan_reading(
         raise InputError(
             Kind.TOO_COARSE,
             f"level 0 has {slide_mpp:g} µm/px, which cannot show {mpp:g} µm/px; "
-            "ask for a coarser --mpp, or --allow_upsampling",
+            f"ask for a coarser --mpp, or --allow_upsampling{_if_magnification(slide_mpp)}",
         )
     level = max(fitting, key=lambda level: level.downsample, default=levels[0])
     mpp_level = slide_mpp * level.downsample
     read_px = _read_px(mpp_level, mpp, patch_px)
     return ReadPlan(level.number, level.downsample, read_px, patch_px, mpp, mpp_level)
+
+
+def mpp_of_magnification(magnification: float) -> float:
+    """Return the µm/px that go with a nominal magnification, by the convention that 10x is 1."""
+    return _MPP_AT_1X / magnification
+
+
+def is_enlarged(read: ReadPlan) -> bool:
+    """Return whether patches are read from a level that is coarser than `plan_reading` accepts."""
+    return read.mpp_level > MAX_UPSAMPLING * read.mpp_requested
+
+
+def _if_magnification(mpp: float) -> str:
+    """Return a hint for a resolution that only a magnification is as large as; else nothing."""
+    if mpp < LARGEST_PATCH_MPP:
+        return ""
+    return f". If {mpp:g} is its magnification, its mpp is {mpp_of_magnification(mpp):g}"
 
 
 def _read_px(level_mpp: float, mpp: float, patch_px: int) -> int:

@@ -33,7 +33,7 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
 
     def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
         """Return the plan of an earlier start, where neither slide nor mask has changed."""
-        return find_plan(layout, request)
+        return find_plan(layout, request, self.settings)
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Plan a slide, and show what is planned on its picture."""

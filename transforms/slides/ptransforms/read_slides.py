@@ -13,6 +13,7 @@ from beamscope.transforms.blocks import ImageBlock
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.read_ahead import ReadAheadFn
+from beamscope.transforms.slides.fit import Fit
 from beamscope.transforms.slides.planning.plan import SlideBlock
 from beamscope.transforms.slides.read_block import read_block, unreadable_block
 from beamscope.transforms.slides.readers.pool import open_planned
@@ -29,25 +30,40 @@ class ReadSlideBlocks(beam.PTransform):
       threads: how many threads of a process read patches.
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
       guard: of the job.
+      fit: how patches become the model's input; None where they have its size.
     """
 
     threads: int = 4
     cache: FileCache | None = None
     guard: Guard | None = None
+    fit: Fit | None = None
 
     def expand(self, blocks: beam.PCollection[SlideBlock]) -> beam.PCollection[ImageBlock]:
         """Reads each block."""
-        read = functools.partial(_read, threads=self.threads, cache=self.cache)
-        return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read, unreadable_block, self.guard))
+        read = functools.partial(_read, threads=self.threads, cache=self.cache, fit=self.fit)
+        lost = functools.partial(_unreadable, fit=self.fit)
+        return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read, lost, self.guard))
 
 
-def _read(block: SlideBlock, threads: int, cache: FileCache | None) -> ImageBlock:
+def _read(
+    block: SlideBlock, threads: int, cache: FileCache | None, fit: Fit | None = None
+) -> ImageBlock:
     try:
         slide = open_planned(block.reader, block.uri, cache=cache, version=block.version)
-        return read_block(block, slide, _patch_threads(threads))
+        return _fitted(read_block(block, slide, _patch_threads(threads)), fit, threads)
     except InputError as error:
         # The slide is gone, or another one by now: what was read of the block is worth nothing.
-        return unreadable_block(block, error)
+        return _unreadable(block, error, fit)
+
+
+def _unreadable(block: SlideBlock, error: InputError, fit: Fit | None) -> ImageBlock:
+    return _fitted(unreadable_block(block, error), fit)
+
+
+def _fitted(images: ImageBlock, fit: Fit | None, threads: int = 1) -> ImageBlock:
+    if fit is None:
+        return images
+    return dataclasses.replace(images, pixels=fit.apply(images.pixels, _patch_threads(threads)))
 
 
 @functools.cache

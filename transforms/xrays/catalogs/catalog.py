@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beamscope.transforms.extra_columns import typed_column
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.catalogs.keys import keys_of_path, normal_keys
@@ -97,11 +98,48 @@ class Catalog:
         Args:
           path: of the film: its source's uri, a slash, and the member's name.
         """
+        place = self._place(path)
+        return None if place is None else self._row(place)
+
+    def _place(self, path: str) -> int | None:
         for key in keys_of_path(path, self._most_parts):
             place = bisect.bisect_left(self._keys, key, key=pa.StringScalar.as_py)
             if place < len(self._keys) and self._keys[place].as_py() == key:
-                return self._row(place)
+                return place
         return None
+
+    def extra_columns(self, paths: Iterable[str]) -> pa.Table:
+        """Return the columns of films that say more than which film it is, and of what and whom.
+
+        Columns of labels are float64 as in `CatalogRow.labels`; others are numbers where every
+        cell of the catalogue clearly is one, else text.
+
+        Args:
+          paths: of the films, see `find`.
+
+        Returns:
+          one row for each path, null throughout for a film that is not in the catalogue.
+        """
+        rows = pa.array([self._place(path) for path in paths], pa.int64())
+        return pa.table({
+            name: self._typed(name).take(rows) for name in self.extra_names()
+        })  # fmt: skip
+
+    def extra_names(self) -> list[str]:
+        """Return the names of those columns, in the order of the catalogue."""
+        layout = self._layout
+        known = {layout.key, layout.patient, layout.study, layout.view}
+        return [name for name in self._table.column_names if name not in known]
+
+    def _typed(self, name: str) -> pa.ChunkedArray:
+        column = self._table.column(name)
+        if name not in self._numbers:
+            return typed_column(column)
+        numbers = {cell: _number(cell.strip()) for cell in pc.unique(column).to_pylist()}
+        return pa.chunked_array([pa.array(
+            [None if math.isnan(numbers[cell]) else numbers[cell] for cell in column.to_pylist()],
+            pa.float64(),
+        )])  # fmt: skip
 
     def first_key(self) -> str | None:
         """Return one of its keys as it is written, to be shown where no film has any."""

@@ -23,10 +23,8 @@ EOI = b"\xff\xd9"
 
 
 def patches_of(path, reader="auto", px=224):
-    settings = SlideSettings(
-        tissue="none", reader=reader, assume_mpp=0.5, patch_px=px, stride_px=px
-    )
-    plan = plan_slide(SlideRequest("s", str(path)), settings)
+    settings = SlideSettings(tissue="none", reader=reader, patch_px=px, stride_px=px)
+    plan = plan_slide(SlideRequest("s", str(path), assume_mpp=0.5), settings)
     images = [
         read_block(block, open_planned(block.reader, block.uri), THREADS) for block in plan.blocks()
     ]

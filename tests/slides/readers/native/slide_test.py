@@ -482,10 +482,10 @@ def test_a_local_slide_that_openslide_sees_otherwise_is_not_served(
     assert isinstance(answer, NotServed)
     assert reason in answer.reason
     # Under auto OpenSlide then serves the slide.
-    asked = SlideSettings(patch_px=64, stride_px=64, assume_mpp=0.5, tissue="none")
+    asked = SlideSettings(patch_px=64, stride_px=64, tissue="none")
     monkeypatch.undo()
     monkeypatch.setattr(NativeReader, "open_to_plan", lambda uri, cache: answer)
-    request = SlideRequest("s", str(path))
+    request = SlideRequest("s", str(path), assume_mpp=0.5)
     assert plan_slide(request, asked).reader == "openslide"
     refused = plan_slide(request, dataclasses.replace(asked, reader="native"))
     assert (refused.problem.kind, refused.problem.message) == ("not_served", answer.reason)

@@ -66,6 +66,7 @@ def choose_endpoint(
     input_size: int | None,
     input_dtype: str | None,
     input_layout: Layout | None = None,
+    preferred_size: int | None = None,
 ) -> Endpoint:
     """Choose the function to call.
 
@@ -83,6 +84,8 @@ def choose_endpoint(
       input_size: wanted height and width in pixels; None takes any.
       input_dtype: wanted dtype; None takes any.
       input_layout: where the channels are, where the user says it.
+      preferred_size: height and width to take of several that the model has, where `input_size` is
+        None.
 
     Raises:
       InputError: ``bad_model`` where nothing fits; the message names what there is.
@@ -112,6 +115,9 @@ def choose_endpoint(
     chosen = (fitting or endpoints)[0]
     sizes = {(each.readings[0].height, each.readings[0].width) for each in endpoints}
     if input_size is None and len(sizes) > 1 and (None, None) not in sizes:
+        preferred = [each for each in endpoints if each.takes(preferred_size, input_dtype)]
+        if preferred_size is not None and preferred:
+            return preferred[0]
         listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes, key=str))
         raise InputError(
             Kind.BAD_MODEL, f"model {name}: takes images of {listed}: choose by --input_size"

@@ -133,6 +133,7 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
         input_size=settings.input_size or (remedis.input_size if remedis else None),
         input_dtype=settings.input_dtype,
         input_layout=settings.input_layout,
+        preferred_size=settings.flexible_size,
     )
     size, size_source = _input_size(name, settings, remedis, endpoint.readings[0])
     input_range, range_source = _input_range(name, settings, remedis, endpoint)
@@ -281,6 +282,8 @@ def _input_size(
     if size and static and size != static:
         says = "--input_size" if source == "option" else "its REMEDIS name"
         raise _bad(f"model {name}: takes images of {static}x{static}, and {says} says {size}")
+    if not (size or static) and settings.flexible_size:
+        size, source = settings.flexible_size, "patch size"
     if not (size or static):
         raise _bad(f"model {name}: takes images of any size, so --input_size must say which")
     return size or static or 0, source
