@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import check_range, place
+from beamscope.pipelines.options.tissue import (
+    BY_MASK,
+    MASK_OR_OTSU,
+    add_tissue_arguments,
+    check_masks_are_wanted,
+    check_masks_have_classes,
+    check_tissue,
+    drop_from,
+)
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -26,14 +34,10 @@ from beamscope.transforms.slides.requests import (
     find_slides,
     read_manifest,
 )
-from beamscope.transforms.slides.settings import DOWNSCALES, READERS, TISSUE_MODES, SlideSettings
-from beamscope.transforms.slides.tissue.mask_names import GEOJSON_SUFFIXES
+from beamscope.transforms.slides.settings import DOWNSCALES, READERS, SlideSettings
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.own_folder import own_folder
 
-# The mask of a slide that has one, else otsu.
-_MASK_OR_OTSU = "mask_or_otsu"
-_BY_MASK = ("mask", _MASK_OR_OTSU)
 _LARGEST_PATCH_PX = 16_384
 _LARGEST_MAGNIFICATION = 200
 # The flags take their defaults from the dataclass, so that the command line and Python agree.
@@ -118,34 +122,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         help="enlarge slides whose level 0 is more than 5%% coarser than --mpp",
     )
 
-    group = parser.add_argument_group("tissue")
-    group.add_argument(
-        "--tissue",
-        choices=(*TISSUE_MODES, _MASK_OR_OTSU),
-        help="how to find tissue; otsu: threshold the saturation of a thumbnail (brightness on "
-        "dark slides); none: take every patch in scanned areas; mask: use given masks; "
-        "mask_or_otsu: use given masks, and otsu for slides without one (default: mask if masks "
-        "are given, else otsu)",
-    )
-    group.add_argument(
-        "--min_tissue",
-        type=float,
-        default=_DEFAULTS.min_tissue,
-        metavar="FRACTION",
-        help="fraction of a patch that must be tissue, 0 to 1 (default: %(default)s)",
-    )
-    group.add_argument(
-        "--masks",
-        metavar="DIR",
-        type=place("--masks"),
-        help="directory of masks: SLIDE_ID.geojson (from QuPath), .png or .tif; the manifest's "
-        "column mask takes precedence",
-    )
-    group.add_argument(
-        "--mask_classes",
-        metavar="A,B",
-        help="QuPath classes of GeoJSON masks that are tissue (default: all but Ignore*)",
-    )
+    add_tissue_arguments(parser)
 
     group = parser.add_argument_group("reading")
     group.add_argument(
@@ -203,7 +180,7 @@ def find_slide_requests(args: argparse.Namespace) -> Found:
       InputError: nothing matches, an id is used twice, the manifest cannot be read, or a flag about
         masks would have no effect.
     """
-    _check_masks_are_wanted(args)
+    check_masks_are_wanted(args)
     found = find_slides(args.input) if args.input else _slides_of_manifest(args.manifest)
     if args.assume_mpp is not None:
         slides = [dataclasses.replace(s, assume_mpp=args.assume_mpp) for s in found.slides]
@@ -215,15 +192,15 @@ def find_slide_requests(args: argparse.Namespace) -> Found:
     masks = [slide.mask for slide in found.slides if slide.mask is not None]
     if args.tissue is None:
         args.tissue = "mask" if masks or args.masks else _DEFAULTS.tissue
-    if args.tissue not in _BY_MASK and in_manifest:
+    if args.tissue not in BY_MASK and in_manifest:
         note = f"--tissue {args.tissue}: the {in_manifest} masks of the manifest are not used"
         found = dataclasses.replace(found, notes=(*found.notes, note))
-    if args.tissue in _BY_MASK and not (masks or args.masks):
+    if args.tissue in BY_MASK and not (masks or args.masks):
         raise InputError(
             Kind.BAD_OPTION,
             f"--tissue {args.tissue}: needs --masks, or masks in the manifest's column mask",
         )
-    _check_masks_have_classes(args, masks)
+    check_masks_have_classes(args, masks)
     return found
 
 
@@ -232,24 +209,6 @@ def _slides_of_manifest(path: str) -> Found:
     names = check_columns(slides, f"--manifest {path}")
     said = f"--manifest {path}: further columns for slides.parquet: {', '.join(names)}"
     return Found(slides, notes=(said,) if names else ())
-
-
-def _check_masks_are_wanted(args: argparse.Namespace) -> None:
-    for flag, value in (("--masks", args.masks), ("--mask_classes", args.mask_classes)):
-        if value and args.tissue not in (None, *_BY_MASK):
-            wanted = " or ".join(_BY_MASK)
-            raise InputError(Kind.BAD_OPTION, f"{flag} {value}: needs --tissue {wanted}")
-
-
-def _check_masks_have_classes(args: argparse.Namespace, masks: Sequence[str]) -> None:
-    if not args.mask_classes:
-        return
-    flag = f"--mask_classes {args.mask_classes}"
-    if args.tissue not in _BY_MASK:
-        raise InputError(Kind.BAD_OPTION, f"{flag}: no masks are given")
-    for mask in masks:
-        if not mask.lower().endswith(GEOJSON_SUFFIXES):
-            raise InputError(Kind.BAD_OPTION, f"{flag}: {mask} is an image and has no classes")
 
 
 def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSettings:
@@ -298,11 +257,11 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
     for flag, value, low, high in (
         ("--mpp", mpp, MIN_PLAUSIBLE_MPP, MAX_PLAUSIBLE_MPP),
         ("--stride", stride_px, 1, 65_536),
-        ("--min_tissue", args.min_tissue, 0.0, 1.0),
         ("--block_size", args.block_size, 1, 65_536),
         ("--read_threads", args.read_threads, 1, 1024),
     ):
         check_range(flag, value, low, high)
+    check_tissue(args)
     assumed = args.assume_mpp
     if assumed is not None and not (
         args.allow_implausible_mpp or MIN_PLAUSIBLE_MPP <= assumed <= MAX_PLAUSIBLE_MPP
@@ -316,9 +275,13 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         mpp=mpp,
         patch_px=patch_px,
         stride_px=stride_px,
-        tissue="mask" if args.tissue == _MASK_OR_OTSU else args.tissue or _DEFAULTS.tissue,
-        otsu_without_mask=args.tissue == _MASK_OR_OTSU,
+        tissue="mask" if args.tissue == MASK_OR_OTSU else args.tissue or _DEFAULTS.tissue,
+        otsu_without_mask=args.tissue == MASK_OR_OTSU,
         min_tissue=args.min_tissue,
+        tissue_threshold=args.tissue_threshold,
+        min_object_um2=args.min_object_um2,
+        min_hole_um2=args.min_hole_um2,
+        drop=drop_from(args),
         mask_classes=tuple(
             sorted({name.strip() for name in (args.mask_classes or "").split(",")} - {""})
         ),

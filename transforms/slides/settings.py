@@ -7,6 +7,8 @@ import dataclasses
 from beamscope.transforms.fingerprints import in_embedding, in_permission, in_plan
 from beamscope.transforms.slides.fit import Fit
 from beamscope.transforms.slides.readers.registry import READERS as _READERS
+from beamscope.transforms.slides.tissue.detection import MIN_HOLE_UM2, MIN_OBJECT_UM2
+from beamscope.transforms.slides.tissue.quality import Reason
 
 TISSUE_MODES = ("otsu", "none", "mask")
 # auto: the first reader of the registry that serves a slide. No reader is imported for its name.
@@ -26,6 +28,12 @@ class SlideSettings:
       tissue: how tissue is found, one of `TISSUE_MODES`.
       otsu_without_mask: where tissue is a mask, find that of slides without a mask by Otsu.
       min_tissue: fraction of a patch that must be tissue, 0 to 1.
+      tissue_threshold: 0 to 1 of the largest saturation (brightness on dark slides), above which
+        there is tissue; None for Otsu's.
+      min_object_um2: a smaller object is no tissue, µm².
+      min_hole_um2: a smaller hole is tissue, µm².
+      drop: reasons of poor quality (`quality.REASONS`) for which patches are left out, each with
+        its threshold.
       mask_classes: names of the QuPath classes of a mask that are tissue, sorted; empty for all but
         ``Ignore*``.
       allow_implausible_mpp: take implausible resolutions as they are.
@@ -41,6 +49,10 @@ class SlideSettings:
     stride_px: int = in_plan(default=224)
     tissue: str = in_plan(default="otsu")
     min_tissue: float = in_plan(default=0.25)
+    tissue_threshold: float | None = in_plan(default=None)
+    min_object_um2: float = in_plan(default=MIN_OBJECT_UM2)
+    min_hole_um2: float = in_plan(default=MIN_HOLE_UM2)
+    drop: tuple[tuple[Reason, float], ...] = in_plan(default=())
     mask_classes: tuple[str, ...] = in_plan(default=())
     otsu_without_mask: bool = in_permission(default=False)
     allow_implausible_mpp: bool = in_permission(default=False)

@@ -89,3 +89,34 @@ def test_mask_classes(folder, value, classes):
     flags = ["--mask_classes", value] if value else []
     args = parsed(folder, "--manifest", "DIR/with.csv", *flags)
     assert slide_settings_from(args, 224).mask_classes == classes
+
+
+@pytest.mark.parametrize(
+    ("values", "drop"),
+    [
+        ([], ()),
+        (["blurred"], (("blurred", 12.0),)),
+        (["ink", "white=0.5"], (("white", 0.5), ("ink", 0.1))),
+        (["black", "grey", "blurred=8"], (("black", 0.9), ("grey", 0.9), ("blurred", 8.0))),
+    ],
+)
+def test_drop(folder, values, drop):
+    args = parsed(folder, "--input", "DIR", *(["--drop", *values] if values else []))
+    assert slide_settings_from(args, 224).drop == drop
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--drop", "pink"], "--drop pink: pink is none of white, black, grey, blurred, ink"),
+        (["--drop", "white=much"], "--drop white=much: 'much' is not a number"),
+        (["--drop", "white", "white=1"], "white is given twice"),
+        (["--drop", "white=9"], "--drop white must be between 0 and 1, got 9"),
+        (["--tissue_threshold", "20"], "--tissue_threshold must be between 0 and 1, got 20"),
+        (["--tissue_threshold", "0.1", "--tissue", "none"], "no effect with --tissue none"),
+        (["--min_hole_um2", "-1"], "--min_hole_um2 must be between 0 and"),
+    ],
+)
+def test_what_tunes_tissue_errors(folder, flags, words):
+    with pytest.raises(InputError, match=words):
+        slide_settings_from(parsed(folder, "--input", "DIR", *flags), 224)

@@ -288,3 +288,66 @@ def test_the_native_reader_alone_refuses_what_it_does_not_serve(tmp_path):
     write_sample_slide(path, SampleSlide(width=512, height=512, levels=1, compression="jpeg2000"))
     plan = plan_slide(SlideRequest("s", str(path)), SlideSettings(reader="native", mpp=0.25))
     assert plan.problem.kind == "not_served"
+
+
+def quarters():
+    """A slide of tissue whose right half is paler, with a hole and a speck."""
+    rgba = np.full((1024, 2048, 4), (244, 242, 243, 255), np.uint8)
+    rgba[128:896, 128:1024] = pink(768, 896)
+    rgba[128:896, 1024:1920, :3] = (244, 225, 235)
+    rgba[400:560, 400:560, :3] = (244, 242, 243)  # 80 x 80 µm
+    return rgba
+
+
+@pytest.mark.parametrize(
+    ("changes", "pale", "hole"),
+    [
+        # Otsu's threshold is at most 20/255, and the pale half has a spread of 19/255.
+        ({}, False, False),
+        ({"tissue_threshold": 0.05}, True, False),
+        ({"tissue_threshold": 0.1}, False, False),
+        ({"min_hole_um2": 10_000}, False, True),
+        ({"min_hole_um2": 0}, False, False),
+    ],
+)
+def test_tissue_can_be_tuned(planned, changes, pale, hole):
+    settings = fake_settings(mpp=0.5, patch_px=64, stride_px=64, min_tissue=0.5, **changes)
+    plan = planned(FakeSlide(quarters(), mpp="0.5"), settings)
+    taken = set(zip(plan.x_level0.tolist(), plan.y_level0.tolist(), strict=True))
+    assert ((1280, 512) in taken) is pale
+    assert ((448, 448) in taken) is hole
+    assert (512 + 128, 640) in taken
+
+
+def test_min_object_leaves_out_dust(planned):
+    rgba = np.full((1024, 1024, 4), (244, 242, 243, 255), np.uint8)
+    rgba[128:640, 128:640] = pink(512, 512)
+    rgba[768:960, 768:960] = pink(192, 192)  # 96 x 96 µm = 9,216 µm²
+    for least, expected in ((5_000, True), (8_000, True), (10_000, False)):
+        settings = fake_settings(mpp=0.5, patch_px=64, stride_px=64, min_object_um2=least)
+        plan = planned(FakeSlide(rgba, mpp="0.5"), settings)
+        assert ((plan.x_level0 >= 768).any()) == expected
+
+
+def test_the_funnel_adds_up_and_drop_leaves_out(planned):
+    rgba = np.full((1024, 2048, 4), (244, 242, 243, 255), np.uint8)
+    rgba[128:896, 128:1024] = pink(768, 896)
+    # Tissue by a mask of all, half of it black, so that quality has something to leave out.
+    rgba[:, 1024:, :3] = 5
+    everything = {"tissue": "none", "mpp": 0.5, "patch_px": 64, "stride_px": 64}
+    plan = planned(FakeSlide(rgba, mpp="0.5"), fake_settings(**everything))
+    assert plan.funnel == {
+        "candidates": 16 * 32, "not_scanned": 0, "below_min_tissue": 0, "taken": 16 * 32,
+    }  # fmt: skip
+    assert plan.poor["black"] == 16 * 16
+    assert plan.poor["white"] == 16 * 16 - 12 * 14
+    drop = (("white", 0.9), ("black", 0.9))
+    plan = planned(FakeSlide(rgba, mpp="0.5"), fake_settings(**everything, drop=drop))
+    assert plan.funnel["taken"] == plan.patches == 12 * 14
+    assert (plan.funnel["white"], plan.funnel["black"]) == (16 * 16 - 12 * 14, 16 * 16)
+    assert plan.funnel["candidates"] == sum(
+        number for step, number in plan.funnel.items() if step != "candidates"
+    )
+    assert plan.x_level0.max() < 1024
+    gone = planned(FakeSlide(rgba, mpp="0.5"), fake_settings(**everything, drop=(("black", 0.0),)))
+    assert gone.reason == "no patch is left by --drop: 512 black"

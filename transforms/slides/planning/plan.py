@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -142,6 +142,8 @@ class OpenedPlan(SlidePlan):
       read: how patches are read.
       reader: by which reader, its name in the registry.
       version: of a remote slide that is read by ranges; else None.
+      funnel: where the candidates went, see `Choice`; empty where none fits on the slide.
+      poor: how many patches are of poor quality, likewise.
     """
 
     facts: SlideFacts
@@ -149,6 +151,8 @@ class OpenedPlan(SlidePlan):
     read: ReadPlan
     reader: str
     version: Version | None = None
+    funnel: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    poor: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

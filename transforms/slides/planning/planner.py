@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import PICTURE_PX, draw_plan
-from beamscope.transforms.slides.planning.grid import Grid, in_block_order, lay_grid
+from beamscope.transforms.slides.planning.grid import Grid, lay_grid
 from beamscope.transforms.slides.planning.level_check import agrees
+from beamscope.transforms.slides.planning.patches import choose_patches, rectangles
 from beamscope.transforms.slides.planning.plan import (
     EmptyPlan,
     FailedPlan,
@@ -29,7 +30,7 @@ from beamscope.transforms.slides.readers.registry import READERS
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.slides.tiff_contents import GENERIC, check_generic_tiff
-from beamscope.transforms.slides.tissue.detection import find_tissue, outline, tissue_fraction
+from beamscope.transforms.slides.tissue.detection import find_tissue, outline
 from beamscope.transforms.slides.tissue.given import GivenTissue, lay_mask, shown
 from beamscope.transforms.slides.tissue.masks import Placement
 from beamscope.transforms.slides.tissue.thumbnail import (
@@ -40,12 +41,11 @@ from beamscope.transforms.slides.tissue.thumbnail import (
 )
 from beamscope.transforms.storage.cache import FileCache
 
-F64 = npt.NDArray[np.float64]
-
 # Coarse enough to be quick, fine enough for the outline of a needle biopsy.
 TISSUE_MPP = 8.0
 # How far from an unreadable place tissue is not decided, but assumed: some pixels of that.
 UNSURE_UM = 64.0
+_BOUNDS = "openslide.bounds-x"
 
 
 def plan_slide(
@@ -61,16 +61,60 @@ def plan_slide(
       settings: how it is cut into patches.
       cache: where local copies of remote slides are kept; None where all are local.
     """
+    sight = look_at_slide(request, settings, cache)
+    return sight if isinstance(sight, SlidePlan) else _plan_patches(sight, settings)
+
+
+def look_at_slide(
+    request: SlideRequest, settings: SlideSettings, cache: FileCache | None = None
+) -> SlidePlan | Sight:
+    """Open a slide and find its tissue, or say why there is nothing to be seen.
+
+    Args:
+      request: which slide.
+      settings: how it is cut into patches.
+      cache: where local copies of remote slides are kept; None where all are local.
+
+    Returns:
+      what is to be seen; the plan of a slide that failed, or is smaller than a patch.
+    """
     names = READERS.names() if settings.reader == "auto" else (settings.reader,)
     refusals: list[_Refusal] = []
     for name in names:
-        plan = _plan_by(name, _Task(request, settings, cache))
-        if isinstance(plan, SlidePlan):
-            return plan
-        refusals.append(plan)
+        found = _look_by(name, _Task(request, settings, cache))
+        if not isinstance(found, _Refusal):
+            return found
+        refusals.append(found)
     # One that says what is wrong with the file, else the last.
     telling = [r for r in refusals if r.answer.kind != Kind.NOT_SERVED]
     return (telling or refusals[-1:])[0].as_plan(request)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sight:
+    """What planning sees of a slide.
+
+    Attributes:
+      opened: the attributes of an `OpenedPlan`.
+      grid: every patch that fits on the slide.
+      read: how patches are read.
+      mpp: level-0 resolution, µm/px.
+      thumbnail: of the slide.
+      small: the thumbnail at `TISSUE_MPP`, or as it is where it is coarser.
+      tissue: on the pixels of `small`, bool ``[h, w]``, or float32 for parts of pixels.
+      given: the user's mask; None where there is none.
+      in_bounds: whether the slide says its bounds, from whose corner QuPath counts.
+    """
+
+    opened: Mapping[str, Any]
+    grid: Grid
+    read: ReadPlan
+    mpp: float
+    thumbnail: Thumbnail
+    small: Thumbnail
+    tissue: npt.NDArray[np.bool_] | npt.NDArray[np.float32]
+    given: GivenTissue | None
+    in_bounds: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +148,8 @@ def _failed(
     )
 
 
-def _plan_by(reader: str, task: _Task) -> SlidePlan | _Refusal:
-    """Plan a slide by one reader: open it, find its resolution, choose its patches."""
+def _look_by(reader: str, task: _Task) -> SlidePlan | Sight | _Refusal:
+    """Look at a slide by one reader: open it, find its resolution, its levels and its tissue."""
     request, settings = task.request, task.settings
     facts = mpp = None
     try:
@@ -135,7 +179,20 @@ def _plan_by(reader: str, task: _Task) -> SlidePlan | _Refusal:
         }
         if view.thumbnail is None:
             return EmptyPlan(reason=_too_small(view), **opened)
-        return _plan_patches(view, view.thumbnail, slide, mpp.mean, task, opened)
+        small = view.thumbnail.shrunk(TISSUE_MPP / mpp.mean)
+        given = _given_tissue(small, slide, task)
+        tissue = given.coverage if given else _tissue_mask(small, settings, mpp.mean)
+        return Sight(
+            opened,
+            view.grid,
+            view.read,
+            mpp.mean,
+            view.thumbnail,
+            small,
+            tissue,
+            given,
+            _BOUNDS in slide.properties,
+        )
     except InputError as error:
         return _failed(request, error, facts, mpp)
 
@@ -214,58 +271,36 @@ def _thumbnail_scale(levels: Sequence[Level], region: Region, slide_mpp: float) 
     return max(fitting, default=min(tissue, finest))
 
 
-def _plan_patches(
-    view: _View,
-    thumbnail: Thumbnail,
-    slide: SlideReader,
-    slide_mpp: float,
-    task: _Task,
-    opened: dict[str, Any],
-) -> EmptyPlan | ReadyPlan:
-    """Find the tissue, and choose the patches that have enough of it."""
-    settings = task.settings
-    small = thumbnail.shrunk(TISSUE_MPP / slide_mpp)
-    given = _given_tissue(small, slide, task)
-    mask = given.coverage if given else _tissue_mask(small, settings, slide_mpp)
-    chosen, tissue = _choose(view, small, mask, settings)
+def _plan_patches(sight: Sight, settings: SlideSettings) -> EmptyPlan | ReadyPlan:
+    """Choose the patches that have enough tissue, and draw them."""
+    read, small, given = sight.read, sight.small, sight.given
+    choice = choose_patches(
+        sight.grid, read, small, sight.tissue, settings, by_mask=given is not None
+    )
+    chosen = choice.grid
     x_level0, y_level0 = chosen.x_level0.astype(np.int32), chosen.y_level0.astype(np.int32)
     picture = draw_plan(
-        thumbnail,
-        outline(shown(mask)),
-        small.scale_x / thumbnail.scale_x,
+        sight.thumbnail,
+        outline(shown(sight.tissue)),
+        small.scale_x / sight.thumbnail.scale_x,
         x_level0,
         y_level0,
-        view.read.size_level0,
+        read.size_level0,
     )
+    counted: dict[str, Any] = {"funnel": dict(choice.funnel), "poor": dict(choice.poor)}
     if not len(chosen):
-        return EmptyPlan(reason=_why_empty(mask, given, settings), picture=picture, **opened)
+        reason = _why_empty(sight.tissue, choice.funnel, given, settings)
+        return EmptyPlan(reason=reason, picture=picture, **sight.opened, **counted)
     return ReadyPlan(
         x_level0=x_level0,
         y_level0=y_level0,
-        tissue=tissue,
-        classes=given.classes(*_rectangles(chosen, view.read, small)) if given else None,
+        tissue=choice.tissue,
+        classes=given.classes(*rectangles(chosen, read, small)) if given else None,
         block_size=settings.block_size,
         picture=picture,
-        **opened,
+        **sight.opened,
+        **counted,
     )
-
-
-def _choose(
-    view: _View,
-    thumbnail: Thumbnail,
-    mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
-    settings: SlideSettings,
-) -> tuple[Grid, npt.NDArray[np.float32]]:
-    """Return the patches that are taken, in the order of blocks, and their tissue fractions."""
-    grid = view.grid
-    fraction = _fractions(grid, view.read, thumbnail, mask)
-    # With `none` every patch counts of which anything was scanned.
-    least = settings.min_tissue if settings.tissue != "none" else 0.0
-    taken = (fraction >= least) & (fraction > 0)
-    chosen = in_block_order(grid.select(taken), settings.block_size)
-    fraction_of = np.zeros((grid.row.max() + 1, grid.column.max() + 1), np.float32)
-    fraction_of[grid.row, grid.column] = fraction
-    return chosen, fraction_of[chosen.row, chosen.column]
 
 
 def _given_tissue(thumbnail: Thumbnail, slide: SlideReader, task: _Task) -> GivenTissue | None:
@@ -283,7 +318,7 @@ def _given_tissue(thumbnail: Thumbnail, slide: SlideReader, task: _Task) -> Give
         )
     region = thumbnail.region
     bounds = None
-    if "openslide.bounds-x" in slide.properties:
+    if _BOUNDS in slide.properties:
         bounds = (region.x, region.y, region.width, region.height)
     height, width = thumbnail.scanned.shape
     place = Placement(
@@ -310,33 +345,31 @@ def _tissue_mask(
         return thumbnail.scanned
     mpp = slide_mpp * thumbnail.scale_x
     known = thumbnail.scanned & ~thumbnail.unreadable
-    tissue = find_tissue(thumbnail.rgb, mpp=mpp, scanned=known).mask
+    tissue = find_tissue(
+        thumbnail.rgb,
+        mpp=mpp,
+        scanned=known,
+        threshold=settings.tissue_threshold,
+        min_object_um2=settings.min_object_um2,
+        min_hole_um2=settings.min_hole_um2,
+    ).mask
+    return tissue | unsure_area(thumbnail, mpp)
+
+
+def unsure_area(thumbnail: Thumbnail, mpp: float) -> npt.NDArray[np.bool_]:
+    """Return what could not be seen of a slide, and what lies so near that tissue is unsure there.
+
+    Smoothing and the filling of holes are unsure beside it.
+
+    Args:
+      thumbnail: of the slide.
+      mpp: its resolution, µm/px.
+    """
     if not thumbnail.unreadable.any():
-        return tissue
-    # Beside what could not be seen, smoothing and the filling of holes are unsure too.
+        return thumbnail.unreadable
     side = 2 * round(UNSURE_UM / mpp) + 1
     unsure = cv2.dilate(thumbnail.unreadable.astype(np.uint8), np.ones((side, side), np.uint8))
-    return tissue | unsure.astype(np.bool_)
-
-
-def _fractions(
-    grid: Grid,
-    read: ReadPlan,
-    thumbnail: Thumbnail,
-    mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    return tissue_fraction(mask, *_rectangles(grid, read, thumbnail))
-
-
-def _rectangles(grid: Grid, read: ReadPlan, thumbnail: Thumbnail) -> tuple[F64, F64, F64, F64]:
-    """Left and top edges, widths and heights of patches, in pixels of the thumbnail."""
-    n = len(grid)
-    return (
-        (grid.x_level0 - thumbnail.region.x) / thumbnail.scale_x,
-        (grid.y_level0 - thumbnail.region.y) / thumbnail.scale_y,
-        np.full(n, read.size_level0 / thumbnail.scale_x),
-        np.full(n, read.size_level0 / thumbnail.scale_y),
-    )
+    return unsure.astype(np.bool_)
 
 
 def _too_small(view: _View) -> str:
@@ -348,9 +381,14 @@ def _too_small(view: _View) -> str:
 
 def _why_empty(
     mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
+    funnel: Mapping[str, int],
     given: GivenTissue | None,
     settings: SlideSettings,
 ) -> str:
+    dropped = {reason: funnel[reason] for reason, _ in settings.drop if funnel.get(reason)}
+    if dropped:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+        return f"no patch is left by --drop: {reasons}"
     if settings.tissue == "none":
         return "nothing was scanned: the slide is transparent everywhere"
     if given and given.empty_reason:

@@ -48,6 +48,8 @@ GLASS_BRIGHTER_FRACTION = 0.02
 GLASS_TINT = 20
 GLASS_WRONG_COLOUR = 90
 
+Method = Literal["saturation", "brightness"]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tissue:
@@ -60,29 +62,84 @@ class Tissue:
     """
 
     mask: Bools
-    method: Literal["saturation", "brightness"]
-    threshold: int
+    method: Method
+    threshold: float
 
 
-def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
-    """Find tissue by Otsu's threshold, without small objects and with small holes filled.
+@dataclasses.dataclass(frozen=True, eq=False)
+class TissueValues:
+    """What is divided into tissue and the rest, and where Otsu divides it.
+
+    Attributes:
+      values: saturation or brightness, uint8 ``[h, w]``; 0 where there can be no tissue.
+      scanned: False where the slide has no pixels, ``[h, w]``.
+      method: which of both the values are.
+      otsu: Otsu's threshold within its bounds, 0 to 255; tissue is above it.
+    """
+
+    values: U8
+    scanned: Bools
+    method: Method
+    otsu: int
+
+
+def find_tissue(
+    rgb: U8,
+    *,
+    mpp: float,
+    scanned: Bools | None = None,
+    threshold: float | None = None,
+    min_object_um2: float = MIN_OBJECT_UM2,
+    min_hole_um2: float = MIN_HOLE_UM2,
+) -> Tissue:
+    """Find tissue by a threshold, without small objects and with small holes filled.
 
     Args:
       rgb: thumbnail of about 8 µm per pixel, uint8 ``[h, w, 3]``.
       mpp: size of a pixel of the thumbnail, µm.
       scanned: False where the slide has no pixels, ``[h, w]``; None when it has them everywhere.
         There is no tissue there, and the colour that fills it plays no part.
+      threshold: 0 to 1 of the largest value, see `TissueValues`; None for Otsu's.
+      min_object_um2: a smaller object is no tissue, unless it is much of a tiny slide.
+      min_hole_um2: a smaller hole is tissue.
 
     Raises:
       ValueError: shapes or mpp are not possible.
     """
+    found = tissue_values(rgb, mpp=mpp, scanned=scanned)
+    dividing = found.otsu if threshold is None else 255 * threshold
+    mask = divided(found, dividing, mpp, min_object_um2, min_hole_um2)
+    return Tissue(mask, found.method, dividing)
+
+
+def divided(
+    found: TissueValues, threshold: float, mpp: float, min_object_um2: float, min_hole_um2: float
+) -> Bools:
+    """Return where the tissue is: bool ``[h, w]``.
+
+    Args:
+      found: the values to divide.
+      threshold: tissue is above it, 0 to 255.
+      mpp: size of a pixel, µm.
+      min_object_um2: see `find_tissue`.
+      min_hole_um2: likewise.
+    """
+    area = mpp * mpp
+    scanned = np.count_nonzero(found.scanned)
+    smallest = min(min_object_um2 / area, MIN_OBJECT_FRACTION * scanned)
+    mask = _without_small(found.values > threshold, smallest)
+    return _with_holes_filled(mask, min_hole_um2 / area) & found.scanned
+
+
+def tissue_values(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> TissueValues:
+    """Return the values by which tissue is found; arguments and errors as `find_tissue`."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"a thumbnail is uint8 [h, w, 3], not {rgb.dtype} {list(rgb.shape)}")
     if scanned is None:
         scanned = np.ones(rgb.shape[:2], bool)
     if scanned.shape != rgb.shape[:2] or not mpp > 0:
         raise ValueError(f"scanned {list(scanned.shape)} or mpp {mpp} do not fit {list(rgb.shape)}")
-    method: Literal["saturation", "brightness"]
+    method: Method
     brightness = _brightest(rgb)
     black = brightness < NEAR_BLACK
     if _is_dark(rgb, scanned, black):
@@ -97,13 +154,8 @@ def find_tissue(rgb: U8, *, mpp: float, scanned: Bools | None = None) -> Tissue:
         balanced = _white_balanced(rgb, usable)
         values = _brightest(balanced) - _darkest(balanced)
         method, floor, cap = "saturation", SATURATION_FLOOR, SATURATION_CAP
-    threshold = min(max(_otsu(values[usable]), floor), cap)
-    mask = usable & (values > threshold)
-    area = mpp * mpp
-    smallest = min(MIN_OBJECT_UM2 / area, MIN_OBJECT_FRACTION * np.count_nonzero(scanned))
-    mask = _without_small(mask, smallest)
-    mask = _with_holes_filled(mask, MIN_HOLE_UM2 / area) & scanned
-    return Tissue(mask, method, threshold)
+    otsu = min(max(_otsu(values[usable]), floor), cap)
+    return TissueValues(np.where(usable, values, np.uint8(0)), scanned, method, otsu)
 
 
 def _brightest(rgb: U8) -> U8:
