@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from beamscope.transforms.images import settings as images
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
@@ -41,7 +42,9 @@ def documented(heading, file_name):
         ("Problems of slides", "problems.parquet", PROBLEMS_SCHEMA),
         ("Embeddings of films", SHARD, embedding_schema(FILM_SCHEMA, 8)),
         ("Images", "images.parquet", IMAGES),
-        ("Problems of films", "problems.parquet", FILM_PROBLEMS),
+        ("Problems of films and images", "problems.parquet", FILM_PROBLEMS),
+        ("Embeddings of images", SHARD, embedding_schema(images.ROW_SCHEMA, 8)),
+        ("Table of images", "images.parquet", images.TABLE_SCHEMA),
     ],
 )
 def test_schemas_are_as_documented(heading, file_name, schema: pa.Schema):
@@ -58,7 +61,7 @@ def documented_kinds(heading):
 
 
 def test_every_kind_of_problem_is_documented_as_the_table_of_kinds_has_it():
-    rows = documented_kinds("Problems of slides") + documented_kinds("Problems of films")
+    rows = documented_kinds("Problems of slides") + documented_kinds("Problems of films and images")
     expected = {(kind, ", ".join(kind.stages), kind.sentence) for kind in Kind if kind.becomes_row}
     assert set(rows) == expected
 

@@ -61,16 +61,6 @@ class Kind(enum.StrEnum):
     EXISTS = "exists", "start", "the file already exists"
     NOT_LOCAL = "not_local", "start", "the path must be on this machine"
     MISSING_PACKAGE = "missing_package", "start", "an optional package is not installed"
-    # Reading a dataset, and exporting it.
-    UNREADABLE_DATASET = (
-        "unreadable_dataset", "start", "a file of the dataset is missing or damaged",
-    )  # fmt: skip
-    NO_PARQUET = "no_parquet", "start", "the dataset has no Parquet shards"
-    UNKNOWN_ITEM = "unknown_item", "start", "the dataset has no such slide or film"
-    NO_EMBEDDINGS = "no_embeddings", "start", "the slide or film has no embeddings"
-    UNKNOWN_COLUMN = "unknown_column", "start", "the dataset has no such column"
-    BAD_TABLE = "bad_table", "start", "a table of labels or scores cannot be used"
-    NOT_FOR_FILMS = "not_for_films", "start", "the format is for patches of slides alone"
     # Inputs that are refused as a whole.
     NO_MATCH = "no_match", "start", "a pattern matches nothing"
     NO_IMAGE = "no_image", "start", "an input holds no image and no supported archive"
@@ -197,6 +187,7 @@ class Kind(enum.StrEnum):
         "corrupt_member", "plan read", "the member's bytes do not match the archive's record of it",
     )  # fmt: skip
     NOT_A_FILM = "not_a_film", "read", "the content is not JPEG, PNG or DICOM, whatever the name"
+    NOT_AN_IMAGE = "not_an_image", "read", "the content is not JPEG, PNG or TIFF, whatever the name"
     CORRUPT_IMAGE = "corrupt_image", "read", "the image is damaged, or its decoder had to repair it"
     TRUNCATED_IMAGE = (
         "truncated_image", "read", "the file is cut off", "fetch the file again",
@@ -204,12 +195,17 @@ class Kind(enum.StrEnum):
     BLANK_IMAGE = "blank_image", "read", "all of the film has one grey level"
     CORRUPT_DICOM = "corrupt_dicom", "read", "the DICOM file cannot be parsed"
     NO_PIXELS = "no_pixels", "read", "the DICOM file has no image"
-    MULTI_FRAME = "multi_frame", "read", "the film has more than one frame"
+    MULTI_FRAME = "multi_frame", "read", "the file has more than one frame or page"
     TOO_MANY_PIXELS = (
-        "too_many_pixels", "read", "the film has more pixels than --max_pixels", "--max_pixels",
+        "too_many_pixels", "read", "the image has more pixels than --max_pixels", "--max_pixels",
     )  # fmt: skip
     UNSUPPORTED_IMAGE = (
-        "unsupported_image", "read", "the JPEG or PNG has a kind of pixels that no film has",
+        "unsupported_image", "read", "the JPEG, PNG or TIFF has a kind of pixels that is not read",
+        "save it as RGB of 8 bits a sample",
+    )  # fmt: skip
+    TOO_SMALL = (
+        "too_small", "read", "the image is smaller than what --fit crop takes from it",
+        "--fit resize",
     )  # fmt: skip
     UNSUPPORTED_DICOM = (
         "unsupported_dicom", "read",

@@ -20,3 +20,6 @@ JOBS.register(
 JOBS.register(
     "xrays", "beamscope.pipelines.jobs.xrays:JOB", "embed chest X-rays from their archives"
 )
+JOBS.register(
+    "images", "beamscope.pipelines.jobs.images:JOB", "embed patches that are image files already"
+)

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.sources import sources_from
 from beamscope.pipelines.options.xrays import (
     add_xray_arguments,
     xray_settings_from,
-    xray_sources_from,
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
@@ -30,6 +30,7 @@ from beamscope.transforms.xrays.catalog_matches import (
     with_catalog_columns,
 )
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
+from beamscope.transforms.xrays.names import FILM_NAMES
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import XraySettings
@@ -58,7 +59,7 @@ class XrayJob(Job):
 
     def requests(self, args: argparse.Namespace) -> Requests:
         """Return the requested archives, directories and single films."""
-        return Requests(xray_sources_from(args))
+        return Requests(sources_from(args.input, FILM_NAMES))
 
     def settings(
         self, args: argparse.Namespace, model: ModelSettings, input_px: int

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import glob
-import os
 
 from beamscope.pipelines.options.command_line import check_range, place
-from beamscope.transforms.clutter import is_clutter_folder
+from beamscope.pipelines.options.sources import add_limit_arguments, limits_from
 from beamscope.transforms.extra_columns import check_extra_names
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.sources.archives.members import Limits
-from beamscope.transforms.sources.planning.inputs import check_has_images
-from beamscope.transforms.sources.sources import Source, find_sources
 from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs.catalog import UNKNOWN_VIEW
 from beamscope.transforms.xrays.catalogs.layouts import (
@@ -26,12 +21,10 @@ from beamscope.transforms.xrays.catalogs.layouts import (
 from beamscope.transforms.xrays.decoding.dicom import check_keep_tags
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess, PreprocessKind
-from beamscope.transforms.xrays.names import FILM_NAMES
 from beamscope.transforms.xrays.reading.film_block import TABLE_SCHEMA, FilmSettings
 from beamscope.transforms.xrays.settings import CatalogFile, XraySettings
 
 # The flags take their defaults from the dataclasses, so that the command line and Python agree.
-_LIMITS = Limits()
 _DECODE = DecodeSettings()
 _PREPROCESS = Preprocess(size=224)
 _SETTINGS = XraySettings(FilmSettings(_PREPROCESS))
@@ -128,59 +121,7 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
         help="threads that decode the films of a block (default: %(default)s)",
     )
 
-    group = parser.add_argument_group("limits of one film")
-    group.add_argument(
-        "--max_member_mb",
-        type=int,
-        default=_LIMITS.max_member_bytes >> 20,
-        metavar="MB",
-        help="maximum size after decompression in MiB (default: %(default)s)",
-    )
-    group.add_argument(
-        "--max_compression_ratio",
-        type=float,
-        default=_LIMITS.max_compression_ratio,
-        metavar="RATIO",
-        help="maximum of decompressed bytes per stored byte (default: %(default)g)",
-    )
-    group.add_argument(
-        "--max_pixels",
-        type=int,
-        default=_LIMITS.max_pixels,
-        metavar="N",
-        help="maximum of rows times columns (default: %(default)s)",
-    )
-
-
-def xray_sources_from(args: argparse.Namespace) -> tuple[Source, ...]:
-    """Return the sources that the flags name, in an order that the flags do not change.
-
-    Raises:
-      InputError: ``no_match``, ``no_image``; the message names the pattern.
-    """
-    found: list[str] = []
-    for pattern in args.input:
-        with files.refusals(Kind.NO_MATCH, "--input "):
-            matched = _match(pattern)
-        if not matched:
-            raise InputError(Kind.NO_MATCH, f"--input {pattern}: matches no film and no archive")
-        check_has_images(f"--input {pattern}", matched, FILM_NAMES)
-        found.extend(matched)
-    with files.refusals(Kind.NO_MATCH, "--input "):
-        return find_sources(found)
-
-
-def _match(pattern: str) -> list[str]:
-    if files.is_local(pattern):
-        # A file whose name has brackets takes precedence over a glob.
-        if os.path.exists(pattern):  # noqa: PTH110 (a Path raises where the name is too long)
-            return [pattern]
-        matched = glob.glob(pattern, recursive=True)  # noqa: PTH207
-        # Trash folders count only if the user names them.
-        return [path for path in matched if not is_clutter_folder(os.path.basename(path))]  # noqa: PTH119
-    if files.is_directory(pattern):
-        return [files.join(pattern, "")]
-    return [file.path for file in files.match(pattern)]
+    add_limit_arguments(parser, "film")
 
 
 def xray_settings_from(
@@ -199,12 +140,9 @@ def xray_settings_from(
     for flag, value, low, high in (
         ("--block_size", args.block_size, 1, 65_536),
         ("--read_threads", args.read_threads, 1, 1024),
-        ("--max_member_mb", args.max_member_mb, 1, 1 << 20),
-        ("--max_compression_ratio", args.max_compression_ratio, 1, 1e9),
-        ("--max_pixels", args.max_pixels, 1, 1 << 40),
     ):
         check_range(flag, value, low, high)
-    limits = Limits(args.max_member_mb << 20, args.max_compression_ratio, args.max_pixels)
+    limits = limits_from(args)
     keep_tags = tuple(_names(args.keep_tags))
     try:
         check_keep_tags(keep_tags)

@@ -4,13 +4,11 @@ The tests cover faults that only a bucket has: brackets in names, the empty obje
 makes for folders, missing permissions, missing buckets.
 """
 
-import argparse
-
 import boto3
 import numpy as np
 import pytest
 
-from beamscope.pipelines.options.xrays import xray_sources_from
+from beamscope.pipelines.options.sources import sources_from
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.sources.archives.read_source import list_members
@@ -75,7 +73,7 @@ def put_films(folder, films):
 
 
 def asked(*inputs):
-    return xray_sources_from(argparse.Namespace(input=list(inputs)))
+    return sources_from(inputs, FILM_NAMES)
 
 
 def test_archives_and_directories_in_a_bucket_read_as_local_ones(folder, tmp_path):

@@ -11,6 +11,8 @@ from beamscope.transforms.clutter import is_clutter
 
 Role = Literal["image", "archive", "clutter", "not_an_image"]
 
+# Of every kind of image that a job takes: a key of a table may have one of them, or none.
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"})
 # Of one file each: the ending before says what is in it.
 _COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst", ".z"})

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from beamscope.transforms.image_files.jpeg import read_frame
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.xrays.decoding import jpeg2000
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, to_uint8
-from beamscope.transforms.xrays.decoding.jpeg import read_frame
 from tests.shared_data import shared
 
 SETTINGS = DecodeSettings()

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from beamscope.transforms.extra_columns import typed_column
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.catalogs.keys import keys_of_path, normal_keys
+from beamscope.transforms.sources.tables.keys import keys_of_path, normal_keys
+from beamscope.transforms.sources.tables.read_csv import CsvTable
 from beamscope.transforms.xrays.catalogs.layouts import (
     CHEXPERT_LABELS,
     CHEXPERT_PLANE,
@@ -27,7 +28,6 @@ from beamscope.transforms.xrays.catalogs.layouts import (
     CatalogKind,
     Layout,
 )
-from beamscope.transforms.xrays.catalogs.read_csv import CsvTable
 
 # A CheXpert film is known by patient, study and view, below whatever directory it lies.
 _CHEXPERT_KEY = r"^.*/((?:[^/]*/){2}[^/]*)$"

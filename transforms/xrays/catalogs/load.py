@@ -7,9 +7,9 @@ import threading
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.sources import open_file
+from beamscope.transforms.sources.tables.read_csv import read_csv
 from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns, layout_of
-from beamscope.transforms.xrays.catalogs.read_csv import read_csv
 
 _NONE_NAMED = NamedColumns()
 # A message shows no more of a header than helps to see what is wrong with it.

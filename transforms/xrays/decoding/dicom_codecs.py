@@ -19,10 +19,10 @@ import numpy.typing as npt
 from pydicom import uid
 
 from beamscope.transforms import jpeg_markers
+from beamscope.transforms.image_files.jpeg import decode_jpeg, read_frame
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.decoding import jpeg2000
-from beamscope.transforms.xrays.decoding.jpeg import decode_jpeg, read_frame
 
 JPEG_2000 = (
     uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K

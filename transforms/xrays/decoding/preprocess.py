@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.image_files.pixels import resample
 
 Grey = npt.NDArray[np.uint8]
 PreprocessKind = Literal["remedis", "resize", "pad"]
@@ -68,7 +69,7 @@ class Preprocess:
             grey = resize_bicubic_tf1(central_crop(film), self.size)
             square = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
         elif self.kind == "resize":
-            square = _resize(film, self.size, self.size)
+            square = resample(film, self.size, self.size)
         else:
             square = _pad(film, self.size)
         return np.repeat(square[:, :, None], 3, axis=2)
@@ -127,18 +128,11 @@ def _keys_cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(x <= 1, near, far)
 
 
-def _resize(film: Grey, height: int, width: int) -> Grey:
-    """Average areas where both sides shrink; between pixels there is no area to average."""
-    shrinks = height <= film.shape[0] and width <= film.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(film, (width, height), interpolation=method), np.uint8)
-
-
 def _pad(film: Grey, size: int) -> Grey:
     """Fit a film into a black square, centred; an odd margin is larger at the bottom and right."""
     scale = size / max(film.shape)
     height, width = (max(1, round(side * scale)) for side in film.shape)
     square = np.zeros((size, size), np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = _resize(film, height, width)
+    square[top : top + height, left : left + width] = resample(film, width, height)
     return square

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamscope.transforms.xrays.catalogs.keys import keys_of_path, normal_key, normal_keys
+from beamscope.transforms.sources.tables.keys import keys_of_path, normal_key, normal_keys
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from beamscope.transforms.image_files.png import ends_early
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.decoding.decode import decode_film
 from beamscope.transforms.xrays.decoding.film import DecodeSettings
-from beamscope.transforms.xrays.decoding.png import ends_early
 from tests.shared_data import shared
 
 SETTINGS = DecodeSettings()

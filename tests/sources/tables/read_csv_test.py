@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.xrays.catalogs.read_csv import read_csv
+from beamscope.transforms.sources.tables.read_csv import read_csv
 from tests.shared_data import shared
 
 

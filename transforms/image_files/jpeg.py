@@ -1,4 +1,4 @@
-"""JPEG in films, lossy kinds: decoded by a library that mends, once another has found no damage.
+"""JPEG, lossy kinds: decoded by a library that mends, once another has found no damage.
 
 libjpeg mends damage and only warns of it (premature end, corrupt data). simplejpeg alone makes the
 warning an error, so it decodes where it can. It lacks 12-bit samples and rare chroma samplings;
@@ -20,11 +20,12 @@ import numpy.typing as npt
 import simplejpeg
 
 from beamscope.transforms import jpeg_markers
+from beamscope.transforms.image_files.jpeg_scan import SEQUENTIAL, ScanError, check_scans
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.xrays.decoding.jpeg_scan import SEQUENTIAL, ScanError, check_scans
 
 Colour = Literal["header", "RGB"]
+Output = Literal["GRAY", "RGB"]
 
 _LOSSY = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # Huffman and arithmetic coding
 # What libjpeg-turbo says.
@@ -33,30 +34,32 @@ _PADDED = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
 def decode_jpeg(
-    data: bytes, colour: Colour = "header"
+    data: bytes, colour: Colour = "header", output: Output = "GRAY"
 ) -> tuple[npt.NDArray[np.uint8 | np.uint16], jpeg_markers.Frame]:
-    """Decode the luminance of a lossy JPEG.
+    """Decode a lossy JPEG to its luminance, or to RGB.
 
     Args:
       data: the stream; what follows its end is left alone.
       colour: ``RGB`` for components that are red, green and blue although no marker says so;
         ``header`` to go by the markers, and without any to take them for YCbCr as libjpeg does.
+      output: ``GRAY`` for luminance, ``RGB`` for colours.
 
     Returns:
-      uint8 ``[height, width]`` for 8 bits a sample, uint16 for 12; and the frame header.
+      uint8 ``[height, width]``, or ``[height, width, 3]`` for RGB, for 8 bits a sample, uint16 for
+      12; and the frame header.
 
     Raises:
       InputError: ``corrupt_image`` where a decoder would mend it, ``truncated_image`` where its end
         is missing, ``unsupported_image`` for a kind of JPEG that no decoder here has.
     """
     try:
-        return _decode(data, colour)
+        return _decode(data, colour, output)
     except jpeg_markers.MarkerError as error:
         raise _damaged(data, str(error)) from None
 
 
 def _decode(
-    data: bytes, colour: Colour
+    data: bytes, colour: Colour, output: Output
 ) -> tuple[npt.NDArray[np.uint8 | np.uint16], jpeg_markers.Frame]:
     frame = read_frame(data)
     data = _with_whole_spectrum(data, frame)
@@ -66,13 +69,13 @@ def _decode(
         raise _unsupported(f"{len(frame.components)} components of {frame.precision} bits")
     rgb = colour == "RGB" and len(frame.components) == 3 and not _says_colour(data, frame)
     try:
-        grey = _strictly(with_8_bits(data))
+        pixels = _strictly(with_8_bits(data), output)
     except _RareSamplingError:
         _check_scans(data, frame)
     else:
         if frame.precision == 8 and not rgb:
-            return grey, frame
-    return _leniently(data, "RGB" if rgb else None), frame
+            return pixels, frame
+    return _leniently(data, "RGB" if rgb else None, output), frame
 
 
 def read_frame(data: bytes) -> jpeg_markers.Frame:
@@ -105,15 +108,16 @@ class _RareSamplingError(Exception):
     """A chroma sampling that TurboJPEG has no name for."""
 
 
-def _strictly(data: bytes) -> npt.NDArray[np.uint8]:
+def _strictly(data: bytes, output: Output) -> npt.NDArray[np.uint8]:
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "GRAY", strict=True)[:, :, 0])
+        pixels = simplejpeg.decode_jpeg(data, output, strict=True)
+        return np.asarray(pixels[:, :, 0] if output == "GRAY" else pixels)
     except ValueError as error:
         reason = one_line(error)
     if _RARE_SAMPLING in reason:
         raise _RareSamplingError
     if (found := _PADDED.search(reason)) and (without := _unpadded(data, int(found[1]))):
-        return _strictly(without)
+        return _strictly(without, output)
     raise _damaged(data, reason)
 
 
@@ -134,10 +138,12 @@ def _check_scans(data: bytes, frame: jpeg_markers.Frame) -> None:
         raise _damaged(data, str(error)) from None
 
 
-def _leniently(data: bytes, colour: str | None) -> npt.NDArray[Any]:
+def _leniently(data: bytes, colour: str | None, output: Output) -> npt.NDArray[Any]:
     try:
         return np.asarray(
-            imagecodecs.jpeg8_decode(data, colorspace=colour, outcolorspace="GRAYSCALE")
+            imagecodecs.jpeg8_decode(
+                data, colorspace=colour, outcolorspace="GRAYSCALE" if output == "GRAY" else "RGB"
+            )
         )
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise _damaged(data, one_line(error)) from None

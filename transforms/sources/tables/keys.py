@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beamscope.transforms.xrays.names import FILM_ENDINGS
+from beamscope.transforms.sources.names import IMAGE_ENDINGS
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DRIVE = re.compile(r"[A-Za-z]:(?=/|$)")
@@ -34,7 +34,7 @@ def normal_key(text: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     stem, ending = posixpath.splitext("/".join(parts))
-    return stem + (ending.lower() if ending.lower() in FILM_ENDINGS else ending)
+    return stem + (ending.lower() if ending.lower() in IMAGE_ENDINGS else ending)
 
 
 def normal_keys(keys: pa.StringArray) -> pa.StringArray:
@@ -59,5 +59,5 @@ def keys_of_path(path: str, most_parts: int) -> Iterator[str]:
         suffix = "/".join(parts[start:])
         yield suffix
         stem, ending = posixpath.splitext(suffix)
-        if ending in FILM_ENDINGS:
+        if ending in IMAGE_ENDINGS:
             yield stem

@@ -1,0 +1,1 @@
+"""Files of pixels, whatever they show: JPEG, PNG and TIFF, decoded strictly."""

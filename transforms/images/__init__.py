@@ -1,0 +1,1 @@
+"""Patches that are image files already: names, decoding, labels and settings."""

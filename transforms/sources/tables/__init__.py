@@ -1,0 +1,1 @@
+"""Tables of the user about images: CSV, and keys that name images by the ends of paths."""
