@@ -97,8 +97,15 @@ setup(
     extras_require={
         # Twice as fast on processors; 180 MB that workers with a GPU never use.
         "cpu": ["openvino>=2026.1,<2027"],
+        # For `beamscope export` to HDF5 and AnnData.
+        "export": ["anndata>=0.12", "h5py>=3.11"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform == 'linux'"],
         "test": [
+            "anndata>=0.12",
+            # The programs of docs/reading.md.
+            "datasets>=4",
+            "duckdb>=1.4",
+            "polars>=1.30",
             # Benchmarks only; 0.8.1 is for Python 3.11 alone.
             "fastslide>=0.8; python_version < '3.12'",
             "fastslide>=0.8,<0.8.1; python_version >= '3.12'",
