@@ -12,6 +12,13 @@ from .transforms.blocks import EmbeddingBlock as EmbeddingBlock
 from .transforms.blocks import ImageBlock as ImageBlock
 from .transforms.blocks import PartRef as PartRef
 
+# A finished dataset.
+from .transforms.dataset.bags import SlideBags as SlideBags
+from .transforms.dataset.dataset import Dataset as Dataset
+from .transforms.dataset.dataset import open_dataset as open_dataset
+from .transforms.dataset.features import Features as Features
+from .transforms.dataset.stream import RowStream as RowStream
+
 # The model.
 from .transforms.inference.embedder import Embedder as Embedder
 from .transforms.inference.handler import ModelBackendHandler as ModelBackendHandler

@@ -61,6 +61,16 @@ class Kind(enum.StrEnum):
     EXISTS = "exists", "start", "the file already exists"
     NOT_LOCAL = "not_local", "start", "the path must be on this machine"
     MISSING_PACKAGE = "missing_package", "start", "an optional package is not installed"
+    # Reading a dataset, and exporting it.
+    UNREADABLE_DATASET = (
+        "unreadable_dataset", "start", "a file of the dataset is missing or damaged",
+    )  # fmt: skip
+    NO_PARQUET = "no_parquet", "start", "the dataset has no Parquet shards"
+    UNKNOWN_ITEM = "unknown_item", "start", "the dataset has no such slide or film"
+    NO_EMBEDDINGS = "no_embeddings", "start", "the slide or film has no embeddings"
+    UNKNOWN_COLUMN = "unknown_column", "start", "the dataset has no such column"
+    BAD_TABLE = "bad_table", "start", "a table of labels or scores cannot be used"
+    NOT_FOR_FILMS = "not_for_films", "start", "the format is for patches of slides alone"
     # Inputs that are refused as a whole.
     NO_MATCH = "no_match", "start", "a pattern matches nothing"
     NO_IMAGE = "no_image", "start", "an input holds no image and no supported archive"

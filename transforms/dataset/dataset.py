@@ -1,0 +1,425 @@
+"""A finished dataset, opened for reading."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from beamscope.transforms.dataset.features import Features, features_of
+from beamscope.transforms.dataset.join import join_labels, suggestion
+from beamscope.transforms.dataset.shard_reader import ShardReader
+from beamscope.transforms.output.dataset import read_description
+from beamscope.transforms.output.schema import EMBEDDING
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage import files
+
+if TYPE_CHECKING:
+    from beamscope.transforms.dataset.bags import SlideBags
+    from beamscope.transforms.dataset.stream import RowStream
+
+_EMBEDDING_TYPE = "fixed_size_list"
+
+
+def open_dataset(output: str) -> Dataset:
+    """Open the dataset that a job has written. It loads neither Beam nor a library of models.
+
+    Args:
+      output: output directory of the job: a local path, gs:// or s3://.
+
+    Raises:
+      InputError: ``no_run``: there is no finished dataset. ``no_parquet``: the dataset was written
+        in other formats alone.
+    """
+    root = str(output)
+    with files.refusals(Kind.NO_RUN):
+        root = files.normalize(root).rstrip("/") or "/"
+        description = read_description(root)
+    if description is None:
+        folder, _, last = root.rpartition("/")
+        inside = last.startswith("embeddings") and folder and files.exists(f"{folder}/dataset.json")
+        hint = (
+            f"Give its output directory: {folder}"
+            if inside
+            else f"A job writes dataset.json at its end; `beamscope status {root}` shows its "
+            "progress"
+        )
+        raise InputError(Kind.NO_RUN, f"{root}: holds no finished dataset. {hint}")
+    return Dataset(root, description)
+
+
+class Dataset:
+    """A finished dataset. Nothing is read but its description, until it is asked for.
+
+    Threads can share it, and processes that fork or pickle it.
+
+    Attributes:
+      root: the output directory.
+      description: the content of ``dataset.json``: options, model, versions, counts, schema.
+      columns: names of the columns of the embeddings, ``embedding`` among them.
+    """
+
+    def __init__(self, root: str, description: Mapping[str, Any]) -> None:
+        self.root = root
+        self.description = description
+        self.columns = tuple(description["schema"])
+        names = [[name for name in shard["files"] if name.endswith(".parquet")]
+                 for shard in description["shards"]]  # fmt: skip
+        if not all(names):
+            other = description["shards"][0]["files"][0]
+            raise InputError(
+                Kind.NO_PARQUET,
+                f"{root}: has no Parquet shards, only such as {other}. Run the job's command again "
+                "with --format parquet; it computes nothing anew",
+            )
+        self._shards = tuple(ShardReader(files.join(root, *name)) for name in names)
+
+    def __repr__(self) -> str:
+        return f"<beamscope dataset {self.root}: {self!s}>"
+
+    def __str__(self) -> str:
+        return f"{len(self):,} rows of {len(self.ids):,} {self.table_name}"
+
+    def __len__(self) -> int:
+        """Return the number of rows: patches or films."""
+        return int(self.description["counts"]["rows"])
+
+    @property
+    def table_name(self) -> str:
+        """Return the name of the table of items: ``slides`` or ``images``."""
+        counts = self.description["counts"]
+        return next(name for name in counts if isinstance(counts[name], dict))
+
+    @property
+    def slides(self) -> pa.Table:
+        """Return the table of all requested slides, with status and reason.
+
+        Raises:
+          InputError: ``unknown_column``: it is a dataset of films.
+        """
+        return self._table("slides")
+
+    @property
+    def images(self) -> pa.Table:
+        """Return the table of all films that were found, with status and reason.
+
+        Raises:
+          InputError: ``unknown_column``: it is a dataset of slides.
+        """
+        return self._table("images")
+
+    @functools.cached_property
+    def items(self) -> pa.Table:
+        """Return the table of items, whatever it is called; its first column is the id."""
+        return self._read_table(self.table_name)
+
+    @functools.cached_property
+    def problems(self) -> pa.Table:
+        """Return the table of all that went wrong."""
+        return self._read_table("problems")
+
+    @functools.cached_property
+    def embedded(self) -> pa.Table:
+        """Return the rows of `items` that have embeddings."""
+        return self.items.filter(self.items["shard"].is_valid())
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the slides or films that have embeddings, in the order of `items`."""
+        ids: list[str] = self.embedded.column(0).to_pylist()
+        return ids
+
+    @property
+    def embedding_columns(self) -> tuple[str, ...]:
+        """Return the names of the columns that hold embeddings."""
+        schema = self.description["schema"]
+        return tuple(name for name in self.columns if schema[name].startswith(_EMBEDDING_TYPE))
+
+    @property
+    def id_column(self) -> str:
+        """Return the name of the column of ids: ``slide_id`` or ``image_id``."""
+        return self.columns[0]
+
+    def features(self, item_id: str, *, column: str | None = None) -> Features:
+        """Return the embeddings and coordinates of a slide or film in one read.
+
+        Only the row groups with its rows are read.
+
+        Args:
+          item_id: id of a slide or film.
+          column: the column of embeddings; None for ``embedding``, or the only one.
+
+        Raises:
+          InputError: ``unknown_item``; ``no_embeddings``, with the reason; ``unknown_column``;
+            ``unreadable_dataset``.
+        """
+        column = self.embedding_column(column)
+        shards = self._places.get(item_id)
+        if shards is None:
+            raise self._refusal(item_id)
+        columns = self._columns_with(column)
+        found = []
+        for shard in (self._shards[index] for index in shards):
+            groups = shard.groups_with(self.id_column, item_id)
+            table = shard.read(groups, columns)
+            found.append(_rows_of(table, self.id_column, item_id))
+        rows = pa.concat_tables(found)
+        if not rows.num_rows:
+            raise InputError(
+                Kind.UNREADABLE_DATASET,
+                f"{self.root}: {self.table_name}.parquet places {item_id!r} in a shard that does "
+                "not hold it: the files are of different runs",
+            )
+        return features_of(rows, column)
+
+    def iter_slides(self, *, column: str | None = None) -> Iterator[tuple[str, Features]]:
+        """Yield the id and the features of every slide that has embeddings.
+
+        The shards are read once from end to end; one slide and one row group are in memory.
+
+        Args:
+          column: the column of embeddings; None for ``embedding``, or the only one.
+
+        Raises:
+          InputError: ``unknown_column``: there is no such column, or it is a dataset of films.
+        """
+        if self.table_name == "images":
+            raise self._wrong_table("slides")
+        column = self.embedding_column(column)
+        waiting: list[pa.Table] = []
+        current = None
+        for table in self.tables(self._columns_with(column)):
+            for item_id, rows in _runs(table, self.id_column):
+                if item_id != current and waiting:
+                    yield str(current), features_of(pa.concat_tables(waiting), column)
+                    waiting = []
+                waiting.append(rows)
+                current = item_id
+        if waiting:
+            yield str(current), features_of(pa.concat_tables(waiting), column)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all rows as they lie: a row group at a time, some thousand rows.
+
+        Args:
+          columns: names of columns; None for all.
+
+        Raises:
+          InputError: ``unknown_column``; ``unreadable_dataset``.
+        """
+        wanted = self._checked(columns)
+        for shard in self._shards:
+            yield from shard.batches(wanted)
+
+    def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all rows in batches of a size; the last one may be smaller.
+
+        Args:
+          rows: number of rows of a batch.
+          columns: names of columns; None for all.
+
+        Raises:
+          InputError: ``unknown_column``; ``unreadable_dataset``.
+        """
+        if rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
+        waiting: list[pa.Table] = []
+        ready = 0
+        for table in self.tables(columns):
+            waiting.append(table)
+            ready += table.num_rows
+            if ready >= rows:
+                joined = pa.concat_tables(waiting)
+                whole = ready - ready % rows
+                yield from (joined.slice(start, rows) for start in range(0, whole, rows))
+                waiting, ready = [joined.slice(whole)], ready - whole
+        if ready:
+            yield pa.concat_tables(waiting)
+
+    def load(self, *, column: str | None = None) -> Features:
+        """Return all rows in memory, in the order of the shards.
+
+        Args:
+          column: the column of embeddings; None for ``embedding``, or the only one.
+        """
+        column = self.embedding_column(column)
+        return features_of(pa.concat_tables(self.tables(self._columns_with(column))), column)
+
+    def join(
+        self, source: Any, on: str | None = None, *, key: Callable[[str], str] | None = None
+    ) -> pa.Table:
+        """Return the slides or films that have embeddings, with the columns of a table of labels.
+
+        A warning tells how many of them have no row in that table.
+
+        Args:
+          source: path or URI of a CSV or Parquet file, or a table: a dict of columns, a pandas or
+            polars frame, an Arrow table.
+          on: the column that both tables have, such as ``patient``; None for the id.
+          key: function from an id to the value of `on`, where the dataset has no such column: for
+            TCGA, ``lambda slide_id: slide_id[:12]`` is the patient.
+
+        Returns:
+          the columns of `slides` or `images`, then those of the labels, null where there is no
+          label. A label column whose name is taken ends in ``_right``.
+
+        Raises:
+          InputError: ``bad_table``: the table cannot be read or joined.
+        """
+        noun = self.table_name.removesuffix("s")
+        return join_labels(self.embedded, noun, source, on or self.id_column, key)
+
+    def bags(
+        self,
+        labels: pa.Table | Mapping[str, Any] | None = None,
+        *,
+        label: str = "label",
+        column: str | None = None,
+    ) -> SlideBags:
+        """Return the slides as a sequence of bags, for PyTorch's ``DataLoader`` among others.
+
+        Args:
+          labels: what `join` returned, or labels by slide id; slides without a label are left out.
+            None for all slides, without labels.
+          label: name of the column of labels in the table.
+          column: the column of embeddings; None for ``embedding``, or the only one.
+        """
+        from beamscope.transforms.dataset.bags import SlideBags
+
+        if self.table_name == "images":
+            raise self._wrong_table("slides")
+        return SlideBags(self, labels, label, self.embedding_column(column))
+
+    def stream(
+        self,
+        batch_size: int,
+        labels: pa.Table | Mapping[str, Any] | None = None,
+        *,
+        label: str = "label",
+        column: str | None = None,
+        seed: int | None = None,
+    ) -> RowStream:
+        """Return the patches or films as batches that are read while they are used.
+
+        Args:
+          batch_size: number of rows of a batch; the last one may be smaller.
+          labels: what `join` returned, or labels by id; rows without a label are left out. None for
+            all rows, without labels.
+          label: name of the column of labels in the table.
+          column: the column of embeddings; None for ``embedding``, or the only one.
+          seed: seed of a random order; None for the order of the shards.
+        """
+        from beamscope.transforms.dataset.stream import RowStream
+
+        return RowStream(self, batch_size, labels, label, self.embedding_column(column), seed)
+
+    def embedding_column(self, column: str | None) -> str:
+        """Return the column of embeddings that a caller means.
+
+        Raises:
+          InputError: ``unknown_column``: there is none of that name, or several to choose from.
+        """
+        there = self.embedding_columns
+        if column is None:
+            if EMBEDDING in there:
+                return EMBEDDING
+            if len(there) == 1:
+                return there[0]
+        elif column in there:
+            return column
+        asked = "several columns of embeddings" if column is None else f"no embeddings {column!r}"
+        raise InputError(
+            Kind.UNKNOWN_COLUMN, f"{self.root}: has {asked}; choose column= from {', '.join(there)}"
+        )
+
+    @property
+    def shards(self) -> tuple[ShardReader, ...]:
+        """Return the readers of the shards, in order."""
+        return self._shards
+
+    @functools.cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        shards = self.embedded["shard"].to_pylist()
+        for item_id, shard in zip(self.ids, shards, strict=True):
+            # A film of the catalogue may lie in two sources.
+            known = places.setdefault(item_id, [])
+            if shard not in known:
+                known.append(shard)
+        return places
+
+    def _refusal(self, item_id: str) -> InputError:
+        noun = self.table_name.removesuffix("s")
+        ids = self.items.column(0).to_pylist()
+        if item_id not in ids:
+            return InputError(
+                Kind.UNKNOWN_ITEM,
+                f"{self.root}: there is no {noun} {item_id!r}{suggestion(item_id, ids)}",
+            )
+        row = self.items.slice(ids.index(item_id), 1).to_pylist()[0]
+        return InputError(
+            Kind.NO_EMBEDDINGS,
+            f"{self.root}: {noun} {item_id!r} has no embeddings: it is {row['status']}: "
+            f"{row['reason']}",
+        )
+
+    def _columns_with(self, column: str) -> list[str]:
+        others = set(self.embedding_columns) - {column}
+        return [name for name in self.columns if name not in others]
+
+    def _checked(self, columns: Sequence[str] | None) -> Sequence[str]:
+        for name in columns or ():
+            if name not in self.columns:
+                raise InputError(
+                    Kind.UNKNOWN_COLUMN,
+                    f"{self.root}: has no column {name!r}{suggestion(name, self.columns)}; it has "
+                    f"{', '.join(self.columns)}",
+                )
+        return self.columns if columns is None else columns
+
+    def _table(self, name: str) -> pa.Table:
+        if name != self.table_name:
+            raise self._wrong_table(name)
+        return self.items
+
+    def _wrong_table(self, name: str) -> InputError:
+        return InputError(
+            Kind.UNKNOWN_COLUMN,
+            f"{self.root}: is a dataset of {self.table_name}, and has no {name}",
+        )
+
+    def _read_table(self, name: str) -> pa.Table:
+        path = files.join(self.root, f"{name}.parquet")
+        try:
+            with files.open_read(path) as file:
+                return pq.read_table(file)
+        except (OSError, pa.ArrowException) as error:
+            message = f"{path}: cannot be read: {one_line(error)}"
+            raise InputError(Kind.UNREADABLE_DATASET, message) from error
+
+
+def _rows_of(table: pa.Table, column: str, value: str) -> pa.Table:
+    """Return the rows with a value; without a copy where they lie together."""
+    matches = np.flatnonzero(table[column].to_numpy() == value)
+    if not len(matches):
+        return table.slice(0, 0)
+    first, last = int(matches[0]), int(matches[-1])
+    if last - first + 1 == len(matches):
+        return table.slice(first, len(matches))
+    return table.take(matches)
+
+
+def _runs(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
+    """Yield each run of equal values in a column, with its rows."""
+    values = table[column].to_numpy()
+    if not len(values):
+        return
+    starts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    for start, end in itertools.pairwise(starts):
+        yield values[start], table.slice(start, end - start)
