@@ -15,6 +15,7 @@ _SLOW_FOLDERS = (
     "pipelines/jobs",
     "pipelines/terminal/quiet",
     "python_docs",
+    "reading_docs",
     "slides/ptransforms",
     "slides/readers/native/slide",
     "slides/readers/native/tiles",

@@ -54,7 +54,7 @@ def write_slides(
         description={
             "job": "slides",
             "options": {"mpp": 0.5, "patch_px": 224, "stride_px": 112},
-            "model": {"name": "some-model", "digest": "9f"},
+            "model": {"name": "some-model", "digest": "9f", "features": features},
         },
     )
     return _write(spec, [_slide(spec, slide_id, rows) for slide_id, rows in sizes.items()])
