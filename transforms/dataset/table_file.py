@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.sources.tables.read_csv import read_csv
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.catalogs.read_csv import read_csv
 
 
 def read_table(source: Any, text: tuple[str, ...] = ()) -> pa.Table:
