@@ -111,6 +111,15 @@ class Kind(enum.StrEnum):
         "unsupported_slide", "plan", "OpenSlide may show the pixels of this TIFF wrongly",
         "save it as RGB of 8 bits a sample",
     )  # fmt: skip
+    IMPOSSIBLE_HEADER = (
+        "impossible_header", "plan read",
+        "the header of the slide claims what its file cannot hold", "fetch the file again",
+    )  # fmt: skip
+    SLIDE_TOO_LARGE = (
+        "slide_too_large", "plan read",
+        "the slide claims more pixels, larger tiles or more patches than the limits allow",
+        "a coarser --mpp or a larger --stride, where there are too many patches",
+    )  # fmt: skip
     MISSING_MPP = (
         "missing_mpp", "plan", "the slide does not state its resolution",
         "give mpp in a manifest, or --assume_mpp (--add: for just these); embedded slides stay",

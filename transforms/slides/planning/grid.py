@@ -8,6 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.slides.planning.limits import check_places
 from beamscope.transforms.slides.readers.geometry import ReadPlan, Region
 
 
@@ -45,12 +46,16 @@ def lay_grid(region: Region, read: ReadPlan, stride_px: int) -> Grid:
 
     Returns:
       the grid; empty where the region is smaller than a patch.
+
+    Raises:
+      InputError: ``slide_too_large`` for more places than a plan has room for.
     """
     # In whole pixels of the level that is read, so that neighbours neither gap nor overlap.
     stride_level = max(1, round(stride_px * read.read_px / read.patch_px))
     step = stride_level * read.downsample
     columns = _count(region.width, read.size_level0, step)
     rows = _count(region.height, read.size_level0, step)
+    check_places(columns, rows)
     row, column = np.divmod(np.arange(columns * rows, dtype=np.int64), max(columns, 1))
     return Grid(
         region.x + np.rint(column * step).astype(np.int64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.memory import PLANNING
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import PICTURE_PX, draw_plan
 from beamscope.transforms.slides.planning.grid import Grid, lay_grid
 from beamscope.transforms.slides.planning.level_check import agrees
+from beamscope.transforms.slides.planning.limits import (
+    MAX_PLACES,
+    MAX_THUMBNAIL_PIXELS,
+    check_dimensions,
+    check_read,
+    check_seen,
+)
 from beamscope.transforms.slides.planning.patches import choose_patches, rectangles
 from beamscope.transforms.slides.planning.plan import (
     EmptyPlan,
@@ -46,6 +55,11 @@ TISSUE_MPP = 8.0
 # How far from an unreadable place tissue is not decided, but assumed: some pixels of that.
 UNSURE_UM = 64.0
 _BOUNDS = "openslide.bounds-x"
+# Of a level, in one pixel of the thumbnail.
+MOST_SHRUNK = 1024
+# What planning takes at most, measured: masks, labels and sums of the thumbnail, and the grid.
+BYTES_A_THUMBNAIL_PIXEL = 60
+BYTES_A_PLACE = 200
 
 
 def plan_slide(
@@ -156,6 +170,7 @@ def _look_by(reader: str, task: _Task) -> SlidePlan | Sight | _Refusal:
         slide = READERS.get(reader).open_to_plan(request.uri, cache=task.cache)
         if isinstance(slide, NotServed):
             return _Refusal(slide)
+        check_dimensions(*slide.dimensions)
         facts = SlideFacts(slide.vendor, *slide.dimensions)
         if slide.vendor == GENERIC:
             check_generic_tiff(request.uri)
@@ -165,36 +180,54 @@ def _look_by(reader: str, task: _Task) -> SlidePlan | Sight | _Refusal:
             assume_mpp=request.assume_mpp,
             allow_implausible=settings.allow_implausible_mpp,
         )
-        view = _look_at(slide, mpp.mean, settings)
-        if isinstance(view, NotServed):
-            return _Refusal(view, facts, mpp)
-        opened: dict[str, Any] = {
-            "slide_id": request.slide_id,
-            "uri": request.uri,
-            "facts": facts,
-            "mpp": mpp,
-            "read": view.read,
-            "reader": reader,
-            "version": slide.version,
-        }
-        if view.thumbnail is None:
-            return EmptyPlan(reason=_too_small(view), **opened)
-        small = view.thumbnail.shrunk(TISSUE_MPP / mpp.mean)
-        given = _given_tissue(small, slide, task)
-        tissue = given.coverage if given else _tissue_mask(small, settings, mpp.mean)
-        return Sight(
-            opened,
-            view.grid,
-            view.read,
-            mpp.mean,
-            view.thumbnail,
-            small,
-            tissue,
-            given,
-            _BOUNDS in slide.properties,
-        )
+        with PLANNING.hold(_memory_of_plan(slide, mpp.mean, settings)):
+            return _see(slide, reader, facts, mpp, task)
     except InputError as error:
         return _failed(request, error, facts, mpp)
+
+
+def _see(
+    slide: SlideReader, reader: str, facts: SlideFacts, mpp: SlideMpp, task: _Task
+) -> SlidePlan | Sight | _Refusal:
+    """Look at an open slide whose resolution is known; see `_look_by`."""
+    request, settings = task.request, task.settings
+    view = _look_at(slide, mpp.mean, settings)
+    if isinstance(view, NotServed):
+        return _Refusal(view, facts, mpp)
+    opened: dict[str, Any] = {
+        "slide_id": request.slide_id,
+        "uri": request.uri,
+        "facts": facts,
+        "mpp": mpp,
+        "read": view.read,
+        "reader": reader,
+        "version": slide.version,
+    }
+    if view.thumbnail is None:
+        return EmptyPlan(reason=_too_small(view), **opened)
+    small = view.thumbnail.shrunk(TISSUE_MPP / mpp.mean)
+    given = _given_tissue(small, slide, task)
+    tissue = given.coverage if given else _tissue_mask(small, settings, mpp.mean)
+    return Sight(
+        opened,
+        view.grid,
+        view.read,
+        mpp.mean,
+        view.thumbnail,
+        small,
+        tissue,
+        given,
+        _BOUNDS in slide.properties,
+    )
+
+
+def _memory_of_plan(slide: SlideReader, slide_mpp: float, settings: SlideSettings) -> int:
+    """Estimate the bytes that a plan takes, from its thumbnail and its grid."""
+    region = content_region(slide)
+    area = max(region.width, 1) * max(region.height, 1)
+    thumbnail = area / _thumbnail_scale(slide.levels, region, slide_mpp) ** 2
+    places = min(area / (settings.stride_px * settings.mpp / slide_mpp) ** 2, MAX_PLACES)
+    return round(thumbnail * BYTES_A_THUMBNAIL_PIXEL + places * BYTES_A_PLACE)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,6 +259,7 @@ def _look_at(slide: SlideReader, slide_mpp: float, settings: SlideSettings) -> _
             patch_px=settings.patch_px,
             allow_upsampling=settings.allow_upsampling,
         )
+        check_read(read.read_px, read.level)
         scale = _thumbnail_scale(levels, region, slide_mpp)
         seen = thumbnail_level(levels, scale)
         refusal = slide.serves_level(read.level) or slide.serves_level(seen.number)
@@ -236,6 +270,7 @@ def _look_at(slide: SlideReader, slide_mpp: float, settings: SlideSettings) -> _
         grid = lay_grid(region, read, settings.stride_px)
         if not len(grid):
             return _View(read, region, grid, None)
+        check_seen(region, seen)
         thumbnail = read_thumbnail(slide, seen, region, scale)
         false = None
         if not slide.knows_levels:
@@ -265,10 +300,15 @@ def _thumbnail_scale(levels: Sequence[Level], region: Region, slide_mpp: float) 
     next finer one would be sixteen times the work.
     """
     finest = max(region.width, region.height) / PICTURE_PX
-    tissue = TISSUE_MPP / slide_mpp
+    # A slide that is larger than a glass is seen more coarsely than others.
+    least = math.sqrt(max(region.width * region.height, 1) / MAX_THUMBNAIL_PIXELS)
+    tissue = max(TISSUE_MPP / slide_mpp, least)
     most = min(tissue, 2 * finest)
     fitting = [level.downsample for level in levels if finest <= level.downsample <= most]
-    return max(fitting, default=min(tissue, finest))
+    scale = max(max(fitting, default=min(tissue, finest)), least)
+    # Where a slide says that its pixels are next to nothing, one of the thumbnail would have
+    # millions of them.
+    return min(scale, MOST_SHRUNK * max(level.downsample for level in levels))
 
 
 def _plan_patches(sight: Sight, settings: SlideSettings) -> EmptyPlan | ReadyPlan:
@@ -367,7 +407,8 @@ def unsure_area(thumbnail: Thumbnail, mpp: float) -> npt.NDArray[np.bool_]:
     """
     if not thumbnail.unreadable.any():
         return thumbnail.unreadable
-    side = 2 * round(UNSURE_UM / mpp) + 1
+    # Beside what could not be seen, smoothing and the filling of holes are unsure too.
+    side = 2 * min(round(UNSURE_UM / mpp), max(thumbnail.unreadable.shape)) + 1
     unsure = cv2.dilate(thumbnail.unreadable.astype(np.uint8), np.ones((side, side), np.uint8))
     return unsure.astype(np.bool_)
 

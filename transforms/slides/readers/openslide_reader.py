@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -11,13 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import openslide
 
+from beamscope.transforms.memory import DECODING
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, true_levels
 from beamscope.transforms.slides.readers.local_copy import lease_slide
 from beamscope.transforms.slides.readers.pixels import OPAQUE, background_color, composite
+from beamscope.transforms.slides.readers.tiff_bounds import check_tiff
 from beamscope.transforms.storage import files
+from beamscope.transforms.storage.byte_source import LocalSource
 from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.store import Version
 
@@ -25,6 +29,11 @@ from beamscope.transforms.storage.store import Version
 # on which they are. Of the others it reads in the vendor's own data which images are levels, and
 # their sizes may count overlaps of tiles.
 _LEVELS_BY_DIRECTORY = ("aperio", "generic-tiff")
+
+# Of a rectangle: RGBA in OpenSlide, Pillow and NumPy, and 32-bit sums where some of it is
+# transparent. Of the tile below it: its pixels as they are decoded, and as RGBA.
+_SIDES = ("width", "height")
+_BYTES_A_PIXEL, _TILE_BYTES_A_PIXEL = 28, 8
 
 
 class OpenSlideReader(SlideReader):
@@ -61,6 +70,9 @@ class OpenSlideReader(SlideReader):
         self.knows_levels = self.vendor not in _LEVELS_BY_DIRECTORY
         self.levels = true_levels(levels, by_shape=not self.knows_levels)
         self.background = background_color(self.properties)
+        self._tile_bytes = _TILE_BYTES_A_PIXEL * max(
+            (_tile_pixels(self.properties, number) for number in range(len(sizes))), default=0
+        )
 
     @classmethod
     def open(
@@ -69,10 +81,12 @@ class OpenSlideReader(SlideReader):
         """Open a slide, a remote one from a local copy; see `SlideReader.open`.
 
         Raises:
-          InputError: also ``missing_file`` where another version is there now.
+          InputError: also ``missing_file`` where another version is there now; and
+            ``impossible_header`` and ``slide_too_large``, see `check_tiff`.
         """
         lease = None if files.is_local(uri) else lease_slide(uri, cache, version)
         path = uri if lease is None else str(lease.path)
+        _check_claims(path)
         try:
             return cls(path, keep=lease)
         except openslide.OpenSlideUnsupportedFormatError as error:
@@ -126,11 +140,36 @@ class OpenSlideReader(SlideReader):
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
         """Read a rectangle; see `SlideReader.read_area`."""
-        rgba = self.read_rgba(x_level0, y_level0, level, width, height)
-        alpha = rgba[..., 3]
-        scanned = None if (alpha == 255).all() else alpha >= OPAQUE
-        return composite(rgba, self.background), scanned
+        needed = width * height * _BYTES_A_PIXEL + self._tile_bytes
+        with DECODING.hold(needed):
+            rgba = self.read_rgba(x_level0, y_level0, level, width, height)
+            alpha = rgba[..., 3]
+            scanned = None if (alpha == 255).all() else alpha >= OPAQUE
+            return composite(rgba, self.background), scanned
 
     def close(self) -> None:
         """Close the file; nobody reads from the slide any more."""
         self._handle.close()
+
+
+def _tile_pixels(properties: Mapping[str, str], level: int) -> int:
+    sides = (properties.get(f"openslide.level[{level}].tile-{side}") for side in _SIDES)
+    try:
+        width, height = (int(side or 0) for side in sides)
+    except ValueError:
+        return 0
+    return width * height
+
+
+def _check_claims(path: str) -> None:
+    """Check what the directories of a TIFF claim, which OpenSlide believes."""
+    if not Path(path).is_file():
+        return
+    try:
+        source = LocalSource(path)
+    except InputError:
+        return  # OpenSlide fails at it too, and its caller says why
+    try:
+        check_tiff(source)
+    finally:
+        source.close()

@@ -47,6 +47,8 @@ GLASS_BRIGHTEST = 225
 GLASS_BRIGHTER_FRACTION = 0.02
 GLASS_TINT = 20
 GLASS_WRONG_COLOUR = 90
+# Each takes some 200 bytes on the way.
+_RECTANGLES_AT_ONCE = 1 << 18
 
 Method = Literal["saturation", "brightness"]
 
@@ -224,6 +226,7 @@ def _otsu(values: U8) -> int:
 
 
 def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    sigma = min(sigma, max(image.shape))
     blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred, np.float32)
 
@@ -280,10 +283,19 @@ def tissue_fraction(
         raise ValueError("rectangles must be wider and higher than 0")
     values = mask.astype(np.uint8) if mask.dtype == bool else mask
     table = np.asarray(cv2.integral(values, sdepth=cv2.CV_64F), np.float64)
+    fraction = np.empty(left.shape, np.float32)
+    step = max(1, _RECTANGLES_AT_ONCE * len(left) // max(1, left.size))
+    for start in range(0, len(left), step):
+        some = slice(start, start + step)
+        fraction[some] = _fraction(table, left[some], top[some], wide[some], high[some])
+    return fraction
+
+
+def _fraction(table: F64, left: F64, top: F64, wide: F64, high: F64) -> F64:
     right, bottom = left + wide, top + high
     covered = _sum_above(table, right, bottom) - _sum_above(table, left, bottom)
     covered += _sum_above(table, left, top) - _sum_above(table, right, top)
-    return np.clip(covered / (wide * high), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(covered / (wide * high), 0, 1))
 
 
 def _sum_above(table: F64, x: F64, y: F64) -> F64:

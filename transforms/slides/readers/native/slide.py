@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.memory import DECODING
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader
@@ -303,13 +304,14 @@ class NativeReader(SlideReader):
         shrink = assembly.shrink
         scale = shrink if scaled else 1
         height, width = level.tile_height, level.tile_width
-        pixels = np.empty((height // scale, width // scale, 3), np.uint8)
-        for tile, data in run:
-            failure = decode_tile(level, data, scale, pixels)
-            if failure is None:
-                assembly.paste(tile, resample(pixels, width // shrink, height // shrink))
-            else:
-                assembly.fail(tile, failure)
+        with DECODING.hold(2 * 3 * height * width):
+            pixels = np.empty((height // scale, width // scale, 3), np.uint8)
+            for tile, data in run:
+                failure = decode_tile(level, data, scale, pixels)
+                if failure is None:
+                    assembly.paste(tile, resample(pixels, width // shrink, height // shrink))
+                else:
+                    assembly.fail(tile, failure)
 
 
 def _windows(level: TileLevel, runs: Sequence[list[Tile]]) -> Iterator[list[list[Tile]]]:

@@ -19,6 +19,7 @@ from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.native.jpeg import TileDecoder, TileError, jpeg_prefix
 from beamscope.transforms.slides.readers.native.properties import UnservedError, slide_properties
 from beamscope.transforms.slides.readers.native.tile_grid import TileGrid
+from beamscope.transforms.slides.readers.tiff_bounds import check_tiff, check_total
 from beamscope.transforms.storage.byte_source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
@@ -88,8 +89,11 @@ def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]] | 
       why this is not a TIFF of one of these kinds.
 
     Raises:
-      InputError: the bytes cannot be had.
+      InputError: the bytes cannot be had; or ``impossible_header`` or ``slide_too_large``, see
+        `check_tiff`.
     """
+    # The lengths of tiles are held against the file below.
+    check_tiff(source, tables=False)
     try:
         file = as_file(source)
         with tifffile.TiffFile(file) as tiff:
@@ -100,6 +104,8 @@ def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]] | 
             # OpenSlide opens some files that are cut off, and refuses others.
             if any(((level.offsets + level.lengths) > source.size).any() for level in levels):
                 raise UnservedError("tiles lie beyond the end of the file")
+            for level in levels:
+                check_total(f"level {level.number}", level.lengths, source.size)
             return slide_properties(vendor, pages[0]), levels
     except UnservedError as error:
         return NotServed(str(error))
