@@ -13,7 +13,14 @@ from beamscope._version import __version__
 from beamscope.pipelines import supervisor
 from beamscope.pipelines.commands.registry import COMMANDS
 from beamscope.pipelines.jobs.registry import JOBS
-from beamscope.transforms.problems import InputError, JobStoppedError, LostWorkerError
+from beamscope.transforms.problems import (
+    InputError,
+    JobStoppedError,
+    LostWorkerError,
+    StorageError,
+    as_stopped,
+    one_line,
+)
 
 FAILED, USAGE_ERROR = 1, 2
 
@@ -33,6 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"beamscope {name}: {error.message}", file=sys.stderr)
         return USAGE_ERROR
+    except StorageError as error:
+        print(f"beamscope {name}: {as_stopped(error) if name in JOBS else one_line(error)}",
+              file=sys.stderr)  # fmt: skip
+        return FAILED
     except JobStoppedError as error:
         print(f"beamscope {name}: {error}", file=sys.stderr)
         return FAILED

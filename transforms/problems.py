@@ -53,6 +53,30 @@ class JobStoppedError(Exception):
     """The job cannot go on, for a reason that one line tells; what is done stays."""
 
 
+class StorageError(OSError):
+    """A disk or a store that fails, whichever file it is: no item is to blame, so the job stops."""
+
+
+class UnwritableError(StorageError):
+    """A file cannot be written: the disk is full, read-only, or refuses the file's name."""
+
+
+class UnavailableError(StorageError, ConnectionError):
+    """A store does not answer, or answers that it cannot now, after it was asked for minutes."""
+
+
+class ExpiredError(StorageError):
+    """The credentials for a store have run out, or were never right."""
+
+
+def as_stopped(error: StorageError) -> JobStoppedError:
+    """Return what ends a job whose disk or store fails, in one line."""
+    doing = "cannot write: " if isinstance(error, UnwritableError) else ""
+    return JobStoppedError(
+        f"{doing}{one_line(error)}; what is done is kept, and the same command goes on from there"
+    )
+
+
 class LostWorkerError(Exception):
     """A worker process has died, which the job's runner does not survive; what is done stays."""
 

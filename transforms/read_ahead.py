@@ -20,7 +20,7 @@ from beamscope.transforms.faults.guard import Attempt, Guard
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.metrics import count, timed
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, JobStoppedError
+from beamscope.transforms.problems import InputError, JobStoppedError, StorageError
 
 register_block_coders()
 
@@ -90,7 +90,9 @@ class ReadAheadFn(beam.DoFn):
             reading = self._ahead.popleft()
             reading.images.cancel()
             if reading.attempt is not None:
-                reading.attempt.end()
+                # Where storage fails, the record stays: the block is then tried alone.
+                with contextlib.suppress(StorageError):
+                    reading.attempt.end()
 
     def drain(self) -> Iterator[ImageBlock]:
         """Yields what is still ahead."""

@@ -17,10 +17,13 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.terminal.progress import shown_progress
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.transforms.output.progress import ProgressReader
-from beamscope.transforms.problems import JobStoppedError, LostWorkerError
+from beamscope.transforms.problems import JobStoppedError, LostWorkerError, StorageError, as_stopped
 
 # How Beam's text tells of an error that says why the job stops.
-_STOPPED = re.compile(r"(?:DefectEverywhereError|JobStoppedError): ([^\n]*)")
+_STOPPED = re.compile(r"(?:DefectEverywhereError|JobStoppedError|InputError): ([^\n]*)")
+_STORAGE = re.compile(
+    rf"({'|'.join(one.__name__ for one in StorageError.__subclasses__())}): ([^\n]*)"
+)
 # What Beam's runners say when a worker process is gone: FnApiRunner, then Prism.
 _LOST_WORKER = (
     "Channel closed prematurely", "Worker subprocess exited", "worker disconnected",
@@ -58,12 +61,17 @@ def _own_errors() -> Iterator[None]:
         yield
     except JobStoppedError as error:
         raise JobStoppedError(_without_step(str(error))) from None
+    except StorageError as error:
+        raise as_stopped(type(error)(_without_step(str(error)))) from None
     except RuntimeError as error:
         text = str(error)
         if "KeyboardInterrupt" in text:
             raise KeyboardInterrupt from None
         if stopped := _STOPPED.search(text):
             raise JobStoppedError(_without_step(stopped[1])) from None
+        if failed := _STORAGE.search(text):
+            kind = next(one for one in StorageError.__subclasses__() if one.__name__ == failed[1])
+            raise as_stopped(kind(_without_step(failed[2]))) from None
         for words in _LOST_WORKER:
             if words in text:
                 raise LostWorkerError(f"the runner says: {words}") from error

@@ -39,7 +39,9 @@ def shown_progress(
         rest = _SECONDS_BETWEEN_LOOKS
         while not stop.wait(rest):
             start = time.monotonic()
-            show.update(reader.read())
+            # The job itself says so where its storage fails.
+            with contextlib.suppress(OSError):
+                show.update(reader.read())
             rest = max(_SECONDS_BETWEEN_LOOKS, _REST_FACTOR * (time.monotonic() - start))
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
@@ -50,7 +52,8 @@ def shown_progress(
         show.update(reader.read())
     finally:
         stop.set()
-        watcher.join()
+        # A store that does not answer is waited for, for minutes, and nobody needs the figures now.
+        watcher.join(timeout=5)
         show.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beamscope.transforms.inference.backends.registry import BACKENDS
-from beamscope.transforms.problems import JobStoppedError
+from beamscope.transforms.problems import JobStoppedError, StorageError
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.backends.base import Backend
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _ThreadHook = Callable[["threading.ExceptHookArgs"], object]
 # Words of Beam's log about what is told in one line at the end.
 _TOLD_ELSEWHERE = (
-    "KeyboardInterrupt", "DefectEverywhereError", "Error closing worker_handler",
+    "KeyboardInterrupt", "DefectEverywhereError", "JobStoppedError", "Error closing worker_handler",
+    *(one.__name__ for one in StorageError.__subclasses__()),
     "Failed to read inputs in the data plane",
 )  # fmt: skip
 
@@ -52,7 +53,9 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     """
     message = record.getMessage()
     raised = record.exc_info[0] if record.exc_info else None
-    known = raised is not None and issubclass(raised, (KeyboardInterrupt, JobStoppedError))
+    known = raised is not None and issubclass(
+        raised, (KeyboardInterrupt, JobStoppedError, StorageError)
+    )
     known |= any(name in message for name in _TOLD_ELSEWHERE)
     return not known and "Resource module" not in message
 

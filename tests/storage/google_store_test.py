@@ -5,6 +5,7 @@ from google.api_core import exceptions
 from google.auth.exceptions import RefreshError, TransportError
 from google.cloud.storage.exceptions import InvalidResponse
 
+from beamscope.transforms.problems import ExpiredError, UnavailableError
 from beamscope.transforms.storage import google_store
 from beamscope.transforms.storage.google_store import GoogleStore
 from tests.gcs import gcs_emulator
@@ -35,12 +36,12 @@ def _upload_error(status):
 @pytest.mark.parametrize(
     ("error", "expected", "message"),
     [
-        (exceptions.Unauthorized("bad token"), PermissionError, "no permission .*bad token"),
+        (exceptions.Unauthorized("bad token"), ExpiredError, "no permission .*bad token"),
         (exceptions.Forbidden("not yours"), PermissionError, "no permission .*not yours"),
-        (RefreshError("invalid_grant"), PermissionError, "no permission .*invalid_grant"),
+        (RefreshError("invalid_grant"), ExpiredError, "no permission .*invalid_grant"),
         (exceptions.NotFound("gone"), FileNotFoundError, "no such file or bucket"),
-        (exceptions.ServiceUnavailable("later"), ConnectionError, "503 later"),
-        (TransportError("no route"), ConnectionError, "no route"),
+        (exceptions.ServiceUnavailable("later"), UnavailableError, "503 later"),
+        (TransportError("no route"), UnavailableError, "no route"),
         (_upload_error(403), PermissionError, "no permission .*upload failed"),
         (_upload_error(404), FileNotFoundError, "no such file or bucket"),
     ],

@@ -9,7 +9,8 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from beamscope.transforms.storage import s3_store
+from beamscope.transforms.problems import ExpiredError, UnavailableError
+from beamscope.transforms.storage import retries, s3_store
 from beamscope.transforms.storage.s3_store import S3Store
 from tests.s3 import BUCKET, forbid, s3_server
 
@@ -28,17 +29,20 @@ def _answer(status, code):
 @pytest.mark.parametrize(
     ("error", "expected", "message"),
     [
-        (_answer(401, "Unauthorized"), PermissionError, "no permission"),
+        (_answer(401, "Unauthorized"), ExpiredError, "no permission"),
         (_answer(403, "InvalidAccessKeyId"), PermissionError, "no permission .*InvalidAccessKeyId"),
-        (_answer(400, "ExpiredToken"), PermissionError, "no permission .*ExpiredToken"),
-        (NoCredentialsError(), PermissionError, "no permission .*locate credentials"),
+        (_answer(400, "ExpiredToken"), ExpiredError, "no permission .*ExpiredToken"),
+        (NoCredentialsError(), ExpiredError, "no permission .*locate credentials"),
         (_answer(404, "NoSuchKey"), FileNotFoundError, "no such file or bucket"),
         (_answer(404, "NoSuchBucket"), FileNotFoundError, "no such file or bucket"),
-        (_answer(500, "InternalError"), ConnectionError, ".*InternalError"),
-        (EndpointConnectionError(endpoint_url="http://x"), ConnectionError, "Could not connect"),
+        (_answer(500, "InternalError"), UnavailableError, ".*InternalError"),
+        (EndpointConnectionError(endpoint_url="http://x"), UnavailableError, "Could not connect"),
     ],
 )
-def test_errors_are_those_of_the_system(error, expected, message):
+def test_errors_are_those_of_the_system(error, expected, message, monkeypatch):
+    monkeypatch.setattr(retries, "PATIENCE_S", 0)
+    monkeypatch.setattr(retries, "_gave_up_at", None)
+
     def refuse(**wanted):
         raise error
 
@@ -74,13 +78,15 @@ def test_a_body_that_breaks_off_is_read_again(monkeypatch):
                 raise ResponseStreamingError(error="cut")
             return b"whole"
 
-    monkeypatch.setattr(s3_store, "_FIRST_PAUSE_S", 0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE_S", 0.01)
     store = S3Store(types.SimpleNamespace(get_object=lambda **wanted: {"Body": Body()}))
     assert store.read("s3://b/a", 0, 5, "tag") == b"whole"
     tries.clear()
-    monkeypatch.setattr(s3_store, "_TRIES", 2)
-    with pytest.raises(ConnectionError, match=r"s3://b/a: .*cut"):
+    monkeypatch.setattr(retries, "PATIENCE_S", 0)
+    store = S3Store(store._client)
+    with pytest.raises(UnavailableError, match=r"s3://b/a: .*cut"):
         store.read("s3://b/a", 0, 5, "tag")
+    assert tries == [1]
 
 
 def test_names_that_other_clients_cannot_say(bucket):

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.storage import files
+from beamscope.transforms.storage import files, local_disk
 from beamscope.transforms.storage.own_folder import make_own, own_folder
 
 
@@ -44,7 +44,8 @@ def alone(layout: Layout) -> Hold:
 
 def _hold(layout: Layout, how: int) -> Hold:
     # Each call opens the file anew: locks belong to the opened file, so threads have one each.
-    descriptor = os.open(_lock_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with local_disk.writing(Path(layout.tries)):
+        descriptor = os.open(_lock_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, how)
     except BaseException:

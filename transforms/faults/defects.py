@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, JobStoppedError, one_line
+from beamscope.transforms.problems import InputError, JobStoppedError, StorageError, one_line
 
 # Failures in a row, alike and of several items, that are no longer taken for bad items: few where
 # nothing has worked yet, more where something has, which is how a disk that went away looks.
@@ -43,6 +43,11 @@ def traceback_text(error: BaseException, *, quoted: bool = False) -> str:
         frames = "".join(traceback.format_tb(one.__traceback__))
         parts.append(f"{frames}{type(one).__module__}.{type(one).__qualname__}{words}\n")
     return "\nwhich led to\n\n".join(reversed(parts))
+
+
+def storage_failure(error: BaseException) -> StorageError | None:
+    """Return the failure of a disk or store that an error is, or was caused by; None for none."""
+    return next((one for one in _chain(error) if isinstance(one, StorageError)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -16,6 +16,7 @@ from beamscope.transforms.faults.defects import (
     Breaker,
     DefectEverywhereError,
     as_problem,
+    storage_failure,
     traceback_text,
 )
 from beamscope.transforms.faults.ending import ProcessEndsError, process_ends
@@ -23,7 +24,7 @@ from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.faults.watchdog import watched
 from beamscope.transforms.output.layout import Layout, part_name
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.problems import InputError, as_stopped, one_line
 from beamscope.transforms.storage import files
 
 _log = logging.getLogger(__name__)
@@ -126,11 +127,14 @@ class Guard:
           quoted: whether the error's own words can be repeated, and quote nobody's data.
 
         Raises:
+          JobStoppedError: a disk or a store fails, so that the item is not to blame.
           DefectEverywhereError: everything fails like that; what was lost to it is to be forgotten.
           ProcessEndsError: this process is ending, so the error says nothing about the step.
         """
         if process_ends():
             raise ProcessEndsError(f"{_DOING[stage]} {step}: this process is ending") from error
+        if (failure := storage_failure(error)) is not None:
+            raise as_stopped(failure) from error
         text = traceback_text(error, quoted=quoted)
         log = self._write_log(step, f"{_DOING[stage]} {step}\n\n{text}")
         problem = as_problem(error, log, quoted=quoted)

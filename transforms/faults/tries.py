@@ -53,7 +53,7 @@ def earlier_tries(layout: Layout, step: Step) -> list[Try]:
     for count in itertools.count(1):
         try:
             content = files.read_bytes(layout.a_try(step.item_id, step.index, count))
-        except OSError:
+        except FileNotFoundError:
             return found
         try:
             found.append(Try(**json.loads(content)))

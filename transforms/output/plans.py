@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beamscope.transforms.problems import StorageError
 from beamscope.transforms.storage import files
 
 _HEADER = b"beamscope.plan"
@@ -50,6 +51,9 @@ def file_identity(uri: str) -> list[Any]:
     """
     try:
         size = files.size(uri)
+    except StorageError:
+        # It is not known that the file has changed: nothing may be thrown away for that.
+        raise
     except OSError:
         size = None
     # Do not resolve links: the target of a link may change while the link stays.

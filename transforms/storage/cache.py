@@ -19,8 +19,8 @@ from typing import IO
 
 from beamscope.transforms.metrics import count
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
-from beamscope.transforms.storage import files
+from beamscope.transforms.problems import InputError, UnwritableError
+from beamscope.transforms.storage import files, local_disk
 from beamscope.transforms.storage.own_folder import make_own
 
 
@@ -72,16 +72,19 @@ class FileCache:
           InputError: ``cache_full`` where the copies in use leave no room for it,
             ``unsafe_folder`` where others can write to a directory that must be one's own,
             ``missing_file`` where a file has been replaced since it was listed.
+          UnwritableError: the disk of the directory is full, or cannot be written to.
           OSError: a file cannot be read.
         """
-        if self.own:
-            make_own(self.directory)
-        else:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with local_disk.writing(self.directory):
+            if self.own:
+                make_own(self.directory)
+            else:
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         uri = uri.rstrip("/")
         root = uri.rpartition("/")[0] + "/"
         entry = self.directory / _name(uri, wanted)
-        lock = entry.with_suffix(".lock").open("ab")
+        with local_disk.writing(self.directory):
+            lock = entry.with_suffix(".lock").open("ab")
         try:
             while True:
                 fcntl.flock(lock, fcntl.LOCK_SH)
@@ -105,13 +108,20 @@ class FileCache:
         partial = entry.with_suffix(".partial")
         # A process that died has left it; whoever holds the lock is alone with it.
         shutil.rmtree(partial, ignore_errors=True)
-        for file in wanted:
-            target = partial / _inside(file.path, root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            files.copy_file(file, target)
-            count("bytes_fetched", file.size)
-        count(f"{self.holds}_fetched")
-        partial.rename(entry)
+        try:
+            for file in wanted:
+                target = partial / _inside(file.path, root)
+                with local_disk.writing(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                files.copy_file(file, target)
+                count("bytes_fetched", file.size)
+            count(f"{self.holds}_fetched")
+            with local_disk.writing(entry):
+                local_disk.rename(partial, entry)
+        except BaseException:
+            # The room may be what it failed for.
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
     def _make_room(self, uri: str, needed: int) -> None:
         """Remove copies that nobody uses, the least recently used first."""
@@ -120,7 +130,7 @@ class FileCache:
             sizes = {entry: _size_of(entry) for entry in self._entries()}
             total = sum(sizes.values())
             for entry, size in sizes.items():
-                if total + needed <= self.max_bytes:
+                if total + needed <= self.max_bytes and needed <= self._free():
                     break
                 if _remove_unused(entry):
                     total -= size
@@ -130,6 +140,20 @@ class FileCache:
                     f"{uri}: {needed:,} bytes do not fit beside {total:,} in use, of "
                     f"{self.max_bytes:,}; {self.advice}",
                 )
+            if needed > shutil.disk_usage(self.directory).total:
+                raise InputError(
+                    Kind.CACHE_FULL,
+                    f"{uri}: {needed:,} bytes are more than the disk of {self.directory} holds: "
+                    "choose another with --cache_dir or TMPDIR",
+                )
+            if needed > self._free():
+                raise UnwritableError(
+                    f"{self.directory}: a copy of {uri} needs {needed:,} bytes, and the disk has "
+                    f"{self._free():,} left"
+                )
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.directory).free
 
     def _entries(self) -> list[Path]:
         locks = [path for path in self.directory.glob("*.lock") if path.name != "room.lock"]

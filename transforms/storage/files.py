@@ -1,8 +1,8 @@
 """Files anywhere, on a local disk or in an object store, written so that none is ever half there.
 
 Every function takes a path, a ``file://`` URI, or the URI of a store. All raise OSError where a
-store refuses or does not answer (see `store.Store`), and InputError (``unknown_scheme``) for a URI
-that no store has.
+store refuses or does not answer (see `store.Store`), UnwritableError where a local disk cannot be
+written to, and InputError (``unknown_scheme``) for a URI that no store has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.storage import globs
+from beamscope.transforms.storage import globs, local_disk
 from beamscope.transforms.storage.remote_source import RemoteSource
 from beamscope.transforms.storage.store import FileInfo, store_of
 from beamscope.transforms.storage.stream_file import StreamFile
@@ -121,22 +121,34 @@ def atomic_path(path: str) -> Iterator[Path]:
     On a local disk the temporary file lies in the same directory and is renamed. For a store it
     lies in the temporary directory and is uploaded; an object becomes visible when its upload has
     ended. When the body raises, nothing appears.
+
+    Raises:
+      UnwritableError: the disk is full, read-only, or refuses the file, the temporary one included.
+      OSError: a store refuses or does not answer; or as the body raises.
     """
     if is_local(path):
         target = local_path(path)
-        temporary = _beside(target)
+        with local_disk.writing(target):
+            temporary = _beside(target)
         try:
-            yield temporary
-            _sync(temporary)
-            temporary.replace(target)
+            with local_disk.writing(target, temporary):
+                yield temporary
+            with local_disk.writing(target):
+                _sync(temporary)
+                local_disk.rename(temporary, target)
         finally:
-            temporary.unlink(missing_ok=True)
+            local_disk.remove(temporary)
         return
     store = store_of(path)
-    with tempfile.TemporaryDirectory(prefix="beamscope-") as directory:
-        temporary = Path(directory) / "upload"
-        yield temporary
+    with local_disk.writing(Path(tempfile.gettempdir())):
+        directory = tempfile.mkdtemp(prefix="beamscope-")
+    temporary = Path(directory) / "upload"
+    try:
+        with local_disk.writing(temporary, temporary):
+            yield temporary
         store.upload(temporary, normalize(path))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def create_if_absent(path: str, data: bytes) -> bool:
@@ -151,13 +163,14 @@ def create_if_absent(path: str, data: bytes) -> bool:
     if not is_local(path):
         return store_of(path).create(normalize(path), data)
     target = local_path(path)
-    temporary = _beside(target)
-    try:
-        temporary.write_bytes(data)
-        _sync(temporary)
-        return _link(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with local_disk.writing(target):
+        temporary = _beside(target)
+        try:
+            temporary.write_bytes(data)
+            _sync(temporary)
+            return _link(temporary, target)
+        finally:
+            local_disk.remove(temporary)
 
 
 def _link(temporary: Path, target: Path) -> bool:
@@ -263,7 +276,8 @@ def delete(paths: Sequence[str]) -> None:
     remote: dict[str, list[str]] = {}
     for path in paths:
         if is_local(path):
-            local_path(path).unlink(missing_ok=True)
+            with local_disk.writing(local_path(path)):
+                local_path(path).unlink(missing_ok=True)
         else:
             uri = normalize(path)
             remote.setdefault(uri.partition("://")[0], []).append(uri)
@@ -279,7 +293,8 @@ def delete_tree(directory: str) -> None:
     """
     if is_local(directory):
         if local_path(directory).is_dir():
-            shutil.rmtree(local_path(directory))
+            with local_disk.writing(local_path(directory)):
+                shutil.rmtree(local_path(directory))
         return
     folder = join(normalize(directory), "")
     delete([file.path for file in store_of(folder).list(folder)])
@@ -308,11 +323,12 @@ def copy_file(file: FileInfo, target: Path) -> None:
       InputError: ``missing_file`` where a remote file has been replaced.
     """
     if is_local(file.path):
-        shutil.copyfile(local_path(file.path), target)
+        with local_disk.writing(target, target):
+            shutil.copyfile(local_path(file.path), target)
         return
     source = RemoteSource.of(file if file.version is not None else stat(file.path))
     offsets = iter(range(0, source.size, _COPY_BYTES))
-    with target.open("wb") as copy:
+    with local_disk.writing(target, target), target.open("wb") as copy:
         waiting = [_ask(source, offset) for offset in itertools.islice(offsets, _COPIES_AHEAD)]
         while waiting:
             copy.write(waiting.pop(0)())

@@ -13,13 +13,20 @@ from typing import Any
 
 import requests
 from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed
+from google.api_core.exceptions import (
+    GoogleAPICallError,
+    NotFound,
+    PreconditionFailed,
+    RetryError,
+)
+from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud.storage import Blob, Client  # type: ignore[import-untyped]
 from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[import-untyped]
 from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
-from beamscope.transforms.problems import one_line
+from beamscope.transforms.problems import ExpiredError, UnavailableError
+from beamscope.transforms.storage.retries import gave_up, patient, words
 from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_error
 from beamscope.transforms.storage.uris import split
 
@@ -51,6 +58,11 @@ class GoogleStore:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @property
+    def _retry(self) -> Retry:
+        # Google's own rule for what may pass, for longer, and said.
+        return patient(DEFAULT_RETRY._predicate, "gs://")
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[FileInfo]:
         """See `Store.list`."""
         bucket, name = split(prefix)
@@ -60,6 +72,7 @@ class GoogleStore:
                 prefix=name,
                 delimiter=None if recursive else "/",
                 fields="items(name,size,generation),prefixes,nextPageToken",
+                retry=self._retry,
             )
             for blob in found:
                 yield _info(f"gs://{bucket}/{blob.name}", blob)
@@ -68,7 +81,7 @@ class GoogleStore:
         """See `Store.stat`."""
         blob = self._blob(uri)
         with _errors(uri):
-            blob.reload()
+            blob.reload(retry=self._retry)
         return _info(uri, blob)
 
     def read(self, uri: str, start: int, end: int, version: Version) -> bytes:
@@ -78,7 +91,11 @@ class GoogleStore:
             try:
                 # As stored, whatever the object says of its encoding; ranges have no checksums.
                 data: bytes = blob.download_as_bytes(
-                    start=start, end=end - 1, raw_download=True, checksum=None
+                    start=start,
+                    end=end - 1,
+                    raw_download=True,
+                    checksum=None,
+                    retry=self._retry,
                 )
             except NotFound as error:
                 raise ReplacedError(uri) from error
@@ -87,7 +104,7 @@ class GoogleStore:
     def upload(self, path: Path, uri: str) -> None:
         """See `Store.upload`."""
         with _errors(uri):
-            self._blob(uri).upload_from_filename(str(path), retry=DEFAULT_RETRY)
+            self._blob(uri).upload_from_filename(str(path), retry=self._retry)
 
     def create(self, uri: str, data: bytes) -> bool:
         """See `Store.create`."""
@@ -97,7 +114,7 @@ class GoogleStore:
         with _errors(uri):
             try:
                 blob.upload_from_string(
-                    data, "application/octet-stream", if_generation_match=0, retry=DEFAULT_RETRY
+                    data, "application/octet-stream", if_generation_match=0, retry=self._retry
                 )
             except PreconditionFailed:
                 # A retry meets the object that its first try has made, when that answer was lost.
@@ -113,12 +130,12 @@ class GoogleStore:
 
     def _delete(self, uri: str) -> None:
         with _errors(uri), contextlib.suppress(NotFound):
-            self._blob(uri).delete(retry=DEFAULT_RETRY)
+            self._blob(uri).delete(retry=self._retry)
 
     def _token(self, uri: str) -> str | None:
         blob = self._blob(uri)
         try:
-            blob.reload()
+            blob.reload(retry=self._retry)
         except NotFound:
             return None
         return (blob.metadata or {}).get(_TOKEN)
@@ -133,14 +150,17 @@ class GoogleStore:
 def _errors(uri: str) -> Iterator[None]:
     try:
         yield
+    except RetryError as error:
+        gave_up()
+        raise UnavailableError(f"{uri}: {words(error.cause)}") from error
     except GoogleAPICallError as error:
-        raise store_error(uri, error.code, one_line(error)) from error
+        raise store_error(uri, error.code, words(error)) from error
     except InvalidResponse as error:
-        raise store_error(uri, error.response.status_code, one_line(error)) from error
+        raise store_error(uri, error.response.status_code, words(error)) from error
     except (TransportError, requests.RequestException) as error:
-        raise ConnectionError(f"{uri}: {one_line(error)}") from error
+        raise UnavailableError(f"{uri}: {words(error)}") from error
     except GoogleAuthError as error:
-        raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error
+        raise ExpiredError(f"{uri}: no permission ({words(error)})") from error
 
 
 def _info(uri: str, blob: Any) -> FileInfo:

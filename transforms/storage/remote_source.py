@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.problems import InputError, UnavailableError, one_line
 from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_of
 
 # Bytes between two ranges are fetched with them where they are fewer than this. A request costs
@@ -156,7 +156,7 @@ class RemoteSource:
         except PermissionError as error:
             raise _forbidden(error) from error
         if len(data) != end - start:
-            raise ConnectionError(f"{self._uri}: {len(data)} bytes of {end - start} at {start}")
+            raise UnavailableError(f"{self._uri}: {len(data)} bytes of {end - start} at {start}")
         with self._counting:
             self.bytes_fetched += len(data)
             self.requests += 1

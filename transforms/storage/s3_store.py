@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -30,18 +29,24 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from google.api_core.exceptions import RetryError
+from google.api_core.retry import Retry
 
-from beamscope.transforms.problems import one_line
-from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_error
+from beamscope.transforms.problems import ExpiredError, UnavailableError, one_line
+from beamscope.transforms.storage.retries import gave_up, patient
+from beamscope.transforms.storage.store import (
+    FileInfo,
+    ReplacedError,
+    Version,
+    may_pass,
+    store_error,
+)
 from beamscope.transforms.storage.uris import split
 
 # More than the threads that read parts at a time; the client's own default is ten.
 _CONNECTIONS = 64
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 _MOST_DELETES = 1000
-# The client tries a request again, but not the reading of its body.
-_TRIES = 5
-_FIRST_PAUSE_S = 0.2
 _TOKEN = "beamscope-writer"
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
@@ -78,15 +83,25 @@ class S3Store:
     def __init__(self, client: Any) -> None:
         self._client = client
 
+    @property
+    def _again(self) -> Retry:
+        # The client tries a request five times, within seconds, but not the reading of its body.
+        return patient(_may_pass, "s3://")
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[FileInfo]:
         """See `Store.list`."""
         bucket, name = split(prefix)
         folders = {} if recursive else {"Delimiter": "/"}
-        with _errors(prefix):
-            pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=bucket, Prefix=name, **folders):
-                for found in page.get("Contents", ()):
-                    yield _info(f"s3://{bucket}/{found['Key']}", found, "Size")
+        list_page = self._again(self._client.list_objects_v2)
+        place: dict[str, str] = {}
+        while True:
+            with _errors(prefix):
+                page = list_page(Bucket=bucket, Prefix=name, **folders, **place)
+            for found in page.get("Contents", ()):
+                yield _info(f"s3://{bucket}/{found['Key']}", found, "Size")
+            if not page.get("IsTruncated"):
+                return
+            place = {"ContinuationToken": page["NextContinuationToken"]}
 
     def stat(self, uri: str) -> FileInfo:
         """See `Store.stat`."""
@@ -97,18 +112,12 @@ class S3Store:
         """See `Store.read`."""
         wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
         with _errors(uri):
-            for left in reversed(range(_TRIES)):
-                try:
-                    return self._get(uri, wanted)
-                except ClientError as error:
-                    if _status(error) in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
-                        raise ReplacedError(uri) from error
-                    raise
-                except HTTPClientError:
-                    if not left:
-                        raise
-                    time.sleep(_FIRST_PAUSE_S * 2 ** (_TRIES - 1 - left))
-        raise AssertionError("the last try returns or raises")
+            try:
+                return self._again(self._get)(uri, wanted)
+            except ClientError as error:
+                if _status(error) in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
+                    raise ReplacedError(uri) from error
+                raise
 
     def _get(self, uri: str, wanted: dict[str, Any]) -> bytes:
         bucket, name = split(uri)
@@ -119,7 +128,7 @@ class S3Store:
         """See `Store.upload`."""
         bucket, name = split(uri)
         with _errors(uri):
-            self._client.upload_file(str(path), bucket, name)
+            self._again(self._client.upload_file)(str(path), bucket, name)
 
     def create(self, uri: str, data: bytes) -> bool:
         """See `Store.create`."""
@@ -127,7 +136,7 @@ class S3Store:
         token = uuid.uuid4().hex
         with _errors(uri):
             try:
-                self._client.put_object(
+                self._again(self._client.put_object)(
                     Bucket=bucket, Key=name, Body=data, IfNoneMatch="*", Metadata={_TOKEN: token}
                 )
             except ClientError as error:
@@ -146,12 +155,13 @@ class S3Store:
             by_bucket.setdefault(bucket, []).append(name)
         for bucket, names in by_bucket.items():
             for start in range(0, len(names), _MOST_DELETES):
-                self._delete(bucket, names[start : start + _MOST_DELETES])
+                some = names[start : start + _MOST_DELETES]
+                with _errors(f"s3://{bucket}/{some[0]}"):
+                    self._again(self._delete)(bucket, some)
 
     def _delete(self, bucket: str, names: Sequence[str]) -> None:
         wanted = {"Objects": [{"Key": name} for name in names], "Quiet": True}
-        with _errors(f"s3://{bucket}"):
-            answer = self._client.delete_objects(Bucket=bucket, Delete=wanted)
+        answer = self._client.delete_objects(Bucket=bucket, Delete=wanted)
         for error in answer.get("Errors", ()):
             status = HTTPStatus.FORBIDDEN if error["Code"] == "AccessDenied" else None
             raise store_error(f"s3://{bucket}/{error['Key']}", status, error["Message"])
@@ -166,7 +176,7 @@ class S3Store:
     def _head(self, uri: str) -> dict[str, Any]:
         bucket, name = split(uri)
         with _errors(uri):
-            found: dict[str, Any] = self._client.head_object(Bucket=bucket, Key=name)
+            found: dict[str, Any] = self._again(self._client.head_object)(Bucket=bucket, Key=name)
         return found
 
 
@@ -177,10 +187,22 @@ def _status(error: ClientError) -> int | None:
     return status
 
 
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, boto3.exceptions.S3UploadFailedError):
+        error = error.__context__ or error
+    if isinstance(error, ClientError):
+        return may_pass(_status(error))
+    # The last is of single objects of a request to delete many.
+    return isinstance(error, (HTTPClientError, UnavailableError))
+
+
 @contextlib.contextmanager
 def _errors(uri: str) -> Iterator[None]:
     try:
         yield
+    except RetryError as error:
+        gave_up()
+        raise UnavailableError(f"{uri}: {one_line(error.cause)}") from error
     except ClientError as error:
         raise store_error(uri, _status(error), one_line(error)) from error
     except boto3.exceptions.S3UploadFailedError as error:
@@ -188,9 +210,9 @@ def _errors(uri: str) -> Iterator[None]:
         status = _status(cause) if isinstance(cause, ClientError) else None
         raise store_error(uri, status, one_line(error)) from error
     except _NO_CREDENTIALS as error:
-        raise PermissionError(f"{uri}: no permission ({one_line(error)})") from error
+        raise ExpiredError(f"{uri}: no permission ({one_line(error)})") from error
     except BotoCoreError as error:
-        raise ConnectionError(f"{uri}: {one_line(error)}") from error
+        raise UnavailableError(f"{uri}: {one_line(error)}") from error
 
 
 def _info(uri: str, found: Mapping[str, Any], size: str) -> FileInfo:

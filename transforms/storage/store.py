@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
+from beamscope.transforms.problems import ExpiredError, UnavailableError
 from beamscope.transforms.storage.uris import scheme_of
 
 # Identifies one state of an object: the generation in Google's store, the ETag in S3.
@@ -38,9 +39,10 @@ class ReplacedError(FileNotFoundError):
 class Store(Protocol):
     """An object store. Threads share it; it holds the one client of the process.
 
-    Every method raises OSError: PermissionError where the credentials do not allow it,
-    FileNotFoundError where the bucket or the object does not exist, and ConnectionError where the
-    store does not answer, or answers with another error.
+    Every method raises OSError: PermissionError where the credentials do not allow it, ExpiredError
+    where none are valid, FileNotFoundError where the bucket or the object does not exist, and
+    ConnectionError where the store answers with another error: UnavailableError where it does not
+    answer, or answers that it cannot now, and did so for some minutes.
     """
 
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[FileInfo]:
@@ -87,6 +89,15 @@ def store_of(uri: str) -> Store:
     return s3_store()
 
 
+def may_pass(status: int | None) -> bool:
+    """Return whether the error of a response may be gone at the next try; None is no response."""
+    return (
+        status is None
+        or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+
+
 def store_error(uri: str, status: int | None, detail: str) -> OSError:
     """Return the error to raise for an answer of a store.
 
@@ -95,8 +106,11 @@ def store_error(uri: str, status: int | None, detail: str) -> OSError:
       status: of the HTTP response; None where there was none.
       detail: one line, from the store.
     """
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ExpiredError(f"{uri}: no permission ({detail})")
+    if status == HTTPStatus.FORBIDDEN:
         return PermissionError(f"{uri}: no permission ({detail})")
     if status == HTTPStatus.NOT_FOUND:
         return FileNotFoundError(f"{uri}: no such file or bucket")
-    return ConnectionError(f"{uri}: {detail}")
+    kind = UnavailableError if may_pass(status) else ConnectionError
+    return kind(f"{uri}: {detail}")
