@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ from beamscope._version import __version__
 from beamscope.pipelines import supervisor
 from beamscope.pipelines.commands.registry import COMMANDS
 from beamscope.pipelines.jobs.registry import JOBS
+from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.transforms.problems import (
     InputError,
     JobStoppedError,
@@ -32,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         print(_usage())
         return 0 if arguments else USAGE_ERROR
     name, *rest = arguments
+    if name == "help":
+        return main([*rest, "--help"] if rest else ["--help"])
     if name == "--version":
         print(f"beamscope {__version__}")
         return 0
@@ -94,12 +98,15 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name in COMMANDS:
         return COMMANDS.get(name)(arguments)
     if name in JOBS:
-        # Imported here because it imports Beam, and other commands should not wait for that.
-        from beamscope.pipelines.jobs.run_job import run_job
+        with activities_shown("starting"):
+            # Imported here because it imports Beam, and other commands should not wait for that.
+            from beamscope.pipelines.jobs.run_job import run_job
 
-        return run_job(JOBS.get(name), arguments)
-    known = ", ".join((*JOBS.names(), *COMMANDS.names()))
-    print(f"beamscope: unknown command {name!r}; the commands are {known}", file=sys.stderr)
+            return run_job(JOBS.get(name), arguments)
+    names = (*JOBS.names(), *COMMANDS.names(), "help")
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(names)}"
+    print(f"beamscope: unknown command {name!r}; {hint}", file=sys.stderr)
     return USAGE_ERROR
 
 
@@ -112,9 +119,10 @@ def _usage() -> str:
     return "\n".join([
         "beamscope turns whole-slide images and chest X-rays into embeddings, with Apache Beam.",
         "",
-        "usage: beamscope COMMAND [options]     (beamscope COMMAND --help lists the options)",
+        "usage: beamscope COMMAND [options]     (beamscope help COMMAND lists the options)",
         "",
         *lines,
+        f"  {'help':<14} show the options of a command: beamscope help slides",
     ])  # fmt: skip
 
 

@@ -41,7 +41,7 @@ _RUNNER_IN_CONFIG = re.compile(r"^runner:\s*[\"']?([\w.]+)", re.MULTILINE)
 
 def runs_here(arguments: Sequence[str]) -> bool:
     """Return whether a job's command line means work on this machine, and no help."""
-    if not hasattr(os, "fork") or {"-h", "--help"} & set(arguments):
+    if not hasattr(os, "fork") or {"-h", "--help", "--help_all"} & set(arguments):
         return False
     config, runner = _value(arguments, "--runner_config"), _value(arguments, "--runner")
     if runner is None and config is not None and config not in _LOCAL_CONFIGS:

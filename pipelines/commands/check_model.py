@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
+from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.inference.backends.base import Embed
 from beamscope.transforms.inference.embedder import Embedder
@@ -37,9 +38,10 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(list(argv))
     settings = model_settings_from(args)
     found = find_model(settings)
-    start_quietly(found.backend)
-    loaded = found.load()
-    compiled = Embedder(loaded)
+    with activities_shown("loading the model"):
+        start_quietly(found.backend)
+        loaded = found.load()
+        compiled = Embedder(loaded)
     if args.json:
         print(json.dumps(_as_json(compiled), indent=2))
         return 0

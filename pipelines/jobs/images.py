@@ -38,10 +38,17 @@ class ImageJob(Job):
 
     name = "images"
     description = "Embed patches that are image files already, with their labels."
+    essential = ("input", "labels", "labels_key", "label_column", "fit")
+    examples = (
+        "beamscope images --input NCT-CRC-HE-100K.zip --model MODEL --output OUTPUT",
+        "beamscope images --input /patches/ --labels labels.csv --model MODEL --output OUTPUT "
+        "--dry_run",
+    )
     items = "sources"
     unit = "images"
     request_type = Source
     table_name = "images"
+    listed = "images"
     table = TABLE_SCHEMA
     rows = ROW_SCHEMA
     problems = PROBLEMS_SCHEMA

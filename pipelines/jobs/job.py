@@ -76,10 +76,13 @@ class Job(abc.ABC):
     Attributes:
       name: name of the command, such as ``slides``.
       description: one sentence for ``--help``.
+      essential: names of the job's own flags that everyone needs: ``--help`` shows these.
+      examples: command lines for ``--help``.
       items: plural noun for the planned items, such as ``slides`` or ``sources``.
       unit: plural noun for the embedded images: ``patches`` or ``films``.
       request_type: dataclass of one requested item; it has an ``id``.
       table_name: name of the table of requested items: ``slides`` or ``images``.
+      listed: plural noun for a row of that table, such as ``slides`` or ``films``.
       table: schema of that table; its last column is ``shard``.
       rows: schema of the rows of the embeddings, without the embedding itself.
       problems: schema of the table of problems.
@@ -90,10 +93,13 @@ class Job(abc.ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
+    essential: ClassVar[Sequence[str]]
+    examples: ClassVar[Sequence[str]] = ()
     items: ClassVar[str]
     unit: ClassVar[str]
     request_type: ClassVar[type]
     table_name: ClassVar[str]
+    listed: ClassVar[str]
     table: ClassVar[pa.Schema]
     rows: ClassVar[pa.Schema]
     problems: ClassVar[pa.Schema] = PROBLEMS_SCHEMA

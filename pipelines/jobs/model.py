@@ -7,7 +7,9 @@ import dataclasses
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.gpu import check_gpu_here, runs_here
+from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.quiet import start_quietly
+from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
@@ -25,14 +27,17 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
     """
     found = find_model(settings)
     # Model libraries take seconds to import: --help and wrong flags must not wait for them.
-    start_quietly(found.backend)
+    with doing("loading the model"):
+        start_quietly(found.backend)
     check_gpu_here(beam_options, found.backend)
     loaded = found.load()
     if settings.computed_in == "float32" or not runs_here(beam_options):
         return loaded.spec
     embedder = Embedder(loaded)
-    print(
-        f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
-        f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)"
-    )
+    with LINE.lifted():
+        print(
+            f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
+            f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)",
+            flush=True,
+        )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)

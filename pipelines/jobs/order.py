@@ -21,9 +21,12 @@ from beamscope.pipelines.jobs.requests import merged_requests
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
+from beamscope.pipelines.terminal.live import LINE
+from beamscope.pipelines.terminal.log_file import LOG
+from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.dataset import DatasetSpec, is_in_place, read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.provenance import versions
 from beamscope.transforms.output.run_record import RunRecord
@@ -68,9 +71,12 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     args, options = parse_job(job_parser(job), argv)
     shard_format = shard_format_from(args)
     check_runner(job, args, options)
-    asked = job.requests(args)
+    with doing(f"looking for {job.items}"):
+        asked = job.requests(args)
     for note in asked.notes:
-        print(note, file=sys.stderr)
+        with LINE.lifted():
+            print(note, file=sys.stderr, flush=True)
+        LOG.info("%s", note)
     requests = asked.items
     check_runner_sees(job, options, requests)
     model = job.model_settings(args)
@@ -124,6 +130,22 @@ def request_digest(order: Order) -> str:
         dataclasses.asdict(order.shard_format),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def complete_before(layout: Layout, job: Job, request: str) -> bool:
+    """Return whether the dataset holds exactly this request, and no item failed.
+
+    If not, the job tries the failed items again and assembles the dataset again. So does a dataset
+    of version 0.2, whose shards then get their folder.
+    """
+    description = read_description(layout.root)
+    return (
+        description is not None
+        and description["fingerprint"] == layout.fingerprint
+        and description["request"] == request
+        and is_in_place(description)
+        and not description["counts"][job.table_name].get("failed")
+    )
 
 
 def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) -> DatasetSpec:

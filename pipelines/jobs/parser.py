@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import add_model_arguments
-from beamscope.pipelines.options.output import add_output_arguments
+from beamscope.pipelines.options.output import add_output_arguments, add_telling_arguments
 from beamscope.pipelines.runners.config import add_runner_arguments
 
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
 
 
+# The flags of every job that everyone needs; each job names those of its own flags.
+_ESSENTIAL = ("model", "output", "add", "runner_config", "dry_run")
+
+
 def job_parser(job: Job) -> Parser:
     """Return the parser of a job."""
     parser = Parser(
+        essential=(*job.essential, *_ESSENTIAL),
+        examples=job.examples,
         prog=f"beamscope {job.name}",
         description=f"{job.description} You can stop it at any time: the same command continues.",
         epilog="Every option of Apache Beam works too, such as --runner or --temp_location. "
@@ -25,4 +31,5 @@ def job_parser(job: Job) -> Parser:
     add_model_arguments(parser.add_argument_group("model"))
     add_output_arguments(parser)
     add_runner_arguments(parser)
+    add_telling_arguments(parser)
     return parser

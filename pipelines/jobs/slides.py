@@ -45,10 +45,20 @@ class SlideJob(Job):
 
     name = "slides"
     description = "Embed the patches of whole-slide images."
+    essential = (
+        "input", "manifest", "mpp", "magnification", "patch_size", "assume_mpp", "tissue",
+        "min_tissue", "masks",
+    )  # fmt: skip
+    examples = (
+        "beamscope slides --input '/slides/**/*.svs' --model MODEL --output OUTPUT",
+        "beamscope slides --manifest slides.csv --mpp 0.25 --model MODEL \\\n"
+        "    --output gs://BUCKET/OUTPUT --dry_run",
+    )
     items = "slides"
     unit = "patches"
     request_type = SlideRequest
     table_name = "slides"
+    listed = "slides"
     table = TABLE_SCHEMA
     rows = ROW_SCHEMA
     path_flags: ClassVar[dict[str, PathFlag]] = {

@@ -41,10 +41,19 @@ class XrayJob(Job):
 
     name = "xrays"
     description = "Embed chest X-rays directly from the archives of public collections."
+    essential = (
+        "input", "views", "catalog", "catalog_file", "catalog_key", "preprocess", "equalize",
+    )  # fmt: skip
+    examples = (
+        "beamscope xrays --input CheXpert-v1.0-small.zip --model MODEL --output OUTPUT \\\n"
+        "    --catalog chexpert --catalog_file train.csv --views PA,AP",
+        "beamscope xrays --input /films/ --model MODEL --output OUTPUT --dry_run",
+    )
     items = "sources"
     unit = "films"
     request_type = Source
     table_name = "images"
+    listed = "films"
     table = TABLE_SCHEMA
     rows = FILM_SCHEMA
     problems = PROBLEMS_SCHEMA

@@ -80,6 +80,22 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_telling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that decide what a job says and whether it runs."""
+    group = parser.add_argument_group("what it does and says")
+    group.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="check the flags, the inputs, the model and the output, say what would be done, and "
+        "stop; nothing is written",
+    )
+    group.add_argument(
+        "--verbose",
+        action="store_true",
+        help="show the lines of the log file, and in the summary the counts of plans and blocks",
+    )
+
+
 def shard_format_from(args: argparse.Namespace) -> ShardFormat:
     """Return the form of the shards, from the flags.
 

@@ -71,7 +71,7 @@ def parse_job(
         or ``missing_runner`` if the runner of the config has not been fetched.
     """
     beam_parser = _beam_parser()
-    check_flags(arguments, parser.flags() | beam_parser.flags())
+    check_flags(arguments, parser.flags(), beam_parser.flags(), command=parser.prog)
     args, rest = parser.parse_known_args(list(arguments))
     _, stray = beam_parser.parse_known_args(rest)
     if stray:

@@ -123,8 +123,10 @@ def _actions(parser: Parser) -> list[argparse.Action]:
     """Return the flags that are parameters of a job's template, the job's own first."""
     beam_parser = Parser(add_help=False)
     add_options(beam_parser, _BEAM_OPTIONS)
-    own = [action for action in parser.actions() if action.dest != "help"]
-    return [*own, *(action for action in beam_parser.actions() if action.dest in _BEAM_FLAGS)]
+    return [
+        *parser.actions(),
+        *(action for action in beam_parser.actions() if action.dest in _BEAM_FLAGS),
+    ]
 
 
 def _parameter(action: argparse.Action, paths: Mapping[str, str]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from beamscope.pipelines.terminal.live import LINE
 from beamscope.transforms.inference.backends.registry import BACKENDS
 from beamscope.transforms.problems import JobStoppedError, StorageError
 
@@ -27,18 +28,30 @@ _TOLD_ELSEWHERE = (
 )  # fmt: skip
 
 
-def quiet() -> None:
+class _TerminalHandler(logging.StreamHandler[TextIO]):
+    """Writes above the line that shows the progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with LINE.lifted():
+            super().emit(record)
+
+
+def quiet(*, verbose: bool = False) -> None:
     """Set the log levels of TensorFlow and Beam to errors. Keep our own warnings.
 
     Call it before TensorFlow is imported. It keeps a TF_CPP_MIN_LOG_LEVEL that the user has set.
+
+    Args:
+      verbose: show our own lines about what is done, too.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("absl", "apache_beam", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Add our handler first: a library's first message would add one without our filter.
     if not logging.getLogger().handlers:
-        handler = logging.StreamHandler()
-        handler.addFilter(_worth_saying)
+        handler = _TerminalHandler()
+        handler.setLevel(logging.INFO if verbose else logging.WARNING)
+        handler.addFilter(worth_saying)
         logging.getLogger().addHandler(handler)
         threading.excepthook = _only_worth_saying(threading.excepthook)
     # Libraries raise these at import, and the user of a job can do nothing about them.
@@ -46,7 +59,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def _worth_saying(record: logging.LogRecord) -> bool:
+def worth_saying(record: logging.LogRecord) -> bool:
     """Drop Beam's message about its missing PyTorch, and what a line at the end of the job says.
 
     That line says that Ctrl-C came, that a worker process died, or that everything fails.

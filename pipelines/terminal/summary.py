@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beamscope.pipelines.terminal.words import counted, duration
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problem_kinds import Kind
@@ -47,18 +48,25 @@ class Summary:
       faults: one sentence for each reason why the job failed; empty if it succeeded.
       warnings: one sentence for each thing that the user has surely not meant.
       lines: (label, text) in order; a label may be empty.
+      internals: likewise, for those who look into how the job worked.
     """
 
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
     lines: tuple[tuple[str, str], ...]
+    internals: tuple[tuple[str, str], ...] = ()
 
-    def text(self) -> str:
-        """Return the text to print."""
+    def with_log(self, path: str) -> Summary:
+        """Return the summary with the path of the log."""
+        return dataclasses.replace(self, lines=(*self.lines, ("log", path)))
+
+    def text(self, *, verbose: bool = False) -> str:
+        """Return the text to print, with `verbose` the internals too."""
         shown = [
             *(("FAILED", fault) for fault in self.faults),
             *(("WARNING", warning) for warning in self.warnings),
             *self.lines,
+            *(self.internals if verbose else ()),
         ]
         return "\n".join(f"  {label:<{_LABEL_WIDTH}} {text}".rstrip() for label, text in shown)
 
@@ -87,18 +95,18 @@ def read_summary(
     statuses: Mapping[str, int] = counts[job.table_name]
     own = list(job.told_at_the_end(layout, table, counts))
     shards = len(description["shards"])
+    known = {name: statuses[name] for name in _STATUSES if name in statuses}
     lines = [
-        (job.table_name, _list({name: statuses[name] for name in _STATUSES if name in statuses})),
+        (job.listed, f"{counted(table.num_rows, job.listed)}: {_list(known) or 'none'}"),
         *own[:1],
-        ("seconds", _effort(finished, job.items) if finished else "complete before: nothing to do"),
+        ("time", _time(finished, job.items)),
         *_model(description, finished),
         *_empty(table),
         *_left_out(counts),
         *_problems(layout, counts["problems"]),
         (
             "dataset",
-            f"{counts['rows']:,} rows in {shards} {'shard' if shards == 1 else 'shards'} "
-            f"in {layout.root}",
+            f"{counted(counts['rows'], 'rows')} in {counted(shards, 'shards')} in {layout.root}",
         ),
         *own[1:],
     ]
@@ -110,7 +118,12 @@ def read_summary(
         )
     elif not counts["rows"]:
         faults.append(f"there is no embedding: of the {job.table_name}, {_list(statuses)}")
-    return Summary(tuple(faults), tuple(job.warnings(settings, table)), tuple(lines))
+    return Summary(
+        tuple(faults),
+        tuple(job.warnings(settings, table)),
+        tuple(lines),
+        tuple(_internals(layout, finished, job.items)),
+    )
 
 
 def _empty(table: pa.Table) -> list[tuple[str, str]]:
@@ -191,13 +204,31 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     return lines
 
 
-def _effort(finished: Finished, items: str) -> str:
+def _time(finished: Finished | None, items: str) -> str:
+    if finished is None:
+        return "complete before: nothing to do"
+    earlier = finished.counters.get("blocks_embedded_before", 0)
+    planned = finished.counters.get(f"{items}_planned_before", 0)
+    text = duration(finished.seconds)
+    return f"{text}; an earlier start had done part of the work" if earlier or planned else text
+
+
+def _internals(layout: Layout, finished: Finished | None, items: str) -> Iterable[tuple[str, str]]:
+    """Yield the fingerprints, and the counts of plans and blocks."""
+    yield "work", f"plan {layout.plan_fingerprint}, embedding {layout.fingerprint}"
+    if finished is None:
+        return
     count = finished.counters.get
-    return (
-        f"{finished.seconds:.1f}; {items} planned: {count(f'{items}_planned', 0)} now, "
-        f"{count(f'{items}_planned_before', 0)} before; blocks embedded: "
-        f"{count('blocks_embedded', 0)} now, {count('blocks_embedded_before', 0)} before"
+    yield (
+        "",
+        (
+            f"{items} planned: {count(f'{items}_planned', 0)} now, "
+            f"{count(f'{items}_planned_before', 0)} before; blocks embedded: "
+            f"{count('blocks_embedded', 0)} now, {count('blocks_embedded_before', 0)} before"
+        ),
     )
+    for name, number in sorted(finished.counters.items()):
+        yield "", f"{name} {number:,}"
 
 
 def _list(counts: Mapping[str, int], by_name: bool = False) -> str:

@@ -31,7 +31,11 @@ def test_the_api_takes_the_metadata(job):
     template = TemplateMetadata()
     # Fails on a field, or a type of parameter, that the API does not have.
     json_format.ParseDict(metadata(job), TemplateMetadata.pb(template))
-    flags = {flag.removeprefix("--") for flag in job_parser(JOBS.get(job)).flags()} - {"help", "-h"}
+    flags = {flag.removeprefix("--") for flag in job_parser(JOBS.get(job)).flags()} - {
+        "help",
+        "help_all",
+        "-h",
+    }
     assert {parameter.name for parameter in template.parameters} == flags | BEAM_FLAGS
     for parameter in template.parameters:
         assert parameter.label

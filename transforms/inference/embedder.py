@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.base import Compiler, Embed, LoadedModel
 from beamscope.transforms.inference.backends.registry import BACKENDS
@@ -17,6 +18,7 @@ from beamscope.transforms.inference.model_settings import ModelSettings, ModelSp
 from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage import files
 
 # Lowest cosine with the plain call, and largest difference in length as a fraction, because a
 # cosine does not change with a factor. Below float32, rounding is expected and the user sees the
@@ -25,6 +27,10 @@ MIN_COSINE = 0.9999
 MAX_LENGTH_DIFFERENCE = 0.01
 MIN_COSINE_ROUNDED = 0.98
 MAX_LENGTH_DIFFERENCE_ROUNDED = 0.05
+
+# Measured on 2 cores: a BiT ResNet-50x1 of 91 MB takes 17 s, SqueezeNet's 3 MB 0.8 s.
+_SECONDS_PER_BYTE = 0.18e-6
+_WORTH_SAYING = 4.0
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +74,8 @@ class Embedder:
         # A compiled function replaces it; the memory of the plain model is then freed.
         self._embed: Embed = loaded.embed
         if compilers:
-            self._compile(loaded, compilers)
+            with doing(f"compiling the model{_expected_time(loaded.settings.uri)}"):
+                self._compile(loaded, compilers)
 
     @classmethod
     def from_settings(cls, settings: ModelSettings, *, require_gpu: bool = False) -> Embedder:
@@ -166,3 +173,12 @@ class Embedder:
         cosine = f"cosine {self.check_cosine:.6f} with the plain call"
         _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, compiler.name, cosine)
         return None
+
+
+def _expected_time(model: str) -> str:
+    """Return about how long it takes to compile a model, for a person who waits for it."""
+    try:
+        seconds = sum(file.size for file in files.list_files(model)) * _SECONDS_PER_BYTE
+    except OSError:
+        return ""
+    return f" (about {5 * round(seconds / 5)} s)" if seconds > _WORTH_SAYING else ""

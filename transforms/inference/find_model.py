@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.answer_checks import check_answers
 from beamscope.transforms.inference.backends.base import Backend, LoadedModel
 from beamscope.transforms.inference.backends.registry import backend_for
@@ -37,8 +38,9 @@ class FoundModel:
             backend or this machine does not have.
         """
         self.backend.candidates(self.settings)  # Before seconds are spent on the model.
-        loaded: LoadedModel = self.backend.load(self.path, self.settings)
-        check_answers(loaded)
+        with doing("loading the model"):
+            loaded: LoadedModel = self.backend.load(self.path, self.settings)
+            check_answers(loaded)
         return loaded
 
 
@@ -67,7 +69,8 @@ def open_model(settings: ModelSettings, *, require_gpu: bool = False) -> LoadedM
         backend sees none.
     """
     found = find_model(settings)
-    found.backend.start()
+    with doing("loading the model"):
+        found.backend.start()
     if require_gpu:
         found.backend.require_gpu()
     return found.load()

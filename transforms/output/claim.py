@@ -37,10 +37,31 @@ def claim_output(root: str, record: RunRecord, *, overwrite: bool = False) -> No
         _claim(root, record, overwrite)
 
 
+def check_claim(root: str, record: RunRecord, *, overwrite: bool = False) -> None:
+    """Raise what `claim_output` would raise about what an output holds. It writes nothing.
+
+    Raises:
+      InputError: as `claim_output`; whether the output can be written is not tried.
+    """
+    with files.refusals(Kind.UNWRITABLE_OUTPUT, f"--output {root}: cannot be used: "):
+        if not overwrite:
+            _check(root, record)
+
+
 def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
     if overwrite:
         delete_output(root)
-    elif (earlier := read_run_record(root)) is not None:
+    else:
+        _check(root, record)
+    try:
+        write_run_record(root, record)
+    except OSError as error:
+        message = f"--output {root}: cannot be written to: {one_line(error)}"
+        raise InputError(Kind.UNWRITABLE_OUTPUT, message) from error
+
+
+def _check(root: str, record: RunRecord) -> None:
+    if (earlier := read_run_record(root)) is not None:
         differences = _differences(record, earlier)
         if differences and has_embeddings(root):
             raise InputError(
@@ -55,17 +76,18 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
             "(its .beamscope directory is missing). Choose another output, or start anew with "
             "--overwrite",
         )
-    try:
-        write_run_record(root, record)
-    except OSError as error:
-        message = f"--output {root}: cannot be written to: {one_line(error)}"
-        raise InputError(Kind.UNWRITABLE_OUTPUT, message) from error
 
 
 def has_embeddings(root: str) -> bool:
     """Return whether an output holds a dataset or a finished block."""
     work = files.join(root, WORK_DIRECTORY)
     return bool(list_shards(root)) or any(is_part(file.path) for file in files.list_files(work))
+
+
+def embeddings_in(root: str) -> tuple[int, int]:
+    """Return the number of shards, and of finished blocks of all settings, in an output."""
+    work = files.join(root, WORK_DIRECTORY)
+    return len(list_shards(root)), sum(is_part(file.path) for file in files.list_files(work))
 
 
 def delete_output(root: str) -> None:

@@ -7,6 +7,7 @@ OUTPUT/
   .beamscope/                             the state for a restart
     run.json                              the job and its settings
     requests.json                         the requested items
+    logs/<time>-<process>.txt             what a start of the job did
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
     <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
@@ -161,6 +162,16 @@ def shard_folder(extension: str) -> str:
 def shard_name(index: int, count: int, extension: str) -> str:
     """Return the path of a shard relative to the output directory, as ``dataset.json`` has it."""
     return f"{shard_folder(extension)}/embeddings-{index:05d}-of-{count:05d}.{extension}"
+
+
+def job_log(root: str, stamp: str) -> str:
+    """Return the path of the log of one start of a job.
+
+    Args:
+      root: the output directory.
+      stamp: tells the start from others: its time and its process.
+    """
+    return files.join(root, WORK_DIRECTORY, "logs", f"{stamp}.txt")
 
 
 def run_record(root: str) -> str:

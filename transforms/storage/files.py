@@ -31,7 +31,8 @@ from beamscope.transforms.storage.uris import is_local, join, local_path, name_o
 __all__ = [
     "FileInfo", "atomic_path", "copy_file", "create_if_absent", "delete", "delete_empty",
     "delete_temporaries", "delete_tree", "download", "exists", "is_directory", "is_local", "join",
-    "list_files", "match", "normalize", "open_read", "read_bytes", "refusals", "size", "stat",
+    "list_files", "local_path", "match", "normalize", "open_read", "read_bytes", "refusals", "size",
+    "stat",
     "write_bytes",
 ]  # fmt: skip
 

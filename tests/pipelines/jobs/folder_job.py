@@ -161,6 +161,8 @@ class FolderJob(Job):
     description = "Embed the PNG files of folders."
     items = "folders"
     unit = "pictures"
+    essential = ()
+    listed = "folders"
     table_name = "folders"
     request_type = FolderRequest
     table = TABLE

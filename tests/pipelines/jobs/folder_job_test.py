@@ -54,9 +54,9 @@ def command(folders: list[Path], model: Path, output: Path, *more: str) -> list[
 
 def test_the_job_runs_and_resumes(folders, model, tmp_path, capsys):
     output = tmp_path / "out"
-    assert main(command(folders, model, output)) == 0
+    assert main([*command(folders, model, output), "--verbose"]) == 0
     said = capsys.readouterr().out
-    assert "folders   2 done" in said
+    assert "folders   2 folders: 2 done" in said
     assert "pictures  6" in said
     table = pq.read_table(output / "embeddings/embeddings-00000-of-00001.parquet")
     found = {
@@ -77,7 +77,7 @@ def test_the_job_runs_and_resumes(folders, model, tmp_path, capsys):
     record = read_run_record(str(output))
     assert record is not None
     shutil.rmtree(record.layout(str(output)).item_parts("a"))
-    assert main(command(folders, model, output)) == 0
+    assert main([*command(folders, model, output), "--verbose"]) == 0
     said = capsys.readouterr().out
     assert "folders planned: 0 now, 2 before; blocks embedded: 2 now, 2 before" in said
     assert pq.read_table(output / "embeddings/embeddings-00000-of-00001.parquet").equals(table)

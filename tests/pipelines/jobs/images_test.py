@@ -221,7 +221,7 @@ def test_the_same_command_goes_on_after_a_loss(model, tmp_path, capsys, kind):
     path = tmp_path / f"a.{kind}"
     (make_zip(path, IMAGES) if kind == "zip" else make_tar(path, IMAGES, "w:gz"))
     output = tmp_path / "out"
-    flags = ["--input", path, "--block_size", 2]
+    flags = ["--input", path, "--block_size", 2, "--verbose"]
     assert embed(model, output, *flags) == 0
     whole = read_rows(output)
     assert embed(model, output, *flags) == 0
@@ -244,7 +244,7 @@ def test_a_new_image_costs_one_block(model, tmp_path, capsys):
     (folder / "a").mkdir()
     (folder / "a" / "new.png").write_bytes(encoded(pixels(1)))
     capsys.readouterr()
-    assert embed(model, output, "--input", folder, "--block_size", 2) == 0
+    assert embed(model, output, "--input", folder, "--block_size", 2, "--verbose") == 0
     assert read_rows(output).num_rows == 6
     assert "blocks embedded: 1 now, 3 before" in capsys.readouterr().out
 

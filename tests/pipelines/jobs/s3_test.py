@@ -78,7 +78,7 @@ def test_slides_killed_and_resumed(bucket, slides, tmp_path):
 
     job = slide_job(f"{bucket}/slides", remote, tmp_path / "c2")
     killed = subprocess.Popen(job, cwd=ROOT)
-    while killed.poll() is None and len(files.list_files(f"{remote}/.beamscope")) < 11:
+    while killed.poll() is None and len(files.list_files(f"{remote}/.beamscope")) < 12:
         time.sleep(0.05)
     killed.kill()
     killed.wait()
@@ -86,7 +86,7 @@ def test_slides_killed_and_resumed(bucket, slides, tmp_path):
     parts = [file for file in files.list_files(f"{remote}/.beamscope") if "/parts/" in file.path]
     assert parts
     versions = {file.path: file.version for file in parts}
-    assert "slides planned: 0 now, 3 before" in run(job)
+    assert "slides planned: 0 now, 3 before" in run([*job, "--verbose"])
 
     assert table(f"{remote}/{SHARD}").equals(table(local / SHARD))
     there = table(f"{remote}/slides.parquet")

@@ -74,13 +74,13 @@ def test_everything_on_gs_killed_and_resumed(bucket, inputs, tmp_path):
 
     remote = f"{bucket}/out"
     killed = subprocess.Popen(command(f"{bucket}/in", remote, tmp_path / "c2"), cwd=ROOT)
-    while killed.poll() is None and len(files.list_files(f"{remote}/.beamscope")) < 8:
+    while killed.poll() is None and len(files.list_files(f"{remote}/.beamscope")) < 9:
         time.sleep(0.05)
     killed.kill()
     killed.wait()
     assert not files.exists(f"{remote}/dataset.json")
     said = subprocess.run(
-        command(f"{bucket}/in", remote, tmp_path / "c2"),
+        [*command(f"{bucket}/in", remote, tmp_path / "c2"), "--verbose"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert "slides planned: 0 now, 2 before" in said

@@ -173,7 +173,7 @@ def test_an_output_of_version_0_2_gets_its_folder_without_computing(
     (output / "embeddings").rmdir()
     (output / "dataset.json").write_text(json.dumps(description))
     capsys.readouterr()
-    assert embed(*command) == 0
+    assert embed(*command, "--verbose") == 0
     assert "slides planned: 0 now, 1 before; blocks embedded: 0 now" in capsys.readouterr().out
     pd.testing.assert_frame_equal(pd.read_parquet(output / "embeddings"), rows)
     assert not list(output.glob("embeddings-*"))
@@ -233,7 +233,7 @@ def _red(output):
 def test_a_second_start_does_nothing_twice(slides, mean_model, tmp_path, capsys):
     output = tmp_path / "out"
     command = ["--input", slides / "a.svs", slides / "b.svs", "--model", mean_model,
-               "--output", output, "--block_size", 8]  # fmt: skip
+               "--output", output, "--block_size", 8, "--verbose"]  # fmt: skip
     assert embed(*command) == 0
     first = read_rows(output)
     assert embed(*command) == 0
@@ -375,7 +375,7 @@ def test_killed_at_any_moment_the_same_command_goes_on(slides, mean_model, tmp_p
     left = len(list(killed.glob(".beamscope/*/parts/*/*/*.arrow")))
     assert left >= 40
     capfd.readouterr()
-    assert embed(*command(killed)) == 0
+    assert embed(*command(killed), "--verbose") == 0
     printed = capfd.readouterr().out
     assert "slides planned: 0 now, 2 before" in printed
     assert f"{left} before" in printed
@@ -506,7 +506,7 @@ def test_further_columns_of_a_manifest_travel(slides, mean_model, tmp_path, caps
     assert (table["age"].to_pylist(), str(table["age"].type)) == ([61, 70], "int64")
     # Other labels change the table alone; a further slide without columns has none.
     manifest.write_text(manifest.read_text().replace("tumour", "benign"))
-    assert embed("--manifest", manifest, *command) == 0
+    assert embed("--manifest", manifest, *command, "--verbose") == 0
     assert "0 now, 2 before" in capsys.readouterr().out
     assert embed("--input", slides / "a.svs", *command, "--add") == 0
     table = pd.read_parquet(output / "slides.parquet")
@@ -549,7 +549,7 @@ def test_what_lets_more_slides_in_costs_nothing(mean_model, tmp_path, capsys):
     assert embed("--input", folder / "silent.tiff", *command[2:], "--assume_mpp", 0.5, "--add") == 0
     assert statuses() == {"good": "done", "coarse": "failed", "silent": "done"}
     # It is kept: other starts need not say it again, and no slide is planned or embedded anew.
-    assert embed(*command, "--allow_upsampling") == 0
+    assert embed(*command, "--allow_upsampling", "--verbose") == 0
     assert statuses() == {"good": "done", "coarse": "done", "silent": "done"}
     printed = capsys.readouterr()
     assert "1 slides keep what an earlier start assumed for them" in printed.err
@@ -560,6 +560,6 @@ def test_what_lets_more_slides_in_costs_nothing(mean_model, tmp_path, capsys):
     assert embed(*command) == 2
     assert "allow_upsampling was True and is now False" in capsys.readouterr().err
     # Another value changes just the slides that it is assumed for.
-    assert embed(*command, "--allow_upsampling", "--assume_mpp", 0.25) == 0
+    assert embed(*command, "--allow_upsampling", "--assume_mpp", 0.25, "--verbose") == 0
     printed = capsys.readouterr().out
     assert "slides planned: 1 now, 2 before; blocks embedded: 1 now, 2 before" in printed

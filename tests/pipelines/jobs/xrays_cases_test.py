@@ -191,7 +191,7 @@ def test_one_film_more_in_a_folder_is_one_film_embedded(model, tmp_path, capsys)
     folder.mkdir()
     for i in range(10):
         (folder / f"{i}.jpg").write_bytes(sample_jpeg(0, i, 64))
-    flags = ["--block_size", 4, "--input", folder]
+    flags = ["--verbose", "--block_size", 4, "--input", folder]
     assert embed(model, tmp_path / "out", *flags) == 0
     before = pq.read_table(tmp_path / "out/embeddings/embeddings-00000-of-00001.parquet")
     (folder / "05.jpg").write_bytes(sample_jpeg(0, 11, 64))

@@ -585,7 +585,7 @@ def test_killed_half_way_the_same_command_goes_on(model, tmp_path, capfd, kind):
     left = parts(killed)
     assert 15 <= len(left) < 40
     capfd.readouterr()
-    assert main(["xrays", *map(str, flags), str(killed)]) == 0
+    assert main(["xrays", *map(str, flags), str(killed), "--verbose"]) == 0
     printed = capfd.readouterr().out
     assert "sources planned: 0 now, 1 before" in printed
     assert f"blocks embedded: {40 - len(left)} now, {len(left)} before" in printed
@@ -599,7 +599,7 @@ def test_a_second_start_does_nothing_twice(model, tmp_path, capsys):
     for name, seed in (("a", 1), ("b", 2)):
         write_sample_archive(tmp_path / f"{name}.zip", "zip", 12, seed)
     output = tmp_path / "out"
-    flags = ["--block_size", 4, "--input", tmp_path / "a.zip"]
+    flags = ["--verbose", "--block_size", 4, "--input", tmp_path / "a.zip"]
     assert embed(model, output, *flags) == 0
     first = by_member(output)
     assert embed(model, output, *flags) == 0
@@ -620,7 +620,7 @@ def test_a_source_that_has_changed_is_planned_again(model, tmp_path, capsys):
     write_sample_archive(tmp_path / "a.zip", "zip", 12)
     (folder / "1.jpg").write_bytes(sample_jpeg(0, 1, 64))
     output = tmp_path / "out"
-    flags = ["--block_size", 4, "--input", tmp_path / "a.zip", folder]
+    flags = ["--verbose", "--block_size", 4, "--input", tmp_path / "a.zip", folder]
     assert embed(model, output, *flags) == 0
     (folder / "2.jpg").write_bytes(sample_jpeg(0, 2, 64))
     capsys.readouterr()

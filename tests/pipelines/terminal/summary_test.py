@@ -55,9 +55,9 @@ def test_a_plain_success(tmp_path):
     )
     assert faults == ()
     assert lines == [
-        "  slides    1 done",
+        "  slides    1 slide: 1 done",
         "  patches   10 planned = 10 embedded + 0 failed",
-        "  seconds   1.2; slides planned: 1 now, 0 before; blocks embedded: 2 now, 0 before",
+        "  time      1.2 s",
         "  problems  none",
         f"  dataset   10 rows in 1 shard in {tmp_path}",
         f"  picture   {layout.picture('a')}",
