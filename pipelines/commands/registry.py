@@ -14,6 +14,9 @@ _HERE = "beamscope.pipelines.commands"
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
 COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(
+    "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"
+)
+COMMANDS.register(
     "check-model", f"{_HERE}.check_model:run", "load a model, compile it, and show its properties"
 )
 COMMANDS.register(

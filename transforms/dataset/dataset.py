@@ -160,12 +160,10 @@ class Dataset:
             ``unreadable_dataset``.
         """
         column = self.embedding_column(column)
-        shards = self._places.get(item_id)
-        if shards is None:
-            raise self._refusal(item_id)
+        self.require(item_id)
         columns = self._columns_with(column)
         found = []
-        for shard in (self._shards[index] for index in shards):
+        for shard in (self._shards[index] for index in self._places[item_id]):
             groups = shard.groups_with(self.id_column, item_id)
             table = shard.read(groups, columns)
             found.append(_rows_of(table, self.id_column, item_id))
@@ -177,6 +175,15 @@ class Dataset:
                 "not hold it: the files are of different runs",
             )
         return features_of(rows, column)
+
+    def require(self, item_id: str) -> None:
+        """Refuse the id of a slide or film without embeddings.
+
+        Raises:
+          InputError: ``unknown_item``; ``no_embeddings``, with the reason.
+        """
+        if item_id not in self._places:
+            raise self._refusal(item_id)
 
     def iter_slides(self, *, column: str | None = None) -> Iterator[tuple[str, Features]]:
         """Yield the id and the features of every slide that has embeddings.

@@ -1,0 +1,1 @@
+"""Write a finished dataset in the formats of other programs."""
