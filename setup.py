@@ -99,6 +99,8 @@ setup(
         "cpu": ["openvino>=2026.1,<2027"],
         # For `beamscope export` to HDF5 and AnnData.
         "export": ["anndata>=0.12", "h5py>=3.11"],
+        # For `beamscope probe`.
+        "probe": ["matplotlib>=3.9", "scikit-learn>=1.5", "statsmodels>=0.14.6"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform == 'linux'"],
         "test": [
             "anndata>=0.12",
@@ -111,8 +113,10 @@ setup(
             "fastslide>=0.8,<0.8.1; python_version >= '3.12'",
             "gcp-storage-emulator>=2024.8",
             "hypothesis>=6.100",
+            "matplotlib>=3.9",
             "moto[server]>=5.1",
             "mypy>=1.11",
+            "onnx>=1.17",
             "packaging>=24",
             "pandas>=2.2",
             "pandas-stubs",
@@ -120,6 +124,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.8",
             "scikit-learn>=1.5",
+            "statsmodels>=0.14.6",
             "types-PyYAML",
             "types-tqdm",
         ],

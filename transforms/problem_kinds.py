@@ -85,6 +85,8 @@ class Kind(enum.StrEnum):
     EMPTY_KEY = "empty_key", "start", "a row of the catalogue has no key"
     DUPLICATE_KEY = "duplicate_key", "start", "two rows of the catalogue have the same key"
     UNKNOWN_TAG = "unknown_tag", "start", "no DICOM attribute has that keyword"
+    BAD_LABELS = "bad_labels", "start", "the labels cannot be used"
+    BAD_SPLITS = "bad_splits", "start", "the file of splits cannot be used"
     BAD_SAMPLE = "bad_sample", "start", "a sample slide cannot have these properties"
     # Models.
     BAD_MODEL = "bad_model", "start", "the model cannot be used"

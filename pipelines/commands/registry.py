@@ -17,6 +17,9 @@ COMMANDS.register(
     "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"
 )
 COMMANDS.register(
+    "probe", f"{_HERE}.probe:run", "fit small models to embeddings and labels; make the curve"
+)
+COMMANDS.register(
     "check-model", f"{_HERE}.check_model:run", "load a model, compile it, and show its properties"
 )
 COMMANDS.register(

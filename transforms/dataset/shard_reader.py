@@ -31,6 +31,11 @@ class ShardReader:
         return {"path": self.path, "_footer": None}
 
     @property
+    def schema(self) -> pa.Schema:
+        """Return the columns and their types."""
+        return self._metadata().schema.to_arrow_schema()
+
+    @property
     def groups(self) -> int:
         """Return the number of row groups."""
         return int(self._metadata().num_row_groups)

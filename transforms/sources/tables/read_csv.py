@@ -47,11 +47,15 @@ class CsvTable:
     lines: npt.NDArray[np.int64]
 
 
-def read_csv(data: bytes) -> CsvTable:
+def read_csv(data: bytes, delimiter: str = ",") -> CsvTable:
     """Read a CSV with a header: plain or gzipped, UTF-8 or, with a mark, UTF-16, any line ends.
 
     Rows that repeat the header, as in files joined by ``cat``, and rows without any text are left
     out.
+
+    Args:
+      data: the content of the file.
+      delimiter: what separates cells, one character.
 
     Raises:
       InputError: ``unreadable_catalog``; its message has no text of a cell, which may be about a
@@ -59,7 +63,7 @@ def read_csv(data: bytes) -> CsvTable:
     """
     data = _inflated(data)
     encoding = _encoding(data[:512])
-    plain = _read_plain(data) if encoding == _UTF8 else None
+    plain = _read_plain(data, delimiter) if encoding == _UTF8 else None
     if plain is not None:
         return plain
     text = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")
@@ -67,18 +71,18 @@ def read_csv(data: bytes) -> CsvTable:
         with _LIMIT_LOCK:
             before = csv.field_size_limit(_LARGEST_CELL)
             try:
-                return _read(text)
+                return _read(text, delimiter)
             finally:
                 csv.field_size_limit(before)
     except UnicodeDecodeError as error:
         raise _unreadable(f"it is not {error.encoding.upper()}; save it as UTF-8") from None
 
 
-def _read_plain(data: bytes) -> CsvTable | None:
+def _read_plain(data: bytes, delimiter: str) -> CsvTable | None:
     """Read a file in which each line is a row; return None for any other file."""
     if b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
         return None
-    names = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].split(b",")
+    names = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].split(delimiter.encode())
     header = [name.decode("utf-8", "replace").strip() for name in names]
     if not all(header) or len(set(header)) < len(header):
         return None
@@ -86,7 +90,7 @@ def _read_plain(data: bytes) -> CsvTable | None:
         table = arrow_csv.read_csv(
             pa.BufferReader(data),
             arrow_csv.ReadOptions(column_names=header, skip_rows=1),
-            arrow_csv.ParseOptions(ignore_empty_lines=False),
+            arrow_csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
             ),
@@ -100,8 +104,8 @@ def _read_plain(data: bytes) -> CsvTable | None:
     return CsvTable(table, np.arange(2, table.num_rows + 2))
 
 
-def _read(text: io.TextIOWrapper) -> CsvTable:
-    rows = _rows(text)
+def _read(text: io.TextIOWrapper, delimiter: str) -> CsvTable:
+    rows = _rows(text, delimiter)
     first, *others = next(rows, (1, [""]))[1]
     header = [name.strip() for name in (first, *others)]
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
@@ -133,10 +137,10 @@ def _read(text: io.TextIOWrapper) -> CsvTable:
     return CsvTable(pa.table(named), np.asarray(lines, np.int64))
 
 
-def _rows(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield rows that have cells, each with the line on which it begins."""
     # Strict, since a quote that nobody closed is otherwise taken for the end of the table.
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(text, strict=True, delimiter=delimiter)
     line = 1
     while True:
         try:

@@ -1,0 +1,1 @@
+"""What a study writes: tables, pictures, and a page."""

@@ -1,0 +1,99 @@
+"""The rows of a dataset as a probe reads them: columns of all, and embeddings by batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from beamscope.transforms.dataset.dataset import open_dataset
+from beamscope.transforms.dataset.shard_reader import ShardReader
+from beamscope.transforms.formats.columns import as_matrix, is_embedding
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+# A vector of each slide, beside the tables of a dataset; see `transforms.slide_vectors`.
+SLIDE_EMBEDDINGS = "slide_embeddings.parquet"
+
+
+class DatasetRows:
+    """The rows of a finished dataset, in the order of its shards.
+
+    Attributes:
+      root: the output directory.
+      schema: columns of the rows.
+    """
+
+    def __init__(self, root: str, *, slide_vectors: bool = False) -> None:
+        """Open a dataset.
+
+        Args:
+          root: the output directory.
+          slide_vectors: whether to take ``slide_embeddings.parquet``, a row for each slide, instead
+            of the patches.
+
+        Raises:
+          InputError: ``no_run`` or ``no_parquet`` if it cannot be read so.
+        """
+        self.root = root
+        self._dataset = open_dataset(root)
+        self._shards: Sequence[ShardReader] = self._dataset.shards
+        if slide_vectors:
+            path = files.join(root, SLIDE_EMBEDDINGS)
+            if not files.exists(path):
+                raise InputError(
+                    Kind.NO_RUN,
+                    f"--slide_vectors: {root} has no {SLIDE_EMBEDDINGS}; `beamscope slide-vectors "
+                    f"{root}` makes it",
+                )
+            self._shards = [ShardReader(path)]
+        if not self._shards:
+            raise InputError(Kind.NO_RUN, f"{root}: the dataset is empty")
+        self.schema: pa.Schema = self._shards[0].schema
+
+    @property
+    def of_slides(self) -> bool:
+        """Return whether the rows are of slides, not of films or images."""
+        return "slide_id" in self.schema.names
+
+    @property
+    def has_patches(self) -> bool:
+        """Return whether the rows are patches of slides."""
+        return "x_level0" in self.schema.names
+
+    @property
+    def embeddings(self) -> list[str]:
+        """Return the columns of embeddings: one for each model."""
+        return [field.name for field in self.schema if is_embedding(field.type)]
+
+    def features(self, column: str) -> int:
+        """Return the length of an embedding."""
+        return int(self.schema.field(column).type.list_size)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Return columns of all rows; a name that the dataset lacks is left out."""
+        wanted = [name for name in names if name in self.schema.names]
+        return pa.concat_tables(table for shard in self._shards for table in shard.batches(wanted))
+
+    def batches(self, column: str) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+        """Yield the place of the first row, and embeddings ``[n, D]``, in order."""
+        for start, batch in self.record_batches([column]):
+            yield start, as_matrix(batch.column(0))
+
+    def record_batches(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the place of the first row, and some columns of the next rows, in order."""
+        start = 0
+        for shard in self._shards:
+            for table in shard.batches(names):
+                for batch in table.select(names).combine_chunks().to_batches():
+                    yield start, batch
+                    start += batch.num_rows
+
+    def item_table(self) -> pa.Table:
+        """Return the table of slides or of images, its columns of text alone."""
+        table = self._dataset.items
+        text = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        return table.select(text)

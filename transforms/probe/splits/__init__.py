@@ -1,0 +1,1 @@
+"""Which units train a model and which test it."""

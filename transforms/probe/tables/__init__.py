@@ -1,0 +1,1 @@
+"""Tables of labels, and how their rows are joined with a dataset."""
