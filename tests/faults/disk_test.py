@@ -70,7 +70,7 @@ def bash(root, script, *, mounting=True):
 
 
 def tables(output):
-    return {path.name: pq.read_table(path).to_pylist() for path in output.glob("*.parquet")}
+    return {path.name: pq.read_table(path).to_pylist() for path in output.rglob("*.parquet")}
 
 
 @mounts

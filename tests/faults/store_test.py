@@ -50,7 +50,7 @@ def job(bucket, tmp_path, output):
 
 
 def tables(output):
-    found = [file.path for file in files.list_files(output, recursive=False)]
+    found = [file.path for file in files.list_files(output)]
     tables = {}
     for path in found:
         if path.endswith(".parquet"):
