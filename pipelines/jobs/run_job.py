@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -79,7 +80,9 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
                 _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
             guard = Guard(layout, run_id(), args.item_timeout, len(order.requests))
             steps = job.steps(order.settings, args, layout)
-            handler = ModelBackendHandler(order.model, require_gpu=required, guard=guard)
+            # No worker may take another model than the one that has been looked at.
+            pinned = dataclasses.replace(order.model, model_sha256=order.spec.digest)
+            handler = ModelBackendHandler(pinned, require_gpu=required, guard=guard)
             build_pipeline(pipeline, order.requests, steps, handler, dataset, guard)
 
         if runs_on_dataflow(order.options):

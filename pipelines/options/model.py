@@ -110,6 +110,12 @@ def add_model_arguments(
         "openvino or graph; float16: on GPUs, with xla; both are faster, and the job prints the "
         "cosine with float32; auto: float32 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--model_sha256",
+        metavar="HEX",
+        help="refuse a model whose files have another digest; a model is a program that runs with "
+        "your rights (check-model and dataset.json have the digest; default: any)",
+    )
 
 
 def model_settings_from(args: argparse.Namespace) -> ModelSettings:

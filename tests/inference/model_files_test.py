@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 
 from beamscope.transforms.inference import model_files
+from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.model_files import local_model, model_digest
+from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
@@ -207,3 +209,23 @@ def test_model_digest_changes_with_the_files(model: Path, change: str) -> None:
         case "removed":
             index.unlink()
     assert model_digest(model) != before
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_pinned_model_is_that_model(bucket: str, model: Path) -> None:
+    uri = f"{bucket}/pinned/m"
+    for path in model.rglob("*"):
+        if path.is_file():
+            files.write_bytes(f"{uri}/{path.relative_to(model)}", path.read_bytes())
+    digest = model_digest(model)
+    for place in (uri, str(model)):
+        for given in (digest, digest.upper(), None):
+            found = find_model(ModelSettings(place, model_sha256=given))
+            assert model_digest(found.path) == digest
+        with pytest.raises(InputError) as caught:
+            find_model(ModelSettings(place, model_sha256="0" * 64))
+        assert caught.value.kind == "bad_model"
+        assert caught.value.message == (
+            f"model {place}: its SHA-256 is {digest}, and {'0' * 64} is expected: the model was "
+            "changed, or is another one"
+        )

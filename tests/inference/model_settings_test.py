@@ -22,6 +22,7 @@ from beamscope.transforms.problems import InputError
         ({"output_layout": "last"}, "--output_layout must be one of channels_last"),
         ({"pooling": "max"}, "--pooling must be one of none, mean, cls, mean_patches, got 'max'"),
         ({"batch_size": 0}, "--batch_size must be at least 1, got 0"),
+        ({"model_sha256": "ab12"}, "--model_sha256 must be 64 hexadecimal digits, got 'ab12'"),
         ({"input_size": -224}, "--input_size must be at least 1, got -224"),
     ],
 )

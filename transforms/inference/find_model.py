@@ -10,7 +10,7 @@ from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.answer_checks import check_answers
 from beamscope.transforms.inference.backends.base import Backend, LoadedModel
 from beamscope.transforms.inference.backends.registry import backend_for
-from beamscope.transforms.inference.model_files import local_model
+from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -48,13 +48,22 @@ def find_model(settings: ModelSettings) -> FoundModel:
     """Fetch a model to this machine where it is remote, and choose its backend.
 
     Raises:
-      InputError: ``bad_model`` where there is nothing, or nothing that a backend opens.
+      InputError: ``bad_model`` where there is nothing, nothing that a backend opens, or another
+        model than the one that the settings pin. Nothing of the model has run then.
     """
     path = local_model(settings.uri)
     if not path.exists():
         raise InputError(
             Kind.BAD_MODEL, f"model {settings.uri}: there is no such file or directory"
         )
+    if settings.model_sha256 is not None:
+        digest, expected = model_digest(path), settings.model_sha256.lower()
+        if digest != expected:
+            raise InputError(
+                Kind.BAD_MODEL,
+                f"model {settings.uri}: its SHA-256 is {digest}, and {expected} "
+                "is expected: the model was changed, or is another one",
+            )
     backend, reasons = backend_for(path)
     if backend is None:
         raise InputError(Kind.BAD_MODEL, f"model {settings.uri}: {'; '.join(reasons)}")

@@ -6,6 +6,7 @@ Free of any library of models, so that a command line can be parsed without wait
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Literal
 
 from beamscope.transforms.fingerprints import in_embedding, in_none
@@ -33,6 +34,8 @@ FLOAT_DTYPES = ("float32", "float16", "bfloat16", "float64")
 INTEGER_DTYPES = ("uint8", "int32", "int64", "int16", "uint16")
 INPUT_DTYPES = FLOAT_DTYPES + INTEGER_DTYPES
 
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
@@ -57,6 +60,8 @@ class ModelSettings:
         stay in a processor's caches (BiT 50x1 is fastest at 8 to 16); larger ones suit a GPU.
       compile: name of a compiler of the model's backend; ``none``: the model's own function, as it
         is; ``auto``: the best compiler on the machine.
+      model_sha256: the digest that the model's files must have, in hex, see
+        `model_files.model_digest`; None for any.
       precision: ``float32``; ``bfloat16`` on processors that have it; ``float16`` on GPUs; ``auto``
         is float32 everywhere, so that machines agree.
 
@@ -78,6 +83,7 @@ class ModelSettings:
     batch_size: int = in_none(default=16)
     compile: str = in_none(default="auto")
     precision: Precision = in_none(default="auto")
+    model_sha256: str | None = in_none(default=None)
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -95,6 +101,12 @@ class ModelSettings:
         for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
             if number is not None and number < 1:
                 raise InputError(Kind.BAD_OPTION, f"--{name} must be at least 1, got {number}")
+        if self.model_sha256 is not None and not _SHA256.fullmatch(self.model_sha256):
+            raise InputError(
+                Kind.BAD_OPTION,
+                f"--model_sha256 must be 64 hexadecimal digits, got {self.model_sha256!r} "
+                "(beamscope check-model prints a model's digest)",
+            )
 
     @property
     def computed_in(self) -> Precision:

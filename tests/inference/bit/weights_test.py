@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -171,11 +172,15 @@ def _cut(path):
     [
         (lambda path: None, "No such file"),
         (lambda path: path.mkdir(), "Is a directory"),
-        (lambda path: path.write_bytes(b""), "cannot read"),
-        (lambda path: path.write_text("<html>not found</html>"), "cannot read"),
+        (lambda path: path.write_bytes(b""), "is an empty file, not an .npz file"),
+        (lambda path: path.write_text("<html>not found</html>"), "is a web page "),
+        (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "is a web page "),
+        (lambda path: path.write_bytes(pickle.dumps([1])), "is a pickle, which could run any"),
+        (lambda path: path.write_text("version https://git-lfs.github.com"), "pointer of Git LFS"),
+        (lambda path: path.write_bytes(b"something else"), "is other data, not an .npz file"),
         (_cut, "cannot read"),
         (lambda path: np.save(path.open("wb"), np.zeros(3)), "is a single array"),
-        (lambda path: np.savez(path, **{ROOT: np.array([None])}), "cannot read"),
+        (lambda path: np.savez(path, **{ROOT: np.array([None])}), "holds pickled objects, which"),
         (lambda path: np.savez(path, other=np.zeros(3)), f"{ROOT} of 152x2 is missing"),
     ],
 )

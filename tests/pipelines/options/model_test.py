@@ -24,7 +24,7 @@ def test_every_option_reaches_the_settings() -> None:
         *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
         *("--compile", "graph", "--precision", "bfloat16", "--tags", "serve", "tpu"),
         *("--input_layout", "channels_first", "--output_layout", "channels_last"),
-        *("--pooling", "cls"),
+        *("--pooling", "cls", "--model_sha256", "0F" * 32),
     )
     assert settings == ModelSettings(
         uri="gs://b/m",
@@ -37,6 +37,7 @@ def test_every_option_reaches_the_settings() -> None:
         input_layout="channels_first",
         output_layout="channels_last",
         pooling="cls",
+        model_sha256="0F" * 32,
         batch_size=7,
         compile="graph",
         precision="bfloat16",

@@ -26,6 +26,15 @@ Weights = dict[str, npt.NDArray[np.float32]]
 ROOT_KERNEL = "resnet/root_block/standardized_conv2d/kernel"
 FINAL_NORM = "resnet/group_norm"
 
+_NPZ_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_MAGIC = {
+    b"\x93NUMPY": "a single array",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip file: unpack it",
+    b"\x80": "a pickle, which could run any program and is never opened",
+}
+_LONGEST_MAGIC = 64
+
 # The classifier of an official file; an embedding does not need it.
 _HEAD = frozenset({"resnet/head/conv2d/kernel", "resnet/head/conv2d/bias"})
 
@@ -212,6 +221,13 @@ def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
     wanted = find_architecture(architecture)
     where = os.fspath(path)
     try:
+        with open(path, "rb") as file:  # noqa: PTH123 (an os.PathLike too)
+            start = file.read(_LONGEST_MAGIC)
+    except OSError as error:
+        raise InputError(Kind.BAD_WEIGHTS, f"cannot read {where}: {one_line(error)}") from error
+    if not start.startswith(_NPZ_MAGIC):
+        raise InputError(Kind.BAD_WEIGHTS, f"{where} is {_content(start)}, not an .npz file")
+    try:
         # `allow_pickle` stays False: the file may come from anywhere.
         archive = np.load(path)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -222,12 +238,28 @@ def load_npz(path: str | os.PathLike[str], architecture: str) -> Weights:
                 name: np.asarray(archive[name]) for name in archive.files if name not in _HEAD
             }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(Kind.BAD_WEIGHTS, f"cannot read {where}: {one_line(error)}") from error
+        words = one_line(error)
+        # NumPy advises to open them all the same.
+        if "allow_pickle" in words:
+            words = "it holds pickled objects, which could run any program and are never opened"
+        raise InputError(Kind.BAD_WEIGHTS, f"cannot read {where}: {words}") from error
     try:
         check_weights(arrays, wanted)
     except InputError as error:
         raise InputError(error.kind, f"{where}: {error.message}") from None
     return {name: arrays[name].astype(np.float32, copy=False) for name in wanted.shapes()}
+
+
+def _content(start: bytes) -> str:
+    """Return in words what a file is, by how it begins."""
+    if not start:
+        return "an empty file"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page (was the download refused?)"
+    if text.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, which stands for a file that was not fetched"
+    return next((what for magic, what in _MAGIC.items() if start.startswith(magic)), "other data")
 
 
 def check_weights(arrays: Mapping[str, npt.NDArray[Any]], architecture: Architecture) -> None:

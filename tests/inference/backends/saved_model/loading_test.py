@@ -330,6 +330,7 @@ def test_load_errors(
     with pytest.raises(InputError, match=message) as raised:
         open_model(ModelSettings(uri, **options))
     assert raised.value.kind == "bad_model"
+    assert "\n" not in raised.value.message
     assert raised.value.message.startswith("model mymodel: ")
     assert "\n" not in raised.value.message
 
@@ -348,17 +349,26 @@ def test_load_remedis_name_against_the_models_size(tmp_path: Path) -> None:
         open_model(ModelSettings(uri))
 
 
-@pytest.mark.parametrize("damage", ["graph", "index", "data", "no_variables"])
+@pytest.mark.parametrize(
+    "damage", ["graph", "cut_graph", "empty_graph", "index", "data", "no_data", "no_variables"]
+)
 def test_load_errors_of_damaged_files(tmp_path: Path, damage: str) -> None:
     directory = Path(models.save(tmp_path / "m", models.vectors))
     variables = directory / "variables"
     match damage:
         case "graph":
             (directory / "saved_model.pb").write_bytes(b"<html>not found</html>")
+        case "cut_graph":
+            graph = (directory / "saved_model.pb").read_bytes()
+            (directory / "saved_model.pb").write_bytes(graph[: len(graph) // 2])
+        case "empty_graph":
+            (directory / "saved_model.pb").write_bytes(b"")
         case "index":
             (variables / "variables.index").write_bytes(b"")
         case "data":
             (variables / "variables.data-00000-of-00001").write_bytes(b"\0" * 10)
+        case "no_data":
+            (variables / "variables.data-00000-of-00001").unlink()
         case "no_variables":
             shutil.rmtree(variables)
     with pytest.raises(InputError, match="model m: cannot be loaded: ") as raised:
