@@ -68,7 +68,9 @@ setup(
     package_data={
         "beamscope": ["__init__.pyi", "py.typed"],
         "beamscope.pipelines.runners": ["flink_job_server/pom.xml"],
+        "beamscope.pipelines.estimates": ["*.yaml"],
         "beamscope.runner_configs": ["*.yaml"],
+        "beamscope.transforms.slides.preview": ["*.html"],
     },
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",

@@ -66,10 +66,15 @@ def command() -> NoReturn:
     A job on this machine runs in a child process, which is started again when it dies.
     """
     name, *rest = sys.argv[1:] or [""]
-    if name in JOBS and supervisor.runs_here(rest):
+    if (name in JOBS and supervisor.runs_here(rest)) or (name == "plan" and _plans(rest)):
         _end(supervisor.supervise(name, _work))
     supervisor.stop_on_signals()
     _end(main())
+
+
+def _plans(arguments: Sequence[str]) -> bool:
+    """Return whether `beamscope plan` works on items: it does so on this machine."""
+    return supervisor.runs_here(()) and not {"-h", "--help", "--help_all"} & set(arguments)
 
 
 def _work() -> NoReturn:

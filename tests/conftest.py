@@ -16,6 +16,7 @@ _SLOW_FOLDERS = (
     "pipelines/terminal/quiet",
     "python_docs",
     "reading_docs",
+    "slides/preview",
     "slides/ptransforms",
     "slides/readers/native/slide",
     "slides/readers/native/tiles",

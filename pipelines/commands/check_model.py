@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
+from beamscope.pipelines.estimates.rates import keep_rate
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
 from beamscope.pipelines.terminal.live import activities_shown
@@ -48,7 +49,16 @@ def run(argv: Sequence[str]) -> int:
     embeds: dict[str, Embed] = {"plain": loaded.embed}
     if compiled.compile_used != "none":
         embeds["compiled"] = compiled.embed
-    lines = {**_lines(compiled), "speed": _speed(embeds, compiled)}
+    rates = _rates(embeds, compiled)
+    spec = compiled.spec
+    keep_rate(
+        spec.digest,
+        rates.get("compiled", rates["plain"]),
+        way=f"{compiled.compile_used}, {compiled.precision}",
+        input_px=spec.input_size,
+        features=spec.features,
+    )
+    lines = {**_lines(compiled), "speed": _speed(rates)}
     width = max(map(len, lines))
     for label, text in lines.items():
         print(f"{label:<{width}}  {text}")
@@ -114,7 +124,7 @@ def _as_json(embedder: Embedder) -> dict[str, object]:
     }
 
 
-def _speed(embeds: Mapping[str, Embed], embedder: Embedder) -> str:
+def _rates(embeds: Mapping[str, Embed], embedder: Embedder) -> dict[str, float]:
     """Return the images per second of each on one batch: the median of a few alternating rounds."""
     batch_size = embedder.batch_size
     seconds: dict[str, list[float]] = {name: [] for name in embeds}
@@ -125,7 +135,10 @@ def _speed(embeds: Mapping[str, Embed], embedder: Embedder) -> str:
             embed(pixels)
             if not warming:
                 seconds[name].append(time.perf_counter() - start)
-    rates = {name: batch_size / statistics.median(taken) for name, taken in seconds.items()}
+    return {name: batch_size / statistics.median(taken) for name, taken in seconds.items()}
+
+
+def _speed(rates: Mapping[str, float]) -> str:
     text = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()) + " images/s"
     if "compiled" in rates:
         text += f" ({rates['compiled'] / rates['plain']:.2f}x)"

@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
                 Kind.BAD_OPTION, f"unknown runner {name!r}; the runners are {', '.join(found)}"
             )
     # Imported here because it imports Beam, which takes seconds, and --help should not wait.
-    from beamscope.pipelines.runners.config import cache_directory
+    from beamscope.pipelines.runners.cache import cache_directory
 
     cache = cache_directory()
     failed = False

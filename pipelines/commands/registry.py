@@ -11,6 +11,9 @@ Command = Callable[[Sequence[str]], int]
 # Import paths, not functions: listing the commands must not import TensorFlow.
 COMMANDS: Registry[Command] = Registry("command", "beamscope.commands")
 _HERE = "beamscope.pipelines.commands"
+COMMANDS.register(
+    "plan", f"{_HERE}.plan:run", "plan a job without a model: patches, failures, hours, cost"
+)
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
 COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(

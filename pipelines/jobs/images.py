@@ -24,9 +24,11 @@ from beamscope.transforms.images.names import IMAGE_NAMES
 from beamscope.transforms.images.settings import ROW_SCHEMA, TABLE_SCHEMA, ImageSettings
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
 from beamscope.transforms.sources.planning.plan_file import glance, source_identity
+from beamscope.transforms.sources.planning.planned import planned_source
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
 from beamscope.transforms.sources.source_summary import SourceSummary
@@ -92,6 +94,10 @@ class ImageJob(Job):
         The number is None for a tar.gz that has not been read.
         """
         return glance(plan_path)
+
+    def planned(self, layout: Layout, request: Source) -> PlannedItem:
+        """Return what the plan of a source says about it."""
+        return planned_source(layout, request)
 
     def same_item(self, before: Source, now: Source) -> bool:
         """Return whether both have the same uri: an id is only the end of a uri."""

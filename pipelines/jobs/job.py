@@ -19,6 +19,7 @@ from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import model_settings_from
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
@@ -88,6 +89,7 @@ class Job(abc.ABC):
       problems: schema of the table of problems.
       plan_version: a number that increases when the same settings give another plan or other
         pixels than before.
+      input_px: side of a model's input that `beamscope plan` takes if no model says it.
       path_flags: the job's own flags that name files.
     """
 
@@ -104,6 +106,7 @@ class Job(abc.ABC):
     rows: ClassVar[pa.Schema]
     problems: ClassVar[pa.Schema] = PROBLEMS_SCHEMA
     plan_version: ClassVar[int] = 1
+    input_px: ClassVar[int] = 224
     path_flags: ClassVar[Mapping[str, PathFlag]] = {}
 
     @abc.abstractmethod
@@ -181,6 +184,27 @@ class Job(abc.ABC):
         """
         del settings, requests
         return None
+
+    def planned_input_px(self, args: argparse.Namespace) -> int:
+        """Return the side of the model's input to plan for if nothing says it."""
+        del args
+        return self.input_px
+
+    def planned(self, layout: Layout, request: Any) -> PlannedItem:
+        """Return what the plan of an item says about it, for `beamscope plan`."""
+        glance = self.glance(layout.plan(request.id))
+        return PlannedItem(request.id, "", rows=glance.rows, failed=glance.failed)
+
+    def add_plan_arguments(self, parser: Parser) -> None:
+        """Add the flags that only `beamscope plan` has for this job."""
+        del parser
+
+    def plan_pages(
+        self, layout: Layout, requests: Sequence[Any], settings: Any, args: argparse.Namespace
+    ) -> Iterable[tuple[str, str]]:
+        """Write what a person can look at beside a plan; yield (label, text) for the terminal."""
+        del layout, requests, settings, args
+        return ()
 
     def kept(self, before: Any, now: Any) -> Any:
         """Return a request for an item that the output holds already.

@@ -100,16 +100,17 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     )
 
 
+def plan_fingerprint(job: Job, settings: Any) -> Fingerprint:
+    """Return the fingerprint of the settings that change a plan."""
+    return Fingerprint(
+        {"job": job.name, "plan_version": job.plan_version, **settings_of("plan", settings)}
+    )
+
+
 def run_record_of(order: Order) -> RunRecord:
     """Return the record of a run, with the fingerprints of its plan and its embedding."""
     job = order.job
-    plan = Fingerprint(
-        {
-            "job": job.name,
-            "plan_version": job.plan_version,
-            **settings_of("plan", order.settings),
-        }
-    )
+    plan = plan_fingerprint(job, order.settings)
     embedding = Fingerprint(
         {
             "plan": plan.digest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -23,13 +24,16 @@ from beamscope.pipelines.options.slides import (
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.slides.extra_columns import slide_columns
 from beamscope.transforms.slides.fit import Fit
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.slides.planning.plan_file import glance, request_identity
+from beamscope.transforms.slides.planning.planned import planned_slide
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
+from beamscope.transforms.slides.preview.write import Pages
 from beamscope.transforms.slides.ptransforms.read_slides import ReadSlideBlocks
 from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
 from beamscope.transforms.slides.requests import SlideRequest
@@ -38,6 +42,8 @@ from beamscope.transforms.slides.slide_summary import SlideSummary
 
 # The size of a remote slide costs one request: send many at a time.
 _LOOKERS = 32
+# Some 100 kB to 2 MB each.
+_PAGE_SLIDES = 100
 
 
 class SlideJob(Job):
@@ -124,6 +130,49 @@ class SlideJob(Job):
     ) -> Callable[[pa.Table], pa.Table] | None:
         """Return a function that adds the further columns of manifests, if there are any."""
         return slide_columns(requests)
+
+    def planned_input_px(self, args: argparse.Namespace) -> int:
+        """Return the size of the patches: how they are fitted to a model changes no plan."""
+        return args.patch_size or self.input_px
+
+    def planned(self, layout: Layout, request: SlideRequest) -> PlannedItem:
+        """Return what the plan of a slide says about it."""
+        return planned_slide(layout, request)
+
+    def add_plan_arguments(self, parser: Parser) -> None:
+        """Add the flags of `beamscope plan slides` alone."""
+        group = parser.add_argument_group("to look at")
+        group.add_argument(
+            "--page_slides",
+            type=int,
+            default=_PAGE_SLIDES,
+            metavar="N",
+            help="slides on the page OUTPUT/plan/index.html, where tissue settings can be tried; "
+            "0 for no page (default: %(default)s)",
+        )
+        group.add_argument(
+            "--geojson",
+            action="store_true",
+            help="write tissue and patches to OUTPUT/plan/geojson, for QuPath; corrected there, "
+            "they come back by --masks",
+        )
+
+    def plan_pages(
+        self,
+        layout: Layout,
+        requests: Sequence[SlideRequest],
+        settings: SlideSettings,
+        args: argparse.Namespace,
+    ) -> Iterator[tuple[str, str]]:
+        """Write the page and the annotations; yield where they are."""
+        pages = Pages(layout, settings, slide_cache_from(args), os.cpu_count() or 1)
+        if args.page_slides > 0:
+            path, shown = pages.write_page(requests, args.page_slides)
+            more = f", {shown:,} of {len(requests):,} slides" if shown < len(requests) else ""
+            yield "page", f"{path}{more}"
+        if args.geojson:
+            folder, written = pages.write_geojson(requests)
+            yield "geojson", f"{written:,} files in {folder}; class Tissue comes back by --masks"
 
     def kept(self, before: SlideRequest, now: SlideRequest) -> SlideRequest:
         """Keep the resolution that an earlier start assumed for a slide, if none is given now."""

@@ -18,9 +18,11 @@ from beamscope.pipelines.options.xrays import (
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
 from beamscope.transforms.sources.planning.plan_file import glance, source_identity
+from beamscope.transforms.sources.planning.planned import planned_source
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.sources.sources import Source
@@ -57,6 +59,7 @@ class XrayJob(Job):
     table = TABLE_SCHEMA
     rows = FILM_SCHEMA
     problems = PROBLEMS_SCHEMA
+    input_px = 448
     path_flags: ClassVar[dict[str, PathFlag]] = {
         "input": PathFlag("pattern"),
         "catalog_file": PathFlag("file"),
@@ -94,6 +97,10 @@ class XrayJob(Job):
         The number is None for a tar.gz that has not been read.
         """
         return glance(plan_path)
+
+    def planned(self, layout: Layout, request: Source) -> PlannedItem:
+        """Return what the plan of a source says about it."""
+        return planned_source(layout, request)
 
     def same_item(self, before: Source, now: Source) -> bool:
         """Return whether both have the same uri: an id is only the end of a uri."""

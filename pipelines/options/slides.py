@@ -218,12 +218,7 @@ def with_patch_size(model: ModelSettings, args: argparse.Namespace) -> ModelSett
       InputError: an invalid value.
     """
     # Before the model is loaded, which takes a while.
-    if args.magnification is None:
-        _check_is_no_magnification("--mpp", args.mpp)
-    if args.assume_mpp is not None and not args.allow_implausible_mpp:
-        _check_is_no_magnification("--assume_mpp", args.assume_mpp)
-    if args.patch_size is not None:
-        check_range("--patch_size", args.patch_size, 1, _LARGEST_PATCH_PX)
+    _check_sizes(args)
     return dataclasses.replace(model, flexible_size=args.patch_size)
 
 
@@ -248,6 +243,7 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
     Raises:
       InputError: a flag has an invalid value.
     """
+    _check_sizes(args)
     patch_px = args.patch_size or input_px
     fit = _fit_from(args, patch_px, input_px)
     if args.overlap is not None:
@@ -318,6 +314,16 @@ def _fit_from(args: argparse.Namespace, patch_px: int, input_px: int) -> Fit | N
     print(f"patches of {patch_px} px are {done} {input_px} px for the model (--fit {method})",
           file=sys.stderr)  # fmt: skip
     return Fit(method, input_px)
+
+
+def _check_sizes(args: argparse.Namespace) -> None:
+    """Refuse a patch size outside its range, and magnifications given for µm/px."""
+    if args.magnification is None:
+        _check_is_no_magnification("--mpp", args.mpp)
+    if args.assume_mpp is not None and not args.allow_implausible_mpp:
+        _check_is_no_magnification("--assume_mpp", args.assume_mpp)
+    if args.patch_size is not None:
+        check_range("--patch_size", args.patch_size, 1, _LARGEST_PATCH_PX)
 
 
 def _magnification(text: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import beamscope.pipelines.runners.flink
 import beamscope.pipelines.runners.gpu  # noqa: F401
 from beamscope.pipelines.options.command_line import Parser, check_flags
 from beamscope.pipelines.runners.beam_internals import add_options, all_options
+from beamscope.pipelines.runners.cache import CACHE_VARIABLE, cache_directory
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
@@ -27,7 +27,6 @@ DEFAULT_CONFIG = "direct"
 
 # A config may use ${BEAMSCOPE_CACHE}/prism, whatever the machine.
 _VARIABLE = re.compile(r"\$\{(\w*)\}")
-_CACHE_VARIABLE = "BEAMSCOPE_CACHE"
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,16 +44,6 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
 def config_names() -> list[str]:
     """Return the names of the runner configs that come with beamscope."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-
-
-def cache_directory() -> Path:
-    """Return the directory where `beamscope fetch-runners` puts runners and configs find them.
-
-    It is ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
-    """
-    if directory := os.environ.get(_CACHE_VARIABLE):
-        return Path(directory)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beamscope"
 
 
 def parse_job(
@@ -81,6 +70,15 @@ def parse_job(
     if args.runner_config or "--runner" not in given:
         from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser, given)
     return args, PipelineOptions([*from_config, *rest])
+
+
+def config_options(name: str) -> list[str]:
+    """Return the options of a runner config as arguments.
+
+    Raises:
+      InputError: ``bad_config``.
+    """
+    return _config_arguments(name, _beam_parser(), ())
 
 
 def _beam_parser() -> Parser:
@@ -124,11 +122,11 @@ def _expand(name: str, value: Any, *, check: bool) -> Any:
     if not isinstance(value, str):
         return value
     variables = set(_VARIABLE.findall(value))
-    if unknown := variables - {_CACHE_VARIABLE}:
+    if unknown := variables - {CACHE_VARIABLE}:
         raise InputError(
             Kind.BAD_CONFIG,
             f"--runner_config {name}: unknown variable ${{{min(unknown)}}}; "
-            f"only ${{{_CACHE_VARIABLE}}} is known",
+            f"only ${{{CACHE_VARIABLE}}} is known",
         )
     if not variables:
         return value

@@ -215,6 +215,12 @@ def _check_fields(accelerator: Accelerator) -> None:
         )
 
 
+def requested_gpus(options: PipelineOptions) -> dict[str, int]:
+    """Return how many GPUs of each kind every worker is to have."""
+    fields = [accelerator.fields for accelerator in _accelerators(options)]
+    return {one.get("type", ""): int(one.get("count") or 1) for one in fields}
+
+
 def _accelerators(options: PipelineOptions) -> list[Accelerator]:
     """Return the accelerators that the options request, in any of the three forms."""
     service_options = options.view_as(GoogleCloudOptions).dataflow_service_options or []

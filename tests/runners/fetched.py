@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from beamscope.pipelines.runners.config import cache_directory
+from beamscope.pipelines.runners.cache import cache_directory
 
 
 def fetched(name: str) -> Path:

@@ -53,6 +53,9 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
         delete_output(root)
     else:
         _check(root, record)
+    if record.embedding is None and has_embeddings(root):
+        # A plan changes nothing of what is embedded; the record must still say what that is.
+        return
     try:
         write_run_record(root, record)
     except OSError as error:

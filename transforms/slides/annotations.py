@@ -16,12 +16,12 @@ from beamscope.transforms.slides.tissue.trace import trace
 TISSUE_CLASS = "Tissue"
 # QuPath ignores classes that end in an asterisk, and so does --masks: patches are only to be seen.
 PATCH_CLASS = "Patch*"
+# Far below the steps in which a mask's coverage is kept, so that reading it again changes nothing.
+_DIGITS = 6
 _COLORS = {TISSUE_CLASS: [0, 140, 70], PATCH_CLASS: [20, 90, 220]}
 
 
-def as_geojson(
-    sight: Sight, x_level0: npt.NDArray[np.integer], y_level0: npt.NDArray[np.integer]
-) -> bytes:
+def as_geojson(sight: Sight, x_level0: npt.ArrayLike, y_level0: npt.ArrayLike) -> bytes:
     """Return the tissue and the patches of a slide as a GeoJSON FeatureCollection.
 
     Coordinates are level-0 pixels. As in QuPath, they count from the corner of the slide's bounds
@@ -37,11 +37,13 @@ def as_geojson(
     origin = corner if sight.in_bounds else np.zeros(2)
     scale = np.array([small.scale_x, small.scale_y])
     tissue = [
-        [(ring * scale + corner - origin).round(3).tolist() for ring in polygon]
+        [(ring * scale + corner - origin).round(_DIGITS).tolist() for ring in polygon]
         for polygon in trace(shown(sight.tissue))
     ]
     features = [_feature("annotation", TISSUE_CLASS, "Polygon", rings) for rings in tissue]
-    features.extend(_patches(x_level0 - origin[0], y_level0 - origin[1], sight.read.size_level0))
+    left = (np.asarray(x_level0, np.float64) - origin[0]).tolist()
+    top = (np.asarray(y_level0, np.float64) - origin[1]).tolist()
+    features.extend(_patches(left, top, sight.read.size_level0))
     return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
 

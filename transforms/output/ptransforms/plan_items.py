@@ -31,7 +31,8 @@ class PlanItems(beam.PTransform):
 
     Attributes:
       planner: the job's planner.
-      layout: paths of the dataset, where plans are written.
+      layout: paths of the dataset, where plans are written; one without the fingerprint of an
+        embedding gives items alone.
       guard: the job's guard; without one, an unexpected error at an item ends the job.
     """
 
@@ -139,6 +140,10 @@ class _PlanItemFn(beam.DoFn):
 
     def _planned(self, request: Any, plan: Any) -> Iterator[Any]:
         planner = self.planner
+        if not self.layout.fingerprint:
+            # Nothing is to be embedded: there is a plan now, and that is all.
+            yield beam.pvalue.TaggedOutput(ITEMS, request.id)
+            return
         parts = finished_parts(self.layout, request.id, planner.block_sizes(plan))
         count("blocks_embedded_before", len(parts))
         for part in parts:

@@ -1,0 +1,1 @@
+"""Hours and cost of a job: what is known of throughput and prices."""

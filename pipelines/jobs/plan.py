@@ -1,0 +1,260 @@
+"""Plan a job without a model: parse its command line, plan its items, and say what is planned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beamscope.pipelines.estimates.costs import estimate, load_costs
+from beamscope.pipelines.estimates.rates import MeasuredRate, measured_rate
+from beamscope.pipelines.jobs.execute import execute
+from beamscope.pipelines.jobs.job import Job
+from beamscope.pipelines.jobs.order import plan_fingerprint
+from beamscope.pipelines.options.command_line import Parser, check_range, place
+from beamscope.pipelines.options.output import add_output_arguments, shard_format_from
+from beamscope.pipelines.runners.config import add_runner_arguments, config_options, parse_job
+from beamscope.pipelines.terminal.live import LINE
+from beamscope.pipelines.terminal.planned import Planned, table_of, text_of
+from beamscope.pipelines.terminal.quiet import quiet
+from beamscope.pipelines.terminal.summary import Finished
+from beamscope.transforms.faults.guard import Guard
+from beamscope.transforms.faults.run import run_id
+from beamscope.transforms.fingerprints import settings_of
+from beamscope.transforms.formats.parquet import write_table
+from beamscope.transforms.inference.model_files import local_model, model_digest
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.remedis import parse_remedis_name
+from beamscope.transforms.output.claim import claim_output, has_embeddings
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.progress import ProgressReader
+from beamscope.transforms.output.ptransforms.plan_items import PlanItems
+from beamscope.transforms.output.requests_file import write_requests
+from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+# From so many items on, processes of their own are worth their start.
+_MANY = 24
+# The flags of a job's output that would delete or drop something.
+_NOT_HERE = ("overwrite", "add", "only_these")
+_ESSENTIAL = ("model", "output", "runner_config", "page_slides", "geojson", "json")
+# The embeddings of REMEDIS's smaller models, and of most others about.
+_FEATURES = 2048
+
+
+def plan_parser(job: Job) -> Parser:
+    """Return the parser of `beamscope plan` for a job."""
+    parser = Parser(
+        essential=(*job.essential, *_ESSENTIAL),
+        examples=[_as_plan(job, example) for example in job.examples],
+        prog=f"beamscope plan {job.name}",
+        description=f"Plan `beamscope {job.name}` without a model: it reads headers and thumbnails "
+        "only. Plans stay in the output, and the job uses them. Planning again with other settings "
+        "is free as long as nothing is embedded.",
+        epilog="Every other flag is as for the job.",
+    )
+    job.add_arguments(parser)
+    group = parser.add_argument_group("what is planned for")
+    group.add_argument(
+        "--model",
+        metavar="MODEL",
+        type=place("--model"),
+        help="for its rate, if `beamscope check-model` has measured it here; it is not loaded",
+    )
+    group.add_argument(
+        "--input_size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the model's input in pixels (default: as check-model or a REMEDIS name says, "
+        f"else {job.input_px})",
+    )
+    group.add_argument(
+        "--features",
+        type=int,
+        metavar="N",
+        help=f"length of an embedding (default: as check-model says, else {_FEATURES})",
+    )
+    group.add_argument(
+        "--images_per_second",
+        type=float,
+        metavar="RATE",
+        help="what one machine embeds (default: as check-model has measured it, else as the table "
+        "of costs says)",
+    )
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of machines (default: the most that the runner config allows)",
+    )
+    group.add_argument(
+        "--costs",
+        metavar="FILE.yaml",
+        type=place("--costs", local=True),
+        help="table of throughputs and prices (default: beamscope's own, whose path is shown)",
+    )
+    group.add_argument("--json", action="store_true", help="print the plan as JSON, for programs")
+    job.add_plan_arguments(parser)
+    add_output_arguments(parser)
+    add_runner_arguments(parser)
+    return parser
+
+
+def _as_plan(job: Job, example: str) -> str:
+    """Return an example of a job as one of its plan."""
+    planned = example.replace(f"beamscope {job.name}", f"beamscope plan {job.name}")
+    return planned.replace(" --model MODEL", "").replace(" --dry_run", "")
+
+
+def plan_job(job: Job, argv: Sequence[str]) -> int:
+    """Plan a job, and return the exit status.
+
+    Planning itself runs on this machine; the runner config is that of the job that is planned.
+
+    Raises:
+      InputError: a flag or an input is wrong. Nothing has been written then.
+    """
+    quiet()
+    args, options = parse_job(plan_parser(job), argv)
+    costs = _check(args)
+    shard_format = shard_format_from(args)
+    asked = job.requests(args)
+    for note in asked.notes:
+        with LINE.lifted():
+            print(note, file=sys.stderr)
+    measured = _measured(args.model)
+    model = ModelSettings(args.model or "")
+    settings = job.settings(args, model, _input_px(job, args, measured))
+    record = RunRecord(
+        job.name,
+        len(asked.items),
+        job.table_name,
+        plan_fingerprint(job, settings),
+        None,
+        settings_of("permission", settings),
+    )
+    claim_output(args.output, record)
+    if not has_embeddings(args.output):
+        write_requests(args.output, asked.items)
+    layout = record.layout(args.output)
+    finished = _plan(job, asked.items, settings, args, layout)
+
+    items = [job.planned(layout, request) for request in asked.items]
+    rows = sum(item.rows or 0 for item in items)
+    estimated = estimate(
+        rows,
+        options,
+        costs,
+        workers=args.workers,
+        images_per_second=args.images_per_second,
+        measured=measured,
+    )
+    planned = Planned(
+        job=job,
+        items=items,
+        finished=finished,
+        features=args.features or (measured.features if measured else _FEATURES),
+        features_are_known=bool(args.features or measured),
+        dtype=args.dtype,
+        formats=len(shard_format.formats),
+        shards=shard_format.count(rows),
+        estimate=estimated,
+        left_out=asked.left_out,
+        command=_command_of(job, argv),
+    )
+    folder = files.join(args.output, "plan")
+    write_table(files.join(folder, f"{job.items}.parquet"), table_of(items))
+    content = {**planned.to_json(), "settings": record.settings}
+    text = json.dumps(content, indent=2)
+    files.write_bytes(files.join(folder, "plan.json"), (text + "\n").encode())
+    pages = list(job.plan_pages(layout, asked.items, settings, args))
+    LINE.close()
+    if args.json:
+        print(text)
+        return 0
+    written = ("written", f"{folder}/plan.json, {folder}/{job.items}.parquet")
+    print("\n" + text_of(planned, [*pages, written]))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Refuse flags that are wrong here, and return the table of costs."""
+    for name in _NOT_HERE:
+        if getattr(args, name):
+            raise InputError(Kind.BAD_OPTION, f"--{name}: is a flag of the job, not of plan")
+    for flag, value, low, high in (
+        ("--input_size", args.input_size, 1, 65_536),
+        ("--features", args.features, 1, 1_000_000),
+        ("--images_per_second", args.images_per_second, 1e-6, 1e9),
+        ("--workers", args.workers, 1, 100_000),
+    ):
+        if value is not None:
+            check_range(flag, value, low, high)
+    return load_costs(args.costs)
+
+
+def _measured(uri: str | None) -> MeasuredRate | None:
+    """Return the rate of a model that check-model has measured here, by the model's content."""
+    if uri is None:
+        return None
+    path = local_model(uri)
+    if not path.exists():
+        raise InputError(Kind.BAD_MODEL, f"--model {uri}: there is no such file or directory")
+    found = measured_rate(model_digest(path))
+    if found is None:
+        print(f"--model {uri}: its rate is not known; `beamscope check-model {uri}` measures it",
+              file=sys.stderr)  # fmt: skip
+    return found
+
+
+def _input_px(job: Job, args: argparse.Namespace, measured: MeasuredRate | None) -> int:
+    if args.input_size:
+        return int(args.input_size)
+    if measured:
+        return measured.input_px
+    remedis = parse_remedis_name(args.model) if args.model else None
+    return remedis.input_size if remedis else job.planned_input_px(args)
+
+
+def _plan(
+    job: Job, requests: Sequence[Any], settings: Any, args: argparse.Namespace, layout: Layout
+) -> Finished:
+    """Plan every item that has no plan yet, on the cores of this machine."""
+
+    def build(pipeline: beam.Pipeline) -> None:
+        guard = Guard(layout, run_id(), args.item_timeout, len(requests))
+        planner = job.steps(settings, args, layout).planner
+        _ = (
+            pipeline
+            | "Requests" >> beam.Create(list(requests))
+            | "Plan" >> PlanItems(planner, layout, guard)
+        )
+
+    options = config_options("direct_parallel" if len(requests) >= _MANY else "direct")
+    progress = ProgressReader(layout, len(requests), job.glance)
+    return execute(job, build, PipelineOptions(options), progress)
+
+
+def _command_of(job: Job, argv: Sequence[str]) -> str:
+    """Return the command that embeds what is planned, without the flags of plan alone."""
+    own = {"--features", "--images_per_second", "--workers", "--costs", "--input_size", "--json"}
+    own |= {"--page_slides", "--geojson"}
+    kept: list[str] = []
+    skipping = False
+    for argument in argv:
+        if argument.startswith("--"):
+            name = argument.partition("=")[0]
+            skipping = name in own
+        if not skipping:
+            kept.append(argument)
+    if not any(argument.partition("=")[0] == "--model" for argument in kept):
+        kept += ["--model", "MODEL"]
+    return shlex.join(["beamscope", job.name, *kept])
