@@ -114,9 +114,10 @@ def assemble(root: str, extension: str) -> dict[str, float]:
     rows = 0
     for shard in range(count):
         inside = [path for slide, path in parts if shard_of[slide] == shard]
-        rows += write_shard(
+        written, _ = write_shard(
             layout, shard, count, inside, ROW_SCHEMA, FEATURES, shard_format, metadata={}
         )
+        rows += written
         Path(layout.shard(shard, count, extension)).unlink()
     cpu, wall = time.process_time() - start[0], time.perf_counter() - start[1]
     return figures(rows, cpu, wall, imports)

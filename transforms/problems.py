@@ -77,6 +77,10 @@ def as_stopped(error: StorageError) -> JobStoppedError:
     )
 
 
+class RepairNeededError(JobStoppedError):
+    """Files of the output are not what was written; another pass makes them again."""
+
+
 class LostWorkerError(Exception):
     """A worker process has died, which the job's runner does not survive; what is done stays."""
 

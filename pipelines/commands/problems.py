@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
 
 
@@ -42,8 +43,15 @@ def run(argv: Sequence[str]) -> int:
             f"{args.output}: holds no finished dataset. The job writes its table of problems at "
             f"its end; `beamscope status {args.output}` shows its progress",
         )
-    for problem in _problems(args.output, args.kind):
-        print(json.dumps(problem) if args.json else line(problem))
+    try:
+        for problem in _problems(args.output, args.kind):
+            print(json.dumps(problem) if args.json else line(problem))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            Kind.NO_RUN,
+            f"{args.output}/problems.parquet cannot be read: {one_line(error)}. The command of the "
+            "job makes it again",
+        ) from error
     return 0
 
 

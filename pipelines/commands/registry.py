@@ -15,6 +15,7 @@ COMMANDS.register(
     "plan", f"{_HERE}.plan:run", "plan a job without a model: patches, failures, hours, cost"
 )
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
+COMMANDS.register("verify", f"{_HERE}.verify:run", "check all files of an output")
 COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(
     "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"

@@ -16,6 +16,7 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import finished_parts
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.output.sealed import DamagedError
 
 # Each plan that is looked at costs a request to a store.
 _LOOKERS = 32
@@ -138,7 +139,10 @@ def _look(
     planner: ItemPlanner[Any, Any], layout: Layout, requests: Iterable[Any], *, with_parts: bool
 ) -> list[_Found]:
     def look(request: Any) -> _Found:
-        plan = planner.find(layout, request)
+        try:
+            plan = planner.find(layout, request)
+        except DamagedError:
+            plan = None
         if plan is None:
             return _Found(False)
         sizes = planner.block_sizes(plan)

@@ -17,10 +17,18 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.terminal.progress import shown_progress
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.transforms.output.progress import ProgressReader
-from beamscope.transforms.problems import JobStoppedError, LostWorkerError, StorageError, as_stopped
+from beamscope.transforms.problems import (
+    JobStoppedError,
+    LostWorkerError,
+    RepairNeededError,
+    StorageError,
+    as_stopped,
+)
 
 # How Beam's text tells of an error that says why the job stops.
-_STOPPED = re.compile(r"(?:DefectEverywhereError|JobStoppedError|InputError): ([^\n]*)")
+_STOPPED = re.compile(
+    r"(DefectEverywhereError|RepairNeededError|JobStoppedError|InputError): ([^\n]*)"
+)
 _STORAGE = re.compile(
     rf"({'|'.join(one.__name__ for one in StorageError.__subclasses__())}): ([^\n]*)"
 )
@@ -60,7 +68,7 @@ def _own_errors() -> Iterator[None]:
     try:
         yield
     except JobStoppedError as error:
-        raise JobStoppedError(_without_step(str(error))) from None
+        raise _stopped(type(error).__name__, str(error)) from None
     except StorageError as error:
         raise as_stopped(type(error)(_without_step(str(error)))) from None
     except RuntimeError as error:
@@ -68,7 +76,7 @@ def _own_errors() -> Iterator[None]:
         if "KeyboardInterrupt" in text:
             raise KeyboardInterrupt from None
         if stopped := _STOPPED.search(text):
-            raise JobStoppedError(_without_step(stopped[1])) from None
+            raise _stopped(*stopped.groups()) from None
         if failed := _STORAGE.search(text):
             kind = next(one for one in StorageError.__subclasses__() if one.__name__ == failed[1])
             raise as_stopped(kind(_without_step(failed[2]))) from None
@@ -76,6 +84,11 @@ def _own_errors() -> Iterator[None]:
             if words in text:
                 raise LostWorkerError(f"the runner says: {words}") from error
         raise
+
+
+def _stopped(kind: str, message: str) -> JobStoppedError:
+    stopped = RepairNeededError if kind == RepairNeededError.__name__ else JobStoppedError
+    return stopped(_without_step(message))
 
 
 def _without_step(message: str) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,11 +27,16 @@ from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.output.dataset import DatasetSpec, is_in_place, read_description
+from beamscope.transforms.output.dataset import DatasetSpec, find_description, is_in_place
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.provenance import versions
 from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat
+from beamscope.transforms.output.verify import check_dataset
+
+_log = logging.getLogger(__name__)
+_DAMAGED_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +140,35 @@ def request_digest(order: Order) -> str:
 
 
 def complete_before(layout: Layout, job: Job, request: str) -> bool:
-    """Return whether the dataset holds exactly this request, and no item failed.
+    """Return whether the dataset holds exactly this request, whole, and no item failed.
 
-    If not, the job tries the failed items again and assembles the dataset again. So does a dataset
-    of version 0.2, whose shards then get their folder.
+    If not, the job tries the failed items again and assembles the dataset again.
     """
-    description = read_description(layout.root)
-    return (
-        description is not None
-        and description["fingerprint"] == layout.fingerprint
-        and description["request"] == request
-        and is_in_place(description)
-        and not description["counts"][job.table_name].get("failed")
-    )
+    try:
+        description = find_description(layout.root)
+    except DamagedError as error:
+        _say_damaged([error])
+        return False
+    if (
+        description is None
+        or description.get("fingerprint") != layout.fingerprint
+        or description.get("request") != request
+        or description["counts"][job.table_name].get("failed")
+        or not is_in_place(description)
+    ):
+        return False
+    damaged = check_dataset(layout.root, description)
+    _say_damaged(damaged)
+    return not damaged
+
+
+def _say_damaged(damaged: Sequence[DamagedError]) -> None:
+    for error in damaged[:_DAMAGED_SHOWN]:
+        _log.warning("damaged: %s", error)
+    if damaged:
+        more = len(damaged) - _DAMAGED_SHOWN
+        also = f", and {more:,} other files are damaged" if more > 0 else ""
+        _log.warning("the dataset has to be assembled again%s", also)
 
 
 def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) -> DatasetSpec:

@@ -1,6 +1,6 @@
 """The wiring that every embedding job shares.
 
-plan ─ drop what is done ─ spread ─ read ─ RunInference ─ write part ─ sum up ─ assemble
+plan ─ drop what is done ─ spread ─ find ─ read ─ RunInference ─ write part ─ sum up ─ assemble
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.output.dataset import DatasetSpec
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
+from beamscope.transforms.output.ptransforms.find_parts import FindParts
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
@@ -46,14 +47,18 @@ def build_pipeline(
         | "Requests" >> beam.Create(list(requests))
         | "Plan" >> PlanItems(steps.planner, dataset.layout, guard)
     )
-    new_parts = (
+    spread = (
         planned.blocks
         | "Spread" >> steps.spread
+        | "Find" >> FindParts(steps.planner, dataset.layout)
+    )
+    new_parts = (
+        spread.blocks
         | "Read" >> steps.read
         | "Embed" >> EmbedBlocks(handler)
         | "Write" >> WriteParts(dataset.layout)
     )
-    parts = (planned.parts, new_parts) | "AllParts" >> beam.Flatten()
+    parts = (planned.parts, spread.parts, new_parts) | "AllParts" >> beam.Flatten()
     outcomes = {"items": planned.items, "parts": parts} | "SumUp" >> SumUpItems(
         steps.summary, dataset.layout
     )

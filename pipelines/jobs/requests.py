@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from beamscope.pipelines.jobs.job import Job
 from beamscope.transforms.output.claim import has_embeddings
+from beamscope.transforms.output.layout import WORK_DIRECTORY, file_name, plan_of
 from beamscope.transforms.output.requests_file import read_requests
-from beamscope.transforms.output.run_record import read_run_record
+from beamscope.transforms.output.run_record import find_run_record
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+_log = logging.getLogger(__name__)
 
 _NAMED = 3
 
@@ -32,7 +38,12 @@ def merged_requests(
       InputError: ``dropped_items`` if the output holds items that are not requested now, and
         neither flag is given; ``duplicate_id`` if two sources have the same id.
     """
-    before = _before(job, root)
+    try:
+        before = _before(job, root)
+    except DamagedError as error:
+        _check_nothing_dropped(job, root, now, only_these=only_these)
+        _log.warning("damaged: %s; it is made again from this command", error)
+        return list(now)
     if has_embeddings(root):
         now = _with_kept(job, before, now)
     missing = not_asked_for(job, now, before)
@@ -82,8 +93,33 @@ def not_asked_for(job: Job, now: Sequence[Any], before: Sequence[Any]) -> list[A
     ]
 
 
+def _check_nothing_dropped(job: Job, root: str, now: Sequence[Any], *, only_these: bool) -> None:
+    """Check, where it is not known what was requested before, that nothing planned is left out.
+
+    Raises:
+      InputError: ``dropped_items``: the output has plans of items that are not requested now.
+    """
+    if only_these or not has_embeddings(root):
+        return
+    asked = {file_name(request.id) for request in now}
+    plans = {plan_of(file.path) for file in files.list_files(files.join(root, WORK_DIRECTORY))}
+    lost = sorted(plans - asked - {None}, key=str)
+    if lost:
+        named = ", ".join(map(str, lost[:_NAMED])) + (", …" if len(lost) > _NAMED else "")
+        raise InputError(
+            Kind.DROPPED_ITEMS,
+            f"--output {root}: .beamscope/requests.json is damaged, and {len(lost):,} {job.items} "
+            f"that have a plan there are not requested now ({named}). Request them too, or give "
+            "--only_these to drop them",
+        )
+
+
 def _before(job: Job, root: str) -> list[Any]:
-    record = read_run_record(root)
+    try:
+        record = find_run_record(root)
+    except DamagedError:
+        # `claim_output` says so, and makes it again.
+        return read_requests(root, job.request_type)
     if record is None or record.job != job.name:
         return []
     return read_requests(root, job.request_type)

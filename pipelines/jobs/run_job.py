@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.dry_run import dry_run
 from beamscope.pipelines.jobs.execute import execute
@@ -25,7 +26,7 @@ from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG, LogFile, logged
 from beamscope.pipelines.terminal.quiet import quiet
-from beamscope.pipelines.terminal.summary import read_summary
+from beamscope.pipelines.terminal.summary import Finished, read_summary
 from beamscope.pipelines.terminal.words import counted
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
@@ -36,8 +37,11 @@ from beamscope.transforms.output.dataset import add_to_description
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.problems import RepairNeededError
 
 OK, NOT_ALL_THERE = 0, 3
+# Passes over all items: what is damaged shows in the first.
+_PASSES = 3
 
 
 def run_job(job: Job, argv: Sequence[str]) -> int:
@@ -90,7 +94,7 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
             submit(job.name, layout, build, order.options)
             return OK
         progress = ProgressReader(layout, len(order.requests), job.glance)
-        finished = execute(job, build, order.options, progress)
+        finished = _execute_and_repair(job, build, order.options, progress)
         add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
     told = read_summary(job, order.settings, layout, finished, max_failed=args.max_failed)
     summary = told.with_log(log.path)
@@ -98,3 +102,24 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
     LINE.close()
     print(f"\n{summary.text(verbose=args.verbose)}")
     return NOT_ALL_THERE if summary.faults else OK
+
+
+def _execute_and_repair(
+    job: Job,
+    build: Callable[[beam.Pipeline], None],
+    options: PipelineOptions,
+    progress: ProgressReader,
+) -> Finished:
+    """Run a pipeline, and again where it has found files that are not what was written.
+
+    Raises:
+      RepairNeededError: so did the last pass.
+    """
+    for left in reversed(range(_PASSES)):
+        try:
+            return execute(job, build, options, progress)
+        except RepairNeededError as error:
+            if not left:
+                raise
+            LOG.warning("%s; another pass makes it again", error)
+    raise AssertionError("the last pass returns or raises")

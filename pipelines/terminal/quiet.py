@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _ThreadHook = Callable[["threading.ExceptHookArgs"], object]
 # Words of Beam's log about what is told in one line at the end.
 _TOLD_ELSEWHERE = (
-    "KeyboardInterrupt", "DefectEverywhereError", "JobStoppedError", "Error closing worker_handler",
+    "KeyboardInterrupt", "DefectEverywhereError", "JobStoppedError", "RepairNeededError",
+    "Error closing worker_handler", "Failed to read inputs in the data plane",
     *(one.__name__ for one in StorageError.__subclasses__()),
-    "Failed to read inputs in the data plane",
 )  # fmt: skip
 
 

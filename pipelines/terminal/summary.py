@@ -101,6 +101,7 @@ def read_summary(
         *own[:1],
         ("time", _time(finished, job.items)),
         *_model(description, finished),
+        *_repaired(finished),
         *_empty(table),
         *_left_out(counts),
         *_problems(layout, counts["problems"]),
@@ -124,6 +125,14 @@ def read_summary(
         tuple(lines),
         tuple(_internals(layout, finished, job.items)),
     )
+
+
+def _repaired(finished: Finished | None) -> list[tuple[str, str]]:
+    """Return the line that counts what was damaged and was made again; no line if nothing was."""
+    counters = finished.counters if finished else {}
+    counts = ((what, counters.get(f"{what}s_damaged", 0)) for what in ("plan", "part"))
+    found = [f"{number:,} {what}{'s' * (number > 1)}" for what, number in counts if number]
+    return [("repaired", f"damaged, and made again: {', '.join(found)}")] if found else []
 
 
 def _empty(table: pa.Table) -> list[tuple[str, str]]:

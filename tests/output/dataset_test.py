@@ -3,6 +3,7 @@ import datetime
 import json
 from pathlib import Path
 
+import google_crc32c
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,11 +13,13 @@ from beamscope.transforms.output import dataset
 from beamscope.transforms.output.dataset import (
     DatasetSpec,
     ShardRef,
+    find_description,
     finish_dataset,
     problems_table,
     read_description,
 )
 from beamscope.transforms.output.outcome import JoinedOutcomes, join_outcomes
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.storage import files
 from tests.output.samples import Item, item_on_disk, problem_of, spec_in
@@ -80,10 +83,21 @@ def test_problems_table_is_there_when_nothing_went_wrong(tmp_path: Path) -> None
 def test_description(tmp_path: Path) -> None:
     spec = spec_in(tmp_path, ShardFormat(("parquet", "tfrecord.gz")))
     description = _finish(spec)
-    assert json.loads((tmp_path / "dataset.json").read_bytes()) == description
+    written = json.loads((tmp_path / "dataset.json").read_bytes())
+    assert written.pop("crc32c")
+    assert written == description
+    names = ["problems.parquet", "slides.parquet", "parsing_spec.json"]
+    sums = description.pop("files")
+    assert sums == {
+        name: {
+            "bytes": (tmp_path / name).stat().st_size,
+            "crc32c": f"{google_crc32c.value((tmp_path / name).read_bytes()):08x}",
+        }
+        for name in sorted(names)
+    }
     # UTC, as ISO 8601 has it.
     assert datetime.datetime.fromisoformat(description["finished"]).tzinfo == datetime.UTC
-    assert read_description(str(tmp_path)) == description
+    assert read_description(str(tmp_path)) == {**description, "files": sums}
     assert description == {
         "complete": True,
         "finished": description["finished"],
@@ -121,6 +135,18 @@ def test_description(tmp_path: Path) -> None:
 def test_read_description_of_what_is_not_complete(tmp_path: Path) -> None:
     assert read_description(str(tmp_path)) is None
     assert read_description(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", None])
+def test_a_damaged_description_is_none(tmp_path: Path, content: bytes | None) -> None:
+    _finish(spec_in(tmp_path))
+    path = tmp_path / "dataset.json"
+    if content is None:
+        content = path.read_bytes().replace(b'"rows": 11', b'"rows": 12')
+    path.write_bytes(content)
+    assert read_description(str(tmp_path)) is None
+    with pytest.raises(DamagedError, match=r"dataset\.json: it "):
+        find_description(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +191,7 @@ def test_stale_shards_are_removed(tmp_path: Path) -> None:
     assert not (tmp_path / "embeddings-tfrecord.gz").exists()
 
 
-@pytest.mark.parametrize("step", ["write_table", "delete_shards", "_write_sidecars"])
+@pytest.mark.parametrize("step", ["table_bytes", "delete_shards", "_delete_stale_sidecars"])
 def test_description_is_written_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

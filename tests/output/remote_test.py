@@ -11,7 +11,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 
 from beamscope.transforms.fingerprints import Fingerprint
 from beamscope.transforms.output.claim import claim_output
-from beamscope.transforms.output.parts import list_parts, read_part_refs, write_part
+from beamscope.transforms.output.parts import check_parts, list_parts, write_part
 from beamscope.transforms.output.progress import PlanGlance, Progress, ProgressReader
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
@@ -66,7 +66,7 @@ def test_a_run_is_claimed_continued_refused_and_begun_anew(bucket: str) -> None:
 def test_references_to_many_parts_come_in_order(bucket: str) -> None:
     layout = RUN.layout(f"{bucket}/many")
     refs = [write_part(layout, block_of("slide", i, 4, i % 3)) for i in range(40)][::-1]
-    assert read_part_refs([ref.path for ref in refs]) == refs
+    assert check_parts([files.stat(ref.path) for ref in refs]) == refs
 
 
 def test_a_dataset_is_assembled(bucket: str) -> None:

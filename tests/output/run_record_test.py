@@ -35,7 +35,7 @@ def test_where_the_work_of_a_run_lies() -> None:
     assert record.layout("out") == Layout("out", PLAN.digest, EMBEDDING.digest)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2, "job": "slides"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 3, "job": "slides"}', b"\xff"])
 def test_read_run_record_errors(tmp_path: Path, content: bytes) -> None:
     files.write_bytes(run_record(str(tmp_path)), content)
     with pytest.raises(InputError, match=r"run\.json is damaged") as raised:
@@ -43,7 +43,25 @@ def test_read_run_record_errors(tmp_path: Path, content: bytes) -> None:
     assert raised.value.kind == "foreign_output"
 
 
-def test_a_record_of_version_0_1_is_refused(tmp_path: Path) -> None:
-    files.write_bytes(run_record(str(tmp_path)), b'{"job": "slides", "settings": {}}')
-    with pytest.raises(InputError, match=r"begun by beamscope 0\.1"):
+@pytest.mark.parametrize(
+    ("content", "version"),
+    [
+        (b'{"job": "slides", "settings": {}}', r"0\.1"),
+        (b'{"format": 2, "job": "slides", "items": 1}', r"0\.2"),
+    ],
+)
+def test_a_record_of_an_earlier_version_is_refused(
+    tmp_path: Path, content: bytes, version: str
+) -> None:
+    files.write_bytes(run_record(str(tmp_path)), content)
+    with pytest.raises(InputError, match=f"begun by beamscope {version}") as raised:
+        read_run_record(str(tmp_path))
+    assert raised.value.kind == "old_output"
+
+
+def test_a_digit_that_changed_is_noticed(tmp_path: Path) -> None:
+    write_run_record(str(tmp_path), RunRecord("slides", 12, "slides", PLAN, EMBEDDING))
+    path = Path(run_record(str(tmp_path)))
+    path.write_text(path.read_text().replace("12", "13"))
+    with pytest.raises(InputError, match=r"run\.json is damaged"):
         read_run_record(str(tmp_path))

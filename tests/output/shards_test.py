@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,7 +80,12 @@ def _write(
 ) -> int:
     paths = [write_part(layout, block).path for block in blocks]
     shard_format = ShardFormat(formats, None, dtype)
-    return write_shard(layout, 0, 1, paths, ROWS, FEATURES, shard_format, METADATA)
+    rows, sums = write_shard(layout, 0, 1, paths, ROWS, FEATURES, shard_format, METADATA)
+    for one in sums:
+        content = Path(layout.root, one.name).read_bytes()
+        assert (one.size, one.crc32c) == (len(content), google_crc32c.value(content))
+    assert len(sums) == len(formats)
+    return rows
 
 
 def _expected(blocks: list[EmbeddingBlock], dtype: str = "float32") -> list[dict[str, object]]:

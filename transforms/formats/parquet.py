@@ -47,7 +47,14 @@ PARQUET = Format(
 )
 
 
+def table_bytes(table: pa.Table) -> bytes:
+    """Return a small table as the content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
 def write_table(path: str, table: pa.Table) -> None:
     """Create or replace a small table."""
-    with files.atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    files.write_bytes(path, table_bytes(table))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+
 from beamscope.transforms.formats.registry import sidecar_names
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_try, run_record
 from beamscope.transforms.output.requests_file import requests_path
-from beamscope.transforms.output.run_record import RunRecord, read_run_record, write_run_record
+from beamscope.transforms.output.run_record import (
+    RunRecord,
+    find_run_record,
+    read_run_record,
+    write_run_record,
+)
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import delete_shards, list_shards
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
+
+_log = logging.getLogger(__name__)
 
 # The tables of outputs whose record is missing, damaged, or of version 0.1 (without table name).
 _KNOWN_TABLES = ("slides", "images")
@@ -64,7 +74,7 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
 
 
 def _check(root: str, record: RunRecord) -> None:
-    if (earlier := read_run_record(root)) is not None:
+    if (earlier := _earlier_record(root, record)) is not None:
         differences = _differences(record, earlier)
         if differences and has_embeddings(root):
             raise InputError(
@@ -81,16 +91,44 @@ def _check(root: str, record: RunRecord) -> None:
         )
 
 
+def _earlier_record(root: str, now: RunRecord) -> RunRecord | None:
+    """Return the record of the run that began an output; of a damaged one, this run's record.
+
+    The paths of parts have the fingerprint of their settings, so that they tell as well as the
+    record whether the settings are the same.
+
+    Raises:
+      InputError: ``other_settings``: the record is damaged, and the output holds only embeddings of
+        other settings.
+    """
+    try:
+        return find_run_record(root)
+    except DamagedError as error:
+        own = f"/{now.layout(root).fingerprint}/"
+        parts = [path for path in _work_files(root) if is_part(path)]
+        if parts and not any(own in path for path in parts):
+            raise InputError(
+                Kind.OTHER_SETTINGS,
+                f"--output {root}: .beamscope/run.json is damaged, and what is embedded there has "
+                "other settings than these. Use the settings that it was begun with, choose "
+                "another output, or start anew with --overwrite",
+            ) from error
+        _log.warning("damaged: %s; it is made again from this command", error)
+        return now
+
+
 def has_embeddings(root: str) -> bool:
     """Return whether an output holds a dataset or a finished block."""
-    work = files.join(root, WORK_DIRECTORY)
-    return bool(list_shards(root)) or any(is_part(file.path) for file in files.list_files(work))
+    return bool(list_shards(root)) or any(map(is_part, _work_files(root)))
+
+
+def _work_files(root: str) -> list[str]:
+    return [file.path for file in files.list_files(files.join(root, WORK_DIRECTORY))]
 
 
 def embeddings_in(root: str) -> tuple[int, int]:
     """Return the number of shards, and of finished blocks of all settings, in an output."""
-    work = files.join(root, WORK_DIRECTORY)
-    return len(list_shards(root)), sum(is_part(file.path) for file in files.list_files(work))
+    return len(list_shards(root)), sum(map(is_part, _work_files(root)))
 
 
 def delete_output(root: str) -> None:
@@ -130,7 +168,7 @@ def _delete_work(root: str) -> None:
     except InputError:
         known = False
     if known:
-        found = [file.path for file in files.list_files(work)]
+        found = _work_files(root)
         files.delete([path for path in found if is_part(path) or is_try(path)])
     else:
         files.delete_tree(work)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from beamscope.transforms.formats.parquet import write_table
+from beamscope.transforms.formats.parquet import table_bytes
 from beamscope.transforms.formats.registry import FORMATS, sidecar_names
+from beamscope.transforms.output.checked_json import read_json, write_json
+from beamscope.transforms.output.file_sums import FileSum, sum_of_bytes, sums_to_json
 from beamscope.transforms.output.layout import Layout, shard_name
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat, delete_shards
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
@@ -59,10 +61,11 @@ class DatasetSpec:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class ShardRef:
-    """A written shard: its index and its number of rows."""
+    """A written shard: its index, its number of rows, and the sums of its files."""
 
     index: int
     rows: int
+    sums: tuple[FileSum, ...] = ()
 
 
 def finish_dataset(
@@ -91,15 +94,22 @@ def finish_dataset(
     table = _item_table(spec, items, rows, shard_of)
     if spec.extend_table is not None:
         table = spec.extend_table(table)
-    write_table(spec.layout.table(spec.table_name), table)
-    write_table(spec.layout.problems, problems_table(problems, spec.problems))
+    contents = {
+        spec.layout.table(spec.table_name): table_bytes(table),
+        spec.layout.problems: table_bytes(problems_table(problems, spec.problems)),
+        **_sidecars(spec, embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)),
+    }
+    for path, content in contents.items():
+        files.write_bytes(path, content)
 
     _delete_stale_pictures(spec.layout, items)
     names = _shard_names(spec, shards)
     current = frozenset(name for shard in names for name in shard["files"])
     delete_shards(spec.layout.root, keep=current)
     schema = embedding_schema(spec.rows, spec.features, spec.shard_format.dtype)
-    _write_sidecars(spec, schema)
+    _delete_stale_sidecars(spec.layout, contents)
+    sums = [one for shard in shards for one in shard.sums]
+    sums += [sum_of_bytes(spec.layout.relative(path), data) for path, data in contents.items()]
     description = {
         "complete": True,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -115,9 +125,10 @@ def finish_dataset(
             "problems": dict(collections.Counter(problem.kind for problem in problems)),
         },
         "shards": names,
+        "files": sums_to_json(sums),
         "schema": {field.name: str(field.type) for field in schema},
     }
-    _write_json(spec.layout.description, description)
+    write_json(spec.layout.description, description)
     return description
 
 
@@ -127,11 +138,26 @@ def problems_table(problems: Sequence[Problem], schema: pa.Schema = PROBLEMS_SCH
 
 
 def read_description(root: str) -> dict[str, Any] | None:
-    """Return the description of a dataset; None if it has none and so is not complete."""
-    path = files.join(root, "dataset.json")
-    if not files.exists(path):
+    """Return the description of a dataset; None if it has none and so is not complete.
+
+    A description that is damaged counts as none (`find_description`).
+    """
+    try:
+        return find_description(root)
+    except DamagedError:
         return None
-    description: dict[str, Any] = json.loads(files.read_bytes(path))
+
+
+def find_description(root: str) -> dict[str, Any] | None:
+    """Return the description of a dataset; None if it has none and so is not complete.
+
+    Raises:
+      DamagedError: it is not what was written.
+    """
+    path = files.join(root, "dataset.json")
+    description = read_json(path)
+    if description is not None and not {"counts", "shards"} <= description.keys():
+        raise DamagedError(path, "it is not the description of a dataset")
     return description
 
 
@@ -153,7 +179,7 @@ def add_to_description(root: str, **more: Any) -> None:
     """
     description = read_description(root)
     if description is not None:
-        _write_json(files.join(root, "dataset.json"), {**description, **more})
+        write_json(files.join(root, "dataset.json"), {**description, **more})
 
 
 def _in_order(
@@ -217,13 +243,16 @@ def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str
     ]
 
 
-def _write_sidecars(spec: DatasetSpec, schema: pa.Schema) -> None:
-    """Write the sidecars of the formats in use, and delete those of other formats."""
+def _sidecars(spec: DatasetSpec, schema: pa.Schema) -> dict[str, bytes]:
+    """Return the content of the sidecars of the formats in use, by path."""
     formats = map(FORMATS.get, spec.shard_format.formats)
     sidecars = {form.sidecar.name: form.sidecar for form in formats if form.sidecar is not None}
-    for name, sidecar in sidecars.items():
-        files.write_bytes(spec.layout.sidecar(name), sidecar.content(schema))
-    files.delete([spec.layout.sidecar(name) for name in sidecar_names() - sidecars.keys()])
+    return {spec.layout.sidecar(name): one.content(schema) for name, one in sidecars.items()}
+
+
+def _delete_stale_sidecars(layout: Layout, current: Collection[str]) -> None:
+    known = {layout.sidecar(name) for name in sidecar_names()}
+    files.delete(sorted(known - set(current)))
 
 
 def _delete_stale_pictures(layout: Layout, items: Iterable[FinishedItem]) -> None:
@@ -231,7 +260,3 @@ def _delete_stale_pictures(layout: Layout, items: Iterable[FinishedItem]) -> Non
     current = {layout.picture(item.item_id) for item in items}
     lying = [file.path for file in files.list_files(layout.pictures, recursive=False)]
     files.delete([path for path in lying if path.endswith(".jpg") and path not in current])
-
-
-def _write_json(path: str, content: Mapping[str, Any]) -> None:
-    files.write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())

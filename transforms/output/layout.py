@@ -52,6 +52,10 @@ class Layout:
     plan_fingerprint: str
     fingerprint: str = ""
 
+    def relative(self, path: str) -> str:
+        """Return the path of a file in the output directory, from there."""
+        return path.removeprefix(files.join(self.root, ""))
+
     @property
     def description(self) -> str:
         """Return the path of ``dataset.json``, which exists only if the dataset is complete."""
@@ -206,6 +210,13 @@ def is_part(path: str) -> bool:
     """Return whether a file is a finished block."""
     folders = path.split("/")
     return part_name(path) is not None and len(folders) > 3 and folders[-4] == "parts"
+
+
+def plan_of(path: str) -> str | None:
+    """Return the item, as `file_name` writes it, of which a file is the plan; None for others."""
+    folders = path.split("/")
+    is_plan = folders[-1].endswith(".arrow") and len(folders) > 1 and folders[-2] == "plans"
+    return folders[-1].removesuffix(".arrow") if is_plan else None
 
 
 def is_try(path: str) -> bool:

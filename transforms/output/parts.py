@@ -1,14 +1,12 @@
 """Parts: one small file for each finished block. They make progress durable.
 
-A part is an Arrow IPC stream of the block's rows and float32 embeddings. The schema's metadata
-holds the number of planned rows, and the problems of the missing ones.
+A part is a sealed file (`sealed`) of the block's rows and float32 embeddings. Its header holds the
+number of planned rows, the problems of the missing ones, and the digest of the plan.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,58 +15,86 @@ import pyarrow as pa
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, PartRef
 from beamscope.transforms.output.layout import Layout, part_name
 from beamscope.transforms.output.schema import embedding_schema, to_record_batch
+from beamscope.transforms.output.sealed import (
+    DamagedError,
+    check_sealed,
+    read_header,
+    read_sealed,
+    write_sealed,
+)
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 
-_HEADER = b"beamscope.part"
 # Parts to read at a time from an object store, where each costs a request.
 _READERS = 32
 
 
-def write_part(layout: Layout, block: EmbeddingBlock) -> PartRef:
-    """Write a block under its own name, and replace the part of an earlier try."""
+def write_part(layout: Layout, block: EmbeddingBlock, plan_digest: str = "") -> PartRef:
+    """Write a block under its own name, and replace the part of an earlier try.
+
+    Args:
+      layout: paths of the dataset.
+      block: the block.
+      plan_digest: of the plan that the block is of (`plans.plan_digest`).
+    """
     header = {
         "item_id": block.key.item_id,
         "index": block.key.index,
         "planned": block.planned,
         "embedded": block.rows.num_rows,
         "left_out": block.left_out,
-        "problems": [dataclasses.asdict(problem) for problem in block.problems],
+        "problems": block.problems,
+        "plan": plan_digest,
     }
-    features = block.embeddings.shape[1]
-    schema = embedding_schema(block.rows.schema, features).with_metadata(
-        {_HEADER: json.dumps(header).encode()}
-    )
+    schema = embedding_schema(block.rows.schema, block.embeddings.shape[1])
     path = layout.part(block.key, block.planned)
-    with files.atomic_path(path) as temporary, pa.ipc.new_stream(temporary, schema) as stream:
-        stream.write_batch(to_record_batch(block.rows, block.embeddings, schema))
+    write_sealed(path, header, schema, [to_record_batch(block.rows, block.embeddings, schema)])
     return PartRef(block.key, path, block.planned, block.rows.num_rows, block.left_out)
 
 
-def read_part_ref(path: str) -> PartRef:
-    """Return the reference to an existing part; read only its header."""
-    header = _read_header(path)
-    key = BlockKey(header["item_id"], header["index"])
-    return PartRef(key, path, header["planned"], header["embedded"], header["left_out"])
+def read_part_ref(part: str | files.FileInfo) -> PartRef:
+    """Return the reference to an existing part; read only its header.
+
+    Raises:
+      DamagedError: the header is not what was written.
+    """
+    return _as_ref(part if isinstance(part, str) else part.path, read_header(part))
 
 
-def read_part_refs(paths: Sequence[str]) -> list[PartRef]:
-    """Return the references to parts, in order; read many remote headers at a time."""
-    if all(map(files.is_local, paths)):
-        return list(map(read_part_ref, paths))
-    with ThreadPoolExecutor(_READERS) as readers:
-        return list(readers.map(read_part_ref, paths))
+def check_part(file: files.FileInfo) -> PartRef:
+    """Return the reference to an existing part, all of it verified.
+
+    Of a part on s3:// the header alone is verified, since the rest would have to be fetched, and
+    will be when the dataset is assembled (`read_part`).
+
+    Raises:
+      DamagedError: it is not what was written.
+    """
+    remote = not files.is_local(file.path)
+    return _as_ref(file.path, read_header(file) if remote else check_sealed(file))
+
+
+def part_problems(header: dict[str, Any]) -> list[Problem]:
+    """Return the problems of a part's missing rows, from its header."""
+    return [Problem(**problem) for problem in header["problems"]]
 
 
 def read_part_problems(path: str) -> list[Problem]:
-    """Return the problems of a part's missing rows."""
-    return [Problem(**problem) for problem in _read_header(path)["problems"]]
+    """Return the problems of a part's missing rows.
+
+    Raises:
+      DamagedError: the header is not what was written.
+    """
+    return part_problems(read_header(path))
 
 
 def read_part(path: str) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a part with their embeddings."""
-    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
-        yield from stream
+    """Yield the rows of a part with their embeddings, all of it verified.
+
+    Raises:
+      DamagedError: it is not what was written.
+    """
+    yield from read_sealed(path)[1]
 
 
 def parts_in_order(
@@ -88,17 +114,23 @@ def parts_in_order(
 
 
 def finished_parts(
-    layout: Layout, item_id: str, block_sizes: Sequence[int] | None
+    layout: Layout,
+    item_id: str,
+    block_sizes: Sequence[int] | None,
+    on_damage: Callable[[DamagedError], object] | None = None,
 ) -> list[PartRef]:
-    """Return the existing parts of an item that are blocks of its plan.
+    """Return the existing parts of an item that are blocks of its plan, verified (`check_part`).
+
+    A part that is damaged is not among them.
 
     Args:
       layout: paths of the dataset.
       item_id: id of the item.
       block_sizes: planned rows of each block; None if only reading the item tells, so that every
         part counts.
+      on_damage: told of each part that is damaged, which is then deleted; without it, nothing is.
     """
-    paths = []
+    found = []
     for file in files.list_files(layout.item_parts(item_id), recursive=False):
         name = part_name(file.path)
         if name is None:
@@ -106,8 +138,41 @@ def finished_parts(
         index, planned = name
         known = block_sizes is None or index < len(block_sizes)
         if known and (block_sizes is None or block_sizes[index] == planned):
-            paths.append(file.path)
-    return read_part_refs(paths)
+            found.append(file)
+    return [ref for ref in check_parts(found, on_damage) if ref is not None]
+
+
+def check_parts(
+    found: Sequence[files.FileInfo], on_damage: Callable[[DamagedError], object] | None = None
+) -> list[PartRef | None]:
+    """Return the reference to each part; None for one that is damaged.
+
+    Many remote parts are verified at a time.
+
+    Args:
+      found: parts, as they were listed.
+      on_damage: told of each part that is damaged, which is then deleted; without it, nothing is.
+    """
+
+    def check(file: files.FileInfo) -> PartRef | DamagedError | None:
+        try:
+            return check_part(file)
+        except DamagedError as error:
+            return error
+        except FileNotFoundError:
+            return None
+
+    if all(files.is_local(file.path) for file in found):
+        checked = list(map(check, found))
+    else:
+        with ThreadPoolExecutor(_READERS) as readers:
+            checked = list(readers.map(check, found))
+    damaged = [one for one in checked if isinstance(one, DamagedError)]
+    if on_damage is not None:
+        files.delete([one.path for one in damaged])
+        for one in damaged:
+            on_damage(one)
+    return [one if isinstance(one, PartRef) else None for one in checked]
 
 
 def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> None:
@@ -127,7 +192,22 @@ def list_parts(layout: Layout) -> dict[files.FileInfo, int]:
     return {file: name[1] for file, name in found if name is not None and folder in file.path}
 
 
-def _read_header(path: str) -> dict[str, Any]:
-    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
-        header: dict[str, Any] = json.loads(stream.schema.metadata[_HEADER])
-    return header
+def parts_of_plan(layout: Layout, item_id: str, plan_digest: str) -> frozenset[int]:
+    """Return the indices of an item's parts, of whatever embedding, that were made by a plan."""
+    kept: set[int] = set()
+    lost: set[int] = set()
+    for file in files.list_files(layout.all_item_parts(item_id)):
+        name = part_name(file.path)
+        if name is None:
+            continue
+        try:
+            same = read_header(file).get("plan") == plan_digest
+        except (DamagedError, FileNotFoundError):
+            continue
+        (kept if same else lost).add(name[0])
+    return frozenset(kept - lost)
+
+
+def _as_ref(path: str, header: dict[str, Any]) -> PartRef:
+    key = BlockKey(header["item_id"], header["index"])
+    return PartRef(key, path, header["planned"], header["embedded"], header["left_out"])

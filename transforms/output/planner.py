@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import check_parts
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+
+# Told of each file that is not what was written.
+OnDamage = Callable[[DamagedError], object]
 
 
 class Request(Protocol):
@@ -39,7 +46,11 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
 
     @abc.abstractmethod
     def find(self, layout: Layout, request: _Request) -> _Plan | None:
-        """Return the plan of an earlier start; None if there is none or it is no longer valid."""
+        """Return the plan of an earlier start; None if there is none or it is no longer valid.
+
+        Raises:
+          DamagedError: its file is not what was written; it is then made again.
+        """
 
     @abc.abstractmethod
     def make(self, layout: Layout, request: _Request) -> _Plan:
@@ -58,6 +69,15 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
     def write(self, layout: Layout, request: _Request, plan: _Plan) -> None:
         """Write a new plan, so that a later start finds it."""
 
+    def digest(self, request: _Request, plan: _Plan) -> str:
+        """Return the digest that the file of a plan has (`plans.content_digest`).
+
+        Where the file of the plan before is damaged or lost, parts with this digest are kept. The
+        default is empty: then none is.
+        """
+        del request, plan
+        return ""
+
     @abc.abstractmethod
     def block_sizes(self, plan: _Plan) -> Sequence[int] | None:
         """Return the number of rows of each block; None if only reading the item tells."""
@@ -70,6 +90,40 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
           plan: plan of the item.
           done: indices of the finished blocks.
         """
+
+    def block_rows(self, block: Any) -> int | None:
+        """Return the number of rows of a block; None if only reading it tells.
+
+        Where it is known, a block of which there is a part by now is not read again.
+        """
+        del block
+        return None
+
+    def found_done(
+        self, layout: Layout, block: Any, on_damage: OnDamage
+    ) -> tuple[list[PartRef], Any | None]:
+        """Return the parts of a block that were written after it was planned, and what is left.
+
+        A runner that has lost a worker does a whole bundle of blocks again, of which some may be
+        finished. It costs one look for a file.
+
+        Args:
+          layout: paths of the dataset.
+          block: as `blocks` has yielded it.
+          on_damage: told of each part that is damaged.
+
+        Returns:
+          the parts, and the block to read; None if nothing is left to read.
+        """
+        rows = self.block_rows(block)
+        if rows is None:
+            return [], block
+        try:
+            found = files.stat(layout.part(block.key, rows))
+        except FileNotFoundError:
+            return [], block
+        (part,) = check_parts([found], on_damage)
+        return ([], block) if part is None else ([part], None)
 
     def kept_blocks(self, layout: Layout, request: _Request, plan: _Plan) -> frozenset[int]:
         """Return the indices of blocks that are equal in the new plan and in the plan before.

@@ -1,11 +1,12 @@
 """Files of plans: no item is planned or fetched twice.
 
-A plan is an Arrow IPC stream: a header of plain values in the schema's metadata, and a table.
+A plan is a sealed file (`sealed`): a header of plain values, and a table.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,35 +14,74 @@ from typing import Any
 
 import pyarrow as pa
 
+from beamscope.transforms.output.sealed import (
+    DamagedError,
+    read_header,
+    read_sealed,
+    write_sealed,
+)
 from beamscope.transforms.problems import StorageError
 from beamscope.transforms.storage import files
 
-_HEADER = b"beamscope.plan"
+_DIGEST = "digest"
 
 
 def write_plan_file(path: str, header: Mapping[str, Any], table: pa.Table) -> None:
     """Write a plan; dataclasses in the header become JSON objects."""
-    encoded = json.dumps(header, default=dataclasses.asdict).encode()
-    schema = table.schema.with_metadata({_HEADER: encoded})
+    sealed = {**header, _DIGEST: header.get(_DIGEST) or content_digest(header, table)}
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with (
-        files.atomic_path(path) as temporary,
-        pa.ipc.new_stream(temporary, schema, options=options) as stream,
-    ):
-        stream.write_table(table.replace_schema_metadata(schema.metadata))
+    write_sealed(path, sealed, table.schema, table.to_batches(), options)
 
 
 def read_plan_file(path: str) -> tuple[dict[str, Any], pa.Table]:
-    """Return the header and the table of a plan."""
-    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
-        return json.loads(stream.schema.metadata[_HEADER]), stream.read_all()
+    """Return the header and the table of a plan, all of it verified.
+
+    Raises:
+      DamagedError: it is not what was written.
+    """
+    header, stream = read_sealed(path)
+    return _own(header), stream.read_all()
 
 
 def read_plan_header(path: str) -> dict[str, Any]:
-    """Return the header of a plan without reading its table."""
-    with files.open_read(path) as file, pa.ipc.open_stream(file) as stream:
-        header: dict[str, Any] = json.loads(stream.schema.metadata[_HEADER])
-    return header
+    """Return the header of a plan without reading its table.
+
+    Raises:
+      DamagedError: the header is not what was written.
+    """
+    return _own(read_header(path))
+
+
+def content_digest(*content: Any) -> str:
+    """Return the digest of what a plan says: JSON values, dataclasses and tables.
+
+    Parts carry it, so that they are still known for blocks of an equal plan when the file of the
+    plan is damaged or lost, and is made again.
+    """
+    digest = hashlib.sha256()
+    for part in content:
+        if isinstance(part, pa.Table):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, part.schema) as stream:
+                stream.write_table(part.combine_chunks())
+            digest.update(memoryview(sink.getvalue()))
+        else:
+            digest.update(json.dumps(part, default=dataclasses.asdict, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def plan_digest(path: str) -> str:
+    """Return the digest of a plan that was written; empty if there is none that can be read."""
+    try:
+        found: str = read_header(path).get(_DIGEST, "")
+    except (DamagedError, FileNotFoundError):
+        return ""
+    return found
+
+
+def _own(header: dict[str, Any]) -> dict[str, Any]:
+    """Return the header as the planner wrote it."""
+    return {name: value for name, value in header.items() if name not in ("place", _DIGEST)}
 
 
 def file_identity(uri: str) -> list[Any]:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import list_parts
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.storage import files
 
 _READERS = 16
@@ -102,13 +103,20 @@ class ProgressReader:
     def _glances(self, plans: list[files.FileInfo]) -> dict[files.FileInfo, PlanGlance]:
         new = [plan for plan in plans if (plan, plan.modified) not in self._known]
         with ThreadPoolExecutor(_READERS) as readers:
-            glances = readers.map(lambda plan: self.glance(plan.path), new)
+            glances = readers.map(self._glance, new)
             found = dict(zip(new, glances, strict=True))
         # Unknown numbers are read again the next time.
         self._known |= {
             (plan, plan.modified): one for plan, one in found.items() if one.rows is not None
         }
         return {plan: self._known.get((plan, plan.modified)) or found[plan] for plan in plans}
+
+    def _glance(self, plan: files.FileInfo) -> PlanGlance:
+        try:
+            return self.glance(plan.path)
+        except (DamagedError, FileNotFoundError):
+            # The job makes it again.
+            return PlanGlance(None)
 
 
 def rate(written: Sequence[tuple[float, int]]) -> float | None:

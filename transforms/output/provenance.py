@@ -36,13 +36,20 @@ def write_worker_record(layout: Layout) -> None:
     The record names no host, so that a dataset does not reveal the machines that made it.
     """
     record = json.dumps({"machine": platform.machine(), "versions": versions()}, sort_keys=True)
-    name = hashlib.sha256(record.encode()).hexdigest()[:16]
-    path = layout.worker_record(name)
+    path = layout.worker_record(_name(record.encode()))
     if not files.exists(path):
         files.write_bytes(path, record.encode())
 
 
 def read_worker_records(layout: Layout) -> list[dict[str, Any]]:
-    """Return the records of the workers that computed a dataset, in a fixed order."""
+    """Return the records of the workers that computed a dataset, in a fixed order.
+
+    A record that is not what was written, which its name shows, is left out.
+    """
     found = files.list_files(layout.workers, recursive=False)
-    return [json.loads(files.read_bytes(file.path)) for file in sorted(found)]
+    records = ((file.path, files.read_bytes(file.path)) for file in sorted(found))
+    return [json.loads(record) for path, record in records if _name(record) in path]
+
+
+def _name(record: bytes) -> str:
+    return hashlib.sha256(record).hexdigest()[:16]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.layout import WORK_DIRECTORY
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.storage import files
 
 _Request = TypeVar("_Request")
@@ -27,7 +26,7 @@ def write_requests(root: str, requests: Sequence[Any]) -> None:
       OSError: the file cannot be written.
     """
     rows = [dataclasses.asdict(request) for request in requests]
-    files.write_bytes(requests_path(root), json.dumps(rows).encode())
+    write_json(requests_path(root), {"requests": rows})
 
 
 def read_requests(root: str, kind: type[_Request]) -> list[_Request]:
@@ -38,20 +37,19 @@ def read_requests(root: str, kind: type[_Request]) -> list[_Request]:
       kind: the dataclass of the job's requests.
 
     Raises:
-      InputError: ``foreign_output`` if the file is damaged.
+      DamagedError: the file is not what was written.
     """
     path = requests_path(root)
-    if not files.exists(path):
+    content = read_json(path)
+    if content is None:
         return []
     try:
-        rows = json.loads(files.read_bytes(path))
-        return [kind(**{name: _as_tuples(value) for name, value in row.items()}) for row in rows]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            Kind.FOREIGN_OUTPUT,
-            f"{root}: .beamscope/requests.json is damaged. Delete that file; the next start then "
-            "writes a dataset of the requested items only",
-        ) from error
+        return [
+            kind(**{name: _as_tuples(value) for name, value in row.items()})
+            for row in content["requests"]
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(path, "it does not hold the requests of this job") from error
 
 
 def _as_tuples(value: Any) -> Any:

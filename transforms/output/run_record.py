@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from beamscope.transforms.fingerprints import Fingerprint
+from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.layout import Layout, run_record
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.storage import files
 
-# Version 0.1 wrote no such number; its plans and parts had one common fingerprint.
-_FORMAT = 2
+# Version 0.1 wrote no such number; its plans and parts had one common fingerprint. Those of version
+# 0.2, which wrote 2, had no checksums.
+_FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,36 +66,51 @@ def write_run_record(root: str, record: RunRecord) -> None:
         "embedding": record.embedding and _as_json(record.embedding),
         "permissions": dict(record.permissions),
     }
-    files.write_bytes(run_record(root), json.dumps(content, indent=2).encode())
+    write_json(run_record(root), content)
 
 
 def read_run_record(root: str) -> RunRecord | None:
     """Return the record of an output; None if there is none.
 
     Raises:
-      InputError: ``old_output`` if version 0.1 wrote it; ``foreign_output`` if it is damaged.
+      InputError: ``old_output`` if an earlier version wrote it, ``foreign_output`` if damaged.
     """
-    path = run_record(root)
-    if not files.exists(path):
-        return None
     try:
-        content = json.loads(files.read_bytes(path))
-        if "format" in content:
-            return _from_json(content)
-        old = "job" in content
-    except (ValueError, KeyError, TypeError):
-        old = False
-    if not old:
+        return find_run_record(root)
+    except DamagedError as error:
         raise InputError(
             Kind.FOREIGN_OUTPUT,
-            f"{root}: .beamscope/run.json is damaged. Delete that file to continue with the same "
-            "settings, or start anew with --overwrite",
-        )
+            f"{root}: .beamscope/run.json is damaged. The command of the job makes it again",
+        ) from error
+
+
+def find_run_record(root: str) -> RunRecord | None:
+    """Return the record of an output; None if there is none.
+
+    Raises:
+      InputError: ``old_output`` if an earlier version wrote it.
+      DamagedError: it is not what was written.
+    """
+    path = run_record(root)
+    content = read_json(path)
+    if content is None:
+        return None
+    if content.get("format") == _FORMAT:
+        try:
+            return _from_json(content)
+        except (KeyError, TypeError) as error:
+            raise DamagedError(path, "it is not the record of a run") from error
+    if "job" not in content:
+        raise DamagedError(path, "it is not the record of a run")
+    old, why = (
+        ("0.2", "whose plans and parts have no checksums")
+        if "format" in content
+        else ("0.1", "which kept its work in other places")
+    )
     raise InputError(
         Kind.OLD_OUTPUT,
-        f"{root}: was begun by beamscope 0.1, which kept its work in other places. You can still "
-        "read a complete dataset there. To embed, choose another output, or start anew with "
-        "--overwrite",
+        f"{root}: was begun by beamscope {old}, {why}. You can still read a complete dataset "
+        "there. To embed, choose another output, or start anew with --overwrite",
     )
 
 

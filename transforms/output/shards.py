@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
 from beamscope.transforms.formats.base import ShardWriter
 from beamscope.transforms.formats.registry import FORMATS, extensions
+from beamscope.transforms.output.file_sums import FileSum, sum_of_file
 from beamscope.transforms.output.layout import Layout, is_shard, shard_folder
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
@@ -73,7 +75,7 @@ def write_shard(
     features: int,
     shard_format: ShardFormat,
     metadata: dict[str, str],
-) -> int:
+) -> tuple[int, list[FileSum]]:
     """Stream parts, in the order given, into one shard of each format.
 
     One row group is in memory, whatever the shard's size. A file appears when it is complete.
@@ -89,15 +91,21 @@ def write_shard(
       metadata: metadata for each format that can hold it.
 
     Returns:
-      the number of rows.
+      the number of rows, and the sums of the files.
+
+    Raises:
+      DamagedError: a part is not what was written.
     """
     schema = embedding_schema(rows, features, shard_format.dtype, metadata)
     total = 0
+    sums: list[FileSum] = []
     with contextlib.ExitStack() as stack:
         writers: list[ShardWriter] = []
         for form in map(FORMATS.get, shard_format.formats):
             shard = layout.shard(index, count, form.extension)
             path = stack.enter_context(files.atomic_path(shard))
+            # After the writer has closed the file, and before the file appears.
+            stack.callback(_add_sum, sums, layout.relative(shard), path)
             writer = form.writer(path, schema)
             writers.append(stack.enter_context(contextlib.closing(writer)))
         for group in _row_groups(part_paths):
@@ -105,7 +113,11 @@ def write_shard(
             total += batch.num_rows
             for writer in writers:
                 writer.write(batch)
-    return total
+    return total, sums
+
+
+def _add_sum(sums: list[FileSum], name: str, path: Path) -> None:
+    sums.append(sum_of_file(name, path))
 
 
 def list_shards(root: str) -> dict[str, str]:

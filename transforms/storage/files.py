@@ -31,9 +31,8 @@ from beamscope.transforms.storage.uris import is_local, join, local_path, name_o
 __all__ = [
     "FileInfo", "atomic_path", "copy_file", "create_if_absent", "delete", "delete_empty",
     "delete_temporaries", "delete_tree", "download", "exists", "is_directory", "is_local", "join",
-    "list_files", "local_path", "match", "normalize", "open_read", "read_bytes", "refusals", "size",
-    "stat",
-    "write_bytes",
+    "list_files", "local_path", "match", "normalize", "open_read", "read_bytes", "read_from",
+    "refusals", "size", "stat", "write_bytes",
 ]  # fmt: skip
 
 TEMPORARY_SUFFIX = ".beamscope-tmp"
@@ -101,8 +100,21 @@ def read_bytes(path: str) -> bytes:
     """Return the whole content of a (small) file."""
     if is_local(path):
         return local_path(path).read_bytes()
-    source = RemoteSource.of(stat(path))
-    return source.read(0, source.size)
+    return read_from(stat(path))
+
+
+def read_from(file: FileInfo, start: int = 0) -> bytes:
+    """Return the bytes of a file from `start` on; of a remote one, of the version that is named.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+      InputError: ``missing_file`` where a remote file has been replaced.
+    """
+    if is_local(file.path):
+        with local_path(file.path).open("rb") as opened:
+            opened.seek(start)
+            return opened.read()
+    return RemoteSource.of(file).read(start, file.size - start)
 
 
 def write_bytes(path: str, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import os
@@ -71,7 +72,7 @@ class GoogleStore:
                 bucket,
                 prefix=name,
                 delimiter=None if recursive else "/",
-                fields="items(name,size,generation),prefixes,nextPageToken",
+                fields="items(name,size,generation,crc32c,updated),prefixes,nextPageToken",
                 retry=self._retry,
             )
             for blob in found:
@@ -165,4 +166,7 @@ def _errors(uri: str) -> Iterator[None]:
 
 def _info(uri: str, blob: Any) -> FileInfo:
     written = blob.updated or blob.time_created
-    return FileInfo(uri, blob.size, blob.generation, written.timestamp() if written else 0.0)
+    crc32c = int.from_bytes(base64.b64decode(blob.crc32c)) if blob.crc32c else None
+    return FileInfo(
+        uri, blob.size, blob.generation, written.timestamp() if written else 0.0, crc32c
+    )

@@ -24,12 +24,14 @@ class FileInfo:
       size: bytes.
       version: of a remote file, which state of it was found; None for a local one.
       modified: when it was written last, seconds since 1970 by the clock of the disk or the store.
+      crc32c: of the content of a remote file, as the store has counted it; None where it does not.
     """
 
     path: str
     size: int
     version: Version | None = dataclasses.field(default=None, compare=False)
     modified: float = dataclasses.field(default=0.0, compare=False)
+    crc32c: int | None = dataclasses.field(default=None, compare=False)
 
 
 class ReplacedError(FileNotFoundError):

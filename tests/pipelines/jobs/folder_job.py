@@ -26,7 +26,12 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part_problems
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
-from beamscope.transforms.output.plans import read_plan_file, read_plan_header, write_plan_file
+from beamscope.transforms.output.plans import (
+    content_digest,
+    read_plan_file,
+    read_plan_header,
+    write_plan_file,
+)
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
@@ -96,15 +101,23 @@ class FolderPlanner(ItemPlanner[FolderRequest, FolderPlan]):
         return FolderPlan(request, tuple(names), self.settings.block_size)
 
     def write(self, layout: Layout, request: FolderRequest, plan: FolderPlan) -> None:
-        header = {"pictures": len(plan.names)}
-        table = pa.table({"name": pa.array(plan.names, pa.string())})
-        write_plan_file(layout.plan(request.id), header, table)
+        write_plan_file(layout.plan(request.id), *encoded(plan))
+
+    def digest(self, request: FolderRequest, plan: FolderPlan) -> str:
+        return content_digest(*encoded(plan))
+
+    def block_rows(self, block: FolderBlock) -> int:
+        return len(block.names)
 
     def block_sizes(self, plan: FolderPlan) -> Sequence[int]:
         return [len(block.names) for block in plan.blocks()]
 
     def blocks(self, plan: FolderPlan, done: frozenset[int]) -> Iterator[FolderBlock]:
         return (block for block in plan.blocks() if block.key.index not in done)
+
+
+def encoded(plan: FolderPlan) -> tuple[dict[str, Any], pa.Table]:
+    return {"pictures": len(plan.names)}, pa.table({"name": pa.array(plan.names, pa.string())})
 
 
 @dataclasses.dataclass

@@ -13,6 +13,7 @@ from beamscope.transforms.output.requests_file import (
     write_requests,
 )
 from beamscope.transforms.output.run_record import RunRecord, write_run_record
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.sources.sources import Source
@@ -111,9 +112,8 @@ def test_requests_read_back(tmp_path, kind, request_):
     assert read_requests(str(tmp_path), kind) == [request_]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'[{"slide": "a"}]', b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"requests": [{"slide": "a"}]}', b"null"])
 def test_read_requests_errors(tmp_path, content):
     files.write_bytes(requests_path(str(tmp_path)), content)
-    with pytest.raises(InputError, match=r"requests\.json is damaged") as raised:
+    with pytest.raises(DamagedError, match=r"requests\.json: it "):
         read_requests(str(tmp_path), SlideRequest)
-    assert raised.value.kind == "foreign_output"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,6 +14,9 @@ from apache_beam.pvalue import AsIter, AsList, AsSingleton
 from beamscope.transforms.metrics import timed
 from beamscope.transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
 from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, join_outcomes
+from beamscope.transforms.output.parts import read_part
+from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass, say
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import cut_shards, write_shard
 from beamscope.transforms.storage import files
 
@@ -90,8 +95,8 @@ def _write_shard(
 ) -> ShardRef:
     index, pieces = grouped
     parts = [path for _, paths in sorted(pieces) for path in paths]
-    with timed("write_shard"):
-        rows = write_shard(
+    with timed("write_shard"), repaired_by_another_pass(), _all_damaged_deleted(parts):
+        rows, sums = write_shard(
             spec.layout,
             index,
             cut.count,
@@ -101,7 +106,24 @@ def _write_shard(
             spec.shard_format,
             dict(spec.metadata),
         )
-    return ShardRef(index, rows)
+    return ShardRef(index, rows, tuple(sums))
+
+
+@contextlib.contextmanager
+def _all_damaged_deleted(parts: Sequence[str]) -> Iterator[None]:
+    """Where one part is damaged, delete all of the shard's that are, so that one pass is enough."""
+    try:
+        yield
+    except DamagedError:
+        for path in parts:
+            try:
+                collections.deque(read_part(path), 0)
+            except DamagedError as error:
+                say(error, "the block is done again")
+                files.delete([path])
+            except FileNotFoundError:
+                continue
+        raise
 
 
 def _finish(

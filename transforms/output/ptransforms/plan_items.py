@@ -12,10 +12,13 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.metrics import count, timed
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import delete_parts, finished_parts
+from beamscope.transforms.output.parts import delete_parts, finished_parts, parts_of_plan
 from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.output.ptransforms.damage import damaged_part, damaged_plan
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError, JobStoppedError
 from beamscope.transforms.read_ahead import in_global_window
+from beamscope.transforms.storage import files
 
 BLOCKS = "blocks"
 PARTS = "parts"
@@ -62,7 +65,7 @@ class _PlanItemFn(beam.DoFn):
         self._suspects: list[Any] = []
 
     def process(self, request: Any) -> Iterator[Any]:
-        plan = self.planner.find(self.layout, request)
+        plan = self._find(request)
         if plan is not None:
             count(f"{self.planner.items}_planned_before")
         elif self.guard is None:
@@ -78,6 +81,14 @@ class _PlanItemFn(beam.DoFn):
             finally:
                 attempt.end()
         yield from self._planned(request, plan)
+
+    def _find(self, request: Any) -> Any:
+        try:
+            return self.planner.find(self.layout, request)
+        except DamagedError as error:
+            files.delete([error.path])
+            damaged_plan(error)
+            return None
 
     def finish_bundle(self) -> Iterator[Any]:
         for request in self._suspects:
@@ -134,9 +145,18 @@ class _PlanItemFn(beam.DoFn):
     def _write(self, request: Any, plan: Any) -> None:
         planner, layout = self.planner, self.layout
         # What was embedded under another plan must not be taken for blocks of this one.
-        delete_parts(layout, request.id, keep=planner.kept_blocks(layout, request, plan))
+        if files.list_files(layout.all_item_parts(request.id)):
+            delete_parts(layout, request.id, keep=self._kept(request, plan))
         planner.write(layout, request, plan)
         count(f"{planner.items}_planned")
+
+    def _kept(self, request: Any, plan: Any) -> frozenset[int]:
+        planner, layout = self.planner, self.layout
+        if files.exists(layout.plan(request.id)):
+            return planner.kept_blocks(layout, request, plan)
+        # The plan before was damaged, or is lost.
+        digest = planner.digest(request, plan)
+        return parts_of_plan(layout, request.id, digest) if digest else frozenset()
 
     def _planned(self, request: Any, plan: Any) -> Iterator[Any]:
         planner = self.planner
@@ -144,7 +164,7 @@ class _PlanItemFn(beam.DoFn):
             # Nothing is to be embedded: there is a plan now, and that is all.
             yield beam.pvalue.TaggedOutput(ITEMS, request.id)
             return
-        parts = finished_parts(self.layout, request.id, planner.block_sizes(plan))
+        parts = finished_parts(self.layout, request.id, planner.block_sizes(plan), damaged_part)
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)

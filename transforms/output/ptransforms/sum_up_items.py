@@ -12,6 +12,7 @@ from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.planner import ItemSummary
+from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass
 
 
 @dataclasses.dataclass
@@ -45,9 +46,11 @@ def _pieces(
     grouped: tuple[str, dict[str, Iterable[PartRef]]], summary: ItemSummary, layout: Layout
 ) -> Iterator[Any]:
     item_id, found = grouped
-    yield from summary.pieces(layout, item_id, list(found["parts"]))
+    with repaired_by_another_pass():
+        yield from summary.pieces(layout, item_id, list(found["parts"]))
 
 
 def _outcome(piece: Any, summary: ItemSummary, layout: Layout) -> ItemOutcome:
-    outcome: ItemOutcome = summary.outcome(layout, piece)
+    with repaired_by_another_pass():
+        outcome: ItemOutcome = summary.outcome(layout, piece)
     return outcome

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import google_crc32c
 import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.plans import (
+    content_digest,
     file_identity,
     read_plan_file,
     read_plan_header,
     write_plan_file,
 )
 from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.plan import (
@@ -36,11 +39,24 @@ _KINDS = {"failed": FailedPlan, "empty": EmptyPlan, "ready": ReadyPlan}
 _VALUES = {"problem": Problem, "facts": SlideFacts, "mpp": SlideMpp, "read": ReadPlan}
 # Columns of the table, which a plan without patches has too.
 _ARRAYS = {"x_level0": pa.int32(), "y_level0": pa.int32(), "tissue": pa.float32()}
+_PICTURE_CRC = "picture_crc32c"
 _CLASSES = "classes"  # a column of text, null throughout where there are none
 
 
 def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
     """Write a plan and its picture; the plan, which a resume looks for, last."""
+    picture = plan_picture(plan)
+    if picture is not None:
+        files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
+    write_plan_file(layout.plan(plan.slide_id), *_encoded(request, plan))
+
+
+def digest_of_plan(request: SlideRequest, plan: SlidePlan) -> str:
+    """Return the digest that the file of a plan has."""
+    return content_digest(*_encoded(request, plan))
+
+
+def _encoded(request: SlideRequest, plan: SlidePlan) -> tuple[dict[str, Any], pa.Table]:
     header: dict[str, Any] = {
         "kind": next(name for name, kind in _KINDS.items() if isinstance(plan, kind)),
         "identity": request_identity(request),
@@ -51,12 +67,11 @@ def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
             header[field.name] = getattr(plan, field.name)
     picture = plan_picture(plan)
     if picture is not None:
-        files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
         header["picture"] = [picture.x_level0, picture.y_level0, picture.scale]
+        header[_PICTURE_CRC] = google_crc32c.value(picture.jpeg)
     columns = {name: pa.array(getattr(plan, name, []), kind) for name, kind in _ARRAYS.items()}
     classes = getattr(plan, _CLASSES, None) or [None] * plan.patches
-    table = pa.table(columns | {_CLASSES: pa.array(classes, pa.string())})
-    write_plan_file(layout.plan(plan.slide_id), header, table)
+    return header, pa.table(columns | {_CLASSES: pa.array(classes, pa.string())})
 
 
 def read_plan(path: str) -> SlidePlan:
@@ -68,6 +83,7 @@ def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
     values = dict(header)
     kind = _KINDS[values.pop("kind")]
     del values["identity"], values["patches"]
+    values.pop(_PICTURE_CRC, None)
     for name, value_type in _VALUES.items():
         if values.get(name) is not None:
             values[name] = value_type(**values[name])
@@ -93,11 +109,23 @@ def glance(path: str) -> PlanGlance:
 
 
 def read_picture(layout: Layout, plan: SlidePlan) -> Picture | None:
-    """Read the picture of a plan that was read from its file; None where it has none."""
+    """Read the picture of a plan that was read from its file; None where it has none.
+
+    Raises:
+      DamagedError: the picture is not what was written; it names the plan, which has to be made
+        again.
+    """
     picture = plan_picture(plan)
     if picture is None:
         return None
-    return dataclasses.replace(picture, jpeg=files.read_bytes(layout.plan_picture(plan.slide_id)))
+    path = layout.plan(plan.slide_id)
+    try:
+        jpeg = files.read_bytes(layout.plan_picture(plan.slide_id))
+    except FileNotFoundError as error:
+        raise DamagedError(path, "its picture is missing") from error
+    if read_plan_header(path).get(_PICTURE_CRC) != google_crc32c.value(jpeg):
+        raise DamagedError(path, "its picture does not have its checksum")
+    return dataclasses.replace(picture, jpeg=jpeg)
 
 
 def find_plan(
@@ -114,6 +142,9 @@ def find_plan(
       layout: paths of the dataset.
       request: which slide.
       settings: for what they permit; None where the plan's directory belongs to them alone.
+
+    Raises:
+      DamagedError: the file is not what was written.
     """
     path = layout.plan(request.slide_id)
     if not files.exists(path):

@@ -9,7 +9,12 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.planning.plan import FailedPlan, SlideBlock, SlidePlan
-from beamscope.transforms.slides.planning.plan_file import find_plan, plan_picture, write_plan
+from beamscope.transforms.slides.planning.plan_file import (
+    digest_of_plan,
+    find_plan,
+    plan_picture,
+    write_plan,
+)
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
@@ -53,6 +58,10 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
         """Write a plan and its picture."""
         write_plan(layout, request, plan)
 
+    def digest(self, request: SlideRequest, plan: SlidePlan) -> str:
+        """Return the digest that the file of the plan has."""
+        return digest_of_plan(request, plan)
+
     def block_sizes(self, plan: SlidePlan) -> Sequence[int]:
         """Return how many patches each block has."""
         return plan.block_sizes()
@@ -60,3 +69,7 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
     def blocks(self, plan: SlidePlan, done: frozenset[int]) -> Iterator[SlideBlock]:
         """Yield the blocks that are not finished."""
         return (block for block in plan.blocks() if block.key.index not in done)
+
+    def block_rows(self, block: SlideBlock) -> int:
+        """Return the number of patches of a block."""
+        return len(block)

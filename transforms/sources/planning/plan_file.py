@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.plans import (
+    content_digest,
     file_identity,
     read_plan_file,
     read_plan_header,
@@ -36,6 +37,27 @@ _MEMBER_SCHEMA = pa.schema(
 
 def write_plan(layout: Layout, plan: SourcePlan) -> None:
     """Write the plan of a source."""
+    header, table = _encoded(plan)
+    sealed = {**header, "digest": _digest(plan, header, table)}
+    write_plan_file(layout.plan(plan.source.id), sealed, table)
+
+
+def digest_of_plan(plan: SourcePlan) -> str:
+    """Return the digest that the file of a plan has.
+
+    The films of a tar.gz are known only when it has been read, but its parts are written before:
+    for them the archive is what counts.
+    """
+    return _digest(plan, *_encoded(plan))
+
+
+def _digest(plan: SourcePlan, header: dict[str, Any], table: pa.Table) -> str:
+    if plan.source.kind == "tgz":
+        return content_digest(header["identity"])
+    return content_digest(header, table)
+
+
+def _encoded(plan: SourcePlan) -> tuple[dict[str, Any], pa.Table]:
     header = {
         field.name: getattr(plan, field.name)
         for field in dataclasses.fields(plan)
@@ -43,8 +65,7 @@ def write_plan(layout: Layout, plan: SourcePlan) -> None:
     }
     header |= {"identity": source_identity(plan.source), "skipped": dict(plan.skipped)}
     rows = [dataclasses.asdict(member) for member in plan.members]
-    table = pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
-    write_plan_file(layout.plan(plan.source.id), header, table)
+    return header, pa.Table.from_pylist(rows, _MEMBER_SCHEMA)
 
 
 def read_plan(path: str) -> SourcePlan:
@@ -87,6 +108,9 @@ def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
 
     It does not hold where nothing of the source could be used then, since the cause may be gone;
     nor where the source is another now by its `source_identity`.
+
+    Raises:
+      DamagedError: the file is not what was written.
     """
     path = layout.plan(source.id)
     if not files.exists(path):

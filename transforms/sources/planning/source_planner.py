@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.output.parts import finished_parts
+from beamscope.transforms.output.planner import ItemPlanner, OnDamage
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.members import archive_problem
 from beamscope.transforms.sources.image_reading import SourceSettings
@@ -16,7 +18,12 @@ from beamscope.transforms.sources.planning.plan import (
     StreamToRead,
     plan_source,
 )
-from beamscope.transforms.sources.planning.plan_file import earlier_plan, find_plan, write_plan
+from beamscope.transforms.sources.planning.plan_file import (
+    digest_of_plan,
+    earlier_plan,
+    find_plan,
+    write_plan,
+)
 from beamscope.transforms.sources.planning.replan import replan, same_blocks
 from beamscope.transforms.sources.sources import Source
 
@@ -54,6 +61,10 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
         """Write a plan."""
         write_plan(layout, plan)
 
+    def digest(self, request: Source, plan: SourcePlan) -> str:  # noqa: ARG002
+        """Return the digest that the file of the plan has."""
+        return digest_of_plan(plan)
+
     def block_sizes(self, plan: SourcePlan) -> Sequence[int] | None:
         """Return how many images each block has; None for a tar.gz that has not been read."""
         return plan.block_sizes if plan.known else None
@@ -66,3 +77,18 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
             yield from (block for block in plan.blocks() if block.key.index not in done)
         elif not plan.known or len(done) < len(plan.block_sizes):
             yield StreamToRead(plan.source, done)
+
+    def block_rows(self, block: ImagesToRead | StreamToRead) -> int | None:
+        """Return the number of images of a block; None for a tar.gz."""
+        return len(block.members) if isinstance(block, ImagesToRead) else None
+
+    def found_done(
+        self, layout: Layout, block: ImagesToRead | StreamToRead, on_damage: OnDamage
+    ) -> tuple[list[PartRef], ImagesToRead | StreamToRead | None]:
+        """Return the parts that have been written since, and what is left to read."""
+        if isinstance(block, ImagesToRead):
+            return super().found_done(layout, block, on_damage)
+        parts = finished_parts(layout, block.source.id, None, on_damage)
+        new = [part for part in parts if part.key.index not in block.done]
+        done = block.done | {part.key.index for part in new}
+        return new, dataclasses.replace(block, done=done)
