@@ -10,6 +10,7 @@ import pytest
 from beamscope.transforms.images import settings as images
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.slide_vectors import slide_vectors
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.sources.names import Role
@@ -39,6 +40,7 @@ def documented(heading, file_name):
     [
         ("Embeddings of slides", SHARD, embedding_schema(ROW_SCHEMA, 8)),
         ("Slides", "slides.parquet", TABLE_SCHEMA),
+        ("Vectors of slides", slide_vectors.NAME, embedding_schema(slide_vectors.ROW_SCHEMA, 8)),
         ("Problems of slides", "problems.parquet", PROBLEMS_SCHEMA),
         ("Embeddings of films", SHARD, embedding_schema(FILM_SCHEMA, 8)),
         ("Images", "images.parquet", IMAGES),

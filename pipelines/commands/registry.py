@@ -21,6 +21,9 @@ COMMANDS.register(
     "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"
 )
 COMMANDS.register(
+    "slide-vectors", f"{_HERE}.slide_vectors:run", "write one vector for each slide of a dataset"
+)
+COMMANDS.register(
     "probe", f"{_HERE}.probe:run", "fit small models to embeddings and labels; make the curve"
 )
 COMMANDS.register(

@@ -52,9 +52,12 @@ def write_dataset(
     kind = "slides" if "slide_id" in rows else "images"
     key = "slide_id" if "slide_id" in rows else "image_id"
     listed = dict(items) if items else {key: pa.array(sorted(set(rows[key].to_pylist())))}
+    if "shard" not in listed:
+        listed["shard"] = pa.array([0] * len(listed[key]), pa.int32())
     pq.write_table(pa.table(listed), root / f"{kind}.parquet")
     description = {
         "complete": True,
+        "finished": "2026-11-30T12:00:00+00:00",
         "counts": {"rows": len(table), kind: {"done": len(listed[key])}},
         "shards": [{"files": [name]} for name in names],
         "schema": {field.name: str(field.type) for field in table.schema},

@@ -30,7 +30,7 @@ def openvino_is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _import_openvino() -> ModuleType:
+def import_openvino() -> ModuleType:
     """Import the package when it is needed (half a second), and without its telemetry.
 
     Its import reports to its makers, from hospitals too. Where the module that sends the reports
@@ -44,7 +44,7 @@ def _import_openvino() -> ModuleType:
 
 def has_bfloat16() -> bool:
     """Return whether OpenVINO finds instructions for bfloat16 in this machine's processor."""
-    return "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoModel:
@@ -67,7 +67,7 @@ class OpenVinoModel:
         Raises:
           RuntimeError: OpenVINO cannot.
         """
-        openvino = _import_openvino()
+        openvino = import_openvino()
         self._features = features
         processors = len(os.sched_getaffinity(0))
         core = openvino.Core()

@@ -13,10 +13,8 @@ from beamscope.transforms.dataset.shard_reader import ShardReader
 from beamscope.transforms.formats.columns import as_matrix, is_embedding
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.slide_vectors.slide_vectors import NAME, is_out_of_date
 from beamscope.transforms.storage import files
-
-# A vector of each slide, beside the tables of a dataset; see `transforms.slide_vectors`.
-SLIDE_EMBEDDINGS = "slide_embeddings.parquet"
 
 
 class DatasetRows:
@@ -42,17 +40,23 @@ class DatasetRows:
         self._dataset = open_dataset(root)
         self._shards: Sequence[ShardReader] = self._dataset.shards
         if slide_vectors:
-            path = files.join(root, SLIDE_EMBEDDINGS)
-            if not files.exists(path):
-                raise InputError(
-                    Kind.NO_RUN,
-                    f"--slide_vectors: {root} has no {SLIDE_EMBEDDINGS}; `beamscope slide-vectors "
-                    f"{root}` makes it",
-                )
-            self._shards = [ShardReader(path)]
+            self._shards = [self._slide_vectors()]
         if not self._shards:
             raise InputError(Kind.NO_RUN, f"{root}: the dataset is empty")
         self.schema: pa.Schema = self._shards[0].schema
+
+    def _slide_vectors(self) -> ShardReader:
+        path = files.join(self.root, NAME)
+        remedy = f"`beamscope slide-vectors {self.root}` makes it"
+        if not files.exists(path):
+            raise InputError(Kind.NO_RUN, f"--slide_vectors: {self.root} has no {NAME}; {remedy}")
+        reader = ShardReader(path)
+        if is_out_of_date(self._dataset, reader.schema):
+            raise InputError(
+                Kind.NO_RUN,
+                f"--slide_vectors: {path} was made before the dataset changed; {remedy} anew",
+            )
+        return reader
 
     @property
     def of_slides(self) -> bool:

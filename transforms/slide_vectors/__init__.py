@@ -1,0 +1,1 @@
+"""One vector for each slide, from the embeddings of its patches."""
