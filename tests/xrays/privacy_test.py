@@ -114,11 +114,33 @@ def test_a_named_attribute_leaves_and_no_other():
     assert film.kept == {"AccessionNumber": SENTINEL}
 
 
+@pytest.mark.parametrize("text", ["Zaphod Beeblebrox, 42", "ZAPHOD", "PA ZAPHOD", "PA\\\\ZAPHOD", "42"])
 @pytest.mark.parametrize("keyword", ["ViewPosition", "Modality"])
-def test_an_allowed_attribute_that_holds_no_code_does_not_leave(keyword):
+def test_free_text_does_not_leave_by_an_allowed_attribute(keyword, text):
+    dataset = make_dataset(ramp(bits=12), bits=12)
+    dataset.ViewPosition, dataset.Modality = "PA", "DX"
+    with pydicom.config.disable_value_validation():
+        setattr(dataset, keyword, text)
+    film = decode_film(to_bytes(dataset), DecodeSettings())
+    found = {"ViewPosition": film.view_position, "Modality": film.modality}
+    assert found == {"ViewPosition": "PA", "Modality": "DX", keyword: "OTHER"}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("PA", "PA"), ("pa ", "PA"), ("LLO", "LLO"), ("MLO", "MLO"), ("XCCL", "XCCL"), ("", None),
+     ("LATERAL", "LATERAL"), ("AP AXIAL", "AP AXIAL"), ("PORTABLE", "OTHER")],
+)  # fmt: skip
+def test_defined_terms_leave(written, expected):
     dataset = make_dataset(ramp(bits=12), bits=12)
     with pydicom.config.disable_value_validation():
-        setattr(dataset, keyword, "Zaphod Beeblebrox, 42")
-    film = decode_film(to_bytes(dataset), DecodeSettings())
-    assert film.view_position is None
-    assert film.modality is None
+        dataset.ViewPosition = written
+    assert decode_film(to_bytes(dataset), DecodeSettings()).view_position == expected
+
+
+def test_a_photometric_interpretation_that_is_none_is_not_quoted():
+    dataset = make_dataset(ramp(bits=12), bits=12)
+    dataset.PhotometricInterpretation = SENTINEL.upper()
+    with pytest.raises(InputError) as caught:
+        decode_film(to_bytes(dataset), DecodeSettings())
+    assert SENTINEL.lower() not in repr((caught.value, caught.value.__context__)).lower()

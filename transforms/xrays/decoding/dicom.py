@@ -21,6 +21,7 @@ from beamscope.transforms.xrays.decoding.dicom_file import corrupt, is_dicom, op
 from beamscope.transforms.xrays.decoding.dicom_pixels import OVERLAY_BITS, read_pixels
 from beamscope.transforms.xrays.decoding.film import DecodeSettings, Film, to_uint8
 from beamscope.transforms.xrays.decoding.grey_scale import show
+from beamscope.transforms.xrays.decoding.terms import MODALITIES, VIEW_POSITIONS, term
 
 __all__ = ["ALLOWED", "check_keep_tags", "decode_dicom", "is_dicom"]
 
@@ -77,7 +78,8 @@ def decode_dicom(data: bytes, settings: DecodeSettings) -> Film:
     dataset = file.dataset
     try:
         photometric = attributes.code(dataset, "PhotometricInterpretation")
-        view, modality = (attributes.code(dataset, key) for key in ("ViewPosition", "Modality"))
+        view = term(dataset, "ViewPosition", VIEW_POSITIONS)
+        modality = term(dataset, "Modality", MODALITIES)
         kept = {key: _text(dataset, key) for key in settings.keep_tags if key in dataset}
     except Exception as error:  # noqa: BLE001 - hostile bytes make pydicom raise anything
         raise corrupt("its attributes cannot be read", error) from None

@@ -42,7 +42,8 @@ class Film:
       pixels: uint8 grey ``[height, width]``, upright.
       origin: what it was decoded from.
       photometric: photometric interpretation of a DICOM; None otherwise.
-      view_position: of a DICOM, such as ``PA``; None where it is not given.
+      view_position: of a DICOM, a word such as ``PA`` or ``OTHER``, see `terms`; None where it is
+        not given.
       modality: of a DICOM, such as ``DX``; None where it is not given.
       kept: the attributes that the user asked to keep, as text, by keyword.
       grey_scale: of a DICOM in grey, what chose black and white: ``lut``, ``window`` or ``minmax``;
