@@ -114,7 +114,9 @@ def test_a_named_attribute_leaves_and_no_other():
     assert film.kept == {"AccessionNumber": SENTINEL}
 
 
-@pytest.mark.parametrize("text", ["Zaphod Beeblebrox, 42", "ZAPHOD", "PA ZAPHOD", "PA\\\\ZAPHOD", "42"])
+@pytest.mark.parametrize(
+    "text", ["Zaphod Beeblebrox, 42", "ZAPHOD", "PA ZAPHOD", "PA\\\\ZAPHOD", "42"]
+)
 @pytest.mark.parametrize("keyword", ["ViewPosition", "Modality"])
 def test_free_text_does_not_leave_by_an_allowed_attribute(keyword, text):
     dataset = make_dataset(ramp(bits=12), bits=12)

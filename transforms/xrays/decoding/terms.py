@@ -13,9 +13,11 @@ from beamscope.transforms.xrays.decoding import attributes
 OTHER = "OTHER"
 
 # DICOM PS3.3, C.8.1.1 (CR Series) and C.8.11.5 (DX Positioning).
-_FILM_VIEWS = frozenset("AP PA LL RL RLD LLD RLO LLO".split())
+_FILM_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # DICOM PS3.3, C.8.11.7 (Mammography Image), by the abbreviations of CID 4014.
-_MAMMOGRAPHY_VIEWS = frozenset("ML MLO LM LMO CC FB SIO ISO XCC XCCL XCCM".split())
+_MAMMOGRAPHY_VIEWS = frozenset({
+    "ML", "MLO", "LM", "LMO", "CC", "FB", "SIO", "ISO", "XCC", "XCCL", "XCCM",
+})  # fmt: skip
 # Of the films of MIMIC-CXR, which the standard does not define and which name a view as well.
 _COLLECTION_VIEWS = frozenset({
     "LATERAL", "LAT", "LAO", "RAO", "LPO", "RPO", "AP AXIAL", "AP LLD", "AP RLD", "PA LLD",
@@ -24,13 +26,16 @@ _COLLECTION_VIEWS = frozenset({
 VIEW_POSITIONS = _FILM_VIEWS | _MAMMOGRAPHY_VIEWS | _COLLECTION_VIEWS
 
 # DICOM PS3.3, C.7.3.1.1.1, the retired ones at the end.
-MODALITIES = frozenset(
-    "AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD "
-    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PLAN "
-    "POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT "
-    "RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC "
-    "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST VF".split()
-)
+MODALITIES = frozenset({
+    "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS",
+    "DOC", "DX", "ECG", "EEG", "EMG", "EOG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL",
+    "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "M3D", "MG", "MR", "NM", "OAM", "OCT", "OP",
+    "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PLAN", "POS", "PR", "PT", "PX",
+    "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD",
+    "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG",
+    "US", "VA", "XA", "XAPROTOCOL", "XC", "AS", "CD", "CF", "CP", "CS", "DD", "DF", "DM", "DS",
+    "EC", "FA", "FS", "LP", "MA", "MS", "OPR", "ST", "VF",
+})  # fmt: skip
 
 
 def term(dataset: pydicom.Dataset, keyword: str, terms: frozenset[str]) -> str | None:
