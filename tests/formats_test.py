@@ -9,6 +9,7 @@ import pytest
 
 from beamscope.transforms.images import settings as images
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from beamscope.transforms.patches.encoding import IMAGE_FIELDS
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.slide_vectors import slide_vectors
 from beamscope.transforms.slides.outcome import TABLE_SCHEMA
@@ -75,5 +76,10 @@ def test_every_kind_has_a_sentence_without_a_full_stop():
 
 
 def test_the_names_of_what_is_left_out_are_documented():
-    roles = {*typing.get_args(Role), "other_view", "duplicate"} - {"image"}
+    roles = {*typing.get_args(Role), "other_view", "duplicate", "not_sampled"} - {"image"}
     assert set(re.findall(r"^\| left_out_(\w+) \|", section("Images"), re.M)) == roles
+
+
+def test_the_columns_of_encoded_images_are_as_documented():
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| .* \|$", section("Patches and films as images"), re.M)
+    assert rows[1:] == [(field.name, str(field.type)) for field in IMAGE_FIELDS]

@@ -10,6 +10,7 @@ from typing import Any
 from beamscope.pipelines.jobs.order import Order, complete_before, request_digest
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.pipelines.terminal.words import counted
+from beamscope.transforms.fingerprints import declared_fields
 from beamscope.transforms.inference.model_settings import ModelSpec
 from beamscope.transforms.output.claim import check_claim, embeddings_in
 from beamscope.transforms.output.layout import Layout
@@ -49,7 +50,7 @@ def dry_run(order: Order, record: RunRecord) -> str:
     lines = [
         ("dry run", "everything was checked; nothing was planned, read or written"),
         *_requested(order),
-        ("model", _model(order.spec)),
+        *([("model", _model(order.spec))] if order.spec else []),
         ("settings", ", ".join(f"{name} {_short(value)}" for name, value in _settings(order))),
         ("runner", _runner(order)),
         *_would(order, layout),
@@ -85,16 +86,9 @@ def _model(spec: ModelSpec) -> str:
 
 
 def _settings(order: Order) -> Iterable[tuple[str, Any]]:
-    for field in dataclasses.fields(order.settings):
-        value = getattr(order.settings, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from (
-                (one.name, getattr(value, one.name))
-                for one in dataclasses.fields(value)
-                if not dataclasses.is_dataclass(getattr(value, one.name))
-            )
-        elif value not in (None, (), "", False):
-            yield field.name, value
+    for field in declared_fields(order.settings):
+        if field.value not in (None, (), "", False, frozenset()):
+            yield field.name, field.value
 
 
 def _short(value: Any) -> str:
@@ -124,15 +118,19 @@ def _would(order: Order, layout: Layout) -> Iterable[tuple[str, str]]:
     known = [one for one in planned if one.rows is not None]
     rows, done = sum(one.rows or 0 for one in known), sum(one.rows_done for one in planned)
     steps = []
+    verb = "embed" if job.embeds else "encode"
     if planned:
-        text = f"embed {max(0, rows - done):,} {job.unit} of the {counted(len(planned), job.items)}"
+        text = (
+            f"{verb} {max(0, rows - done):,} {job.unit} of the {counted(len(planned), job.items)}"
+        )
         steps.append(f"{text} that an earlier start planned; {done:,} are done")
     if new:
-        steps.append(f"plan {counted(new, job.items)}, and embed the {job.unit} found there")
+        steps.append(f"plan {counted(new, job.items)}, and {verb} the {job.unit} found there")
     for place, step in enumerate(steps):
         yield "" if place else "would", step
     formats = " and ".join(order.shard_format.formats)
-    yield "", f"write {formats} with {order.shard_format.dtype} embeddings to {args.output}"
+    what = f"{order.shard_format.dtype} embeddings" if job.embeds else f"encoded {job.unit}"
+    yield "", f"write {formats} with {what} to {args.output}"
 
 
 def _look(

@@ -61,6 +61,8 @@ class Steps:
       planner: divides the requested items into blocks.
       read: transform from a ``PCollection`` of the planner's blocks to ``PCollection[ImageBlock]``.
         If it has an attribute ``guard``, it is given the job's guard; `ReadAheadFn` takes it.
+      encode: transform from ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]`` of a job
+        that runs no model; None for one that does.
       summary: sums up each finished item.
       spread: transform that distributes a ``PCollection`` of blocks over all workers.
     """
@@ -69,6 +71,7 @@ class Steps:
     read: beam.PTransform
     summary: ItemSummary
     spread: beam.PTransform = dataclasses.field(default_factory=beam.Reshuffle)
+    encode: beam.PTransform | None = None
 
 
 class Job(abc.ABC):
@@ -91,6 +94,7 @@ class Job(abc.ABC):
         pixels than before.
       input_px: side of a model's input that `beamscope plan` takes if no model says it.
       path_flags: the job's own flags that name files.
+      embeds: whether the job runs a model. One that does not writes rows of encoded images.
     """
 
     name: ClassVar[str]
@@ -108,6 +112,7 @@ class Job(abc.ABC):
     plan_version: ClassVar[int] = 1
     input_px: ClassVar[int] = 224
     path_flags: ClassVar[Mapping[str, PathFlag]] = {}
+    embeds: ClassVar[bool] = True
 
     @abc.abstractmethod
     def add_arguments(self, parser: Parser) -> None:
@@ -167,6 +172,14 @@ class Job(abc.ABC):
           InputError: a flag has an invalid value.
         """
         return model_settings_from(args)
+
+    def settings_without_model(self, args: argparse.Namespace) -> Any:
+        """Return how items become images, for a job that runs no model.
+
+        Raises:
+          InputError: a flag has an invalid value.
+        """
+        raise NotImplementedError
 
     def count_table(self, settings: Any) -> Callable[[pa.Table], Mapping[str, int]] | None:
         """Return a function that adds counts of the finished table; None if there are none."""

@@ -49,8 +49,8 @@ class Order:
       options: Beam's own options.
       requests: the items to embed.
       settings: how items become images.
-      model: the user's settings of the model.
-      spec: how the loaded model is called.
+      model: the user's settings of the model; None for a job that runs none.
+      spec: how the loaded model is called; likewise.
       shard_format: the form of the shards.
       left_out: number of files that were found and not taken, by kind of file.
       command_line: the command line as typed, for the description of the dataset.
@@ -61,8 +61,8 @@ class Order:
     options: PipelineOptions
     requests: Sequence[Any]
     settings: Any
-    model: ModelSettings
-    spec: ModelSpec
+    model: ModelSettings | None
+    spec: ModelSpec | None
     shard_format: ShardFormat
     left_out: Mapping[str, int]
     command_line: str
@@ -85,9 +85,13 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
         LOG.info("%s", note)
     requests = asked.items
     check_runner_sees(job, options, requests)
-    model = job.model_settings(args)
-    spec = resolve_model(model, options)
-    settings = job.settings(args, model, spec.input_size)
+    model = spec = None
+    if job.embeds:
+        model = job.model_settings(args)
+        spec = resolve_model(model, options)
+        settings = job.settings(args, model, spec.input_size)
+    else:
+        settings = job.settings_without_model(args)
     if not args.overwrite:
         requests = merged_requests(
             job, args.output, requests, add=args.add, only_these=args.only_these
@@ -121,7 +125,7 @@ def run_record_of(order: Order) -> RunRecord:
         {
             "plan": plan.digest,
             **settings_of("embedding", order.settings),
-            **settings_of("embedding", order.spec),
+            **(settings_of("embedding", order.spec) if order.spec else {}),
         }
     )
     permissions = settings_of("permission", order.settings)
@@ -178,18 +182,18 @@ def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) ->
         layout=layout,
         shard_format=order.shard_format,
         rows=job.rows,
-        features=order.spec.features,
+        features=order.spec.features if order.spec else 0,
         table_name=job.table_name,
         table=job.table,
         metadata={
             "beamscope.version": importlib.metadata.version("beamscope"),
             "beamscope.fingerprint": layout.fingerprint,
-            "beamscope.model_digest": order.spec.digest,
+            **({"beamscope.model_digest": order.spec.digest} if order.spec else {}),
         },
         description={
             "job": job.name,
             "options": record.settings,
-            "model": order.spec.to_json(),
+            "model": order.spec.to_json() if order.spec else None,
             "versions": versions(),
             "command_line": order.command_line,
             "request": request,

@@ -12,6 +12,8 @@ from beamscope.pipelines.runners.config import add_runner_arguments
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
 
+_ABOUT_GPUS = " With --require_gpu a job stops at once if the model's backend sees no GPU."
+
 
 # The flags of every job that everyone needs; each job names those of its own flags.
 _ESSENTIAL = ("model", "output", "add", "runner_config", "dry_run")
@@ -24,12 +26,13 @@ def job_parser(job: Job) -> Parser:
         examples=job.examples,
         prog=f"beamscope {job.name}",
         description=f"{job.description} You can stop it at any time: the same command continues.",
-        epilog="Every option of Apache Beam works too, such as --runner or --temp_location. "
-        "With --require_gpu a job stops at once if the model's backend sees no GPU.",
+        epilog="Every option of Apache Beam works too, such as --runner or --temp_location."
+        + (_ABOUT_GPUS if job.embeds else ""),
     )
     job.add_arguments(parser)
-    add_model_arguments(parser.add_argument_group("model"))
-    add_output_arguments(parser)
+    if job.embeds:
+        add_model_arguments(parser.add_argument_group("model"))
+    add_output_arguments(parser, images=not job.embeds)
     add_runner_arguments(parser)
     add_telling_arguments(parser)
     return parser

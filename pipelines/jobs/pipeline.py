@@ -26,7 +26,7 @@ def build_pipeline(
     pipeline: beam.Pipeline,
     requests: Sequence[Any],
     steps: Steps,
-    handler: ModelHandler,
+    handler: ModelHandler | None,
     dataset: DatasetSpec,
     guard: Guard | None = None,
 ) -> None:
@@ -36,7 +36,7 @@ def build_pipeline(
       pipeline: the pipeline.
       requests: the items to embed.
       steps: the job's own steps.
-      handler: runs the model.
+      handler: runs the model; None if the steps encode images instead.
       dataset: describes the dataset to write, and its place.
       guard: of the job, for planning and reading; the handler has its own copy.
     """
@@ -55,7 +55,7 @@ def build_pipeline(
     new_parts = (
         spread.blocks
         | "Read" >> steps.read
-        | "Embed" >> EmbedBlocks(handler)
+        | "Embed" >> _embed(steps, handler)
         | "Write" >> WriteParts(dataset.layout)
     )
     parts = (planned.parts, spread.parts, new_parts) | "AllParts" >> beam.Flatten()
@@ -63,3 +63,10 @@ def build_pipeline(
         steps.summary, dataset.layout
     )
     outcomes | "Assemble" >> AssembleDataset(dataset)
+
+
+def _embed(steps: Steps, handler: ModelHandler | None) -> beam.PTransform:
+    if handler is not None:
+        return EmbedBlocks(handler)
+    assert steps.encode is not None
+    return steps.encode

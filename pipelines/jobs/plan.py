@@ -122,6 +122,12 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
     Raises:
       InputError: a flag or an input is wrong. Nothing has been written then.
     """
+    if not job.embeds:
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"{job.name}: runs no model, so that there is no rate to plan for; "
+            f"`beamscope {job.name} --dry_run` says what it would do",
+        )
     quiet()
     args, options = parse_job(plan_parser(job), argv)
     costs = _check(args)

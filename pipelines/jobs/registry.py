@@ -21,5 +21,9 @@ JOBS.register(
     "xrays", "beamscope.pipelines.jobs.xrays:JOB", "embed chest X-rays from their archives"
 )
 JOBS.register(
+    "patches", "beamscope.pipelines.jobs.patches:JOB", "write the patches of slides as images"
+)
+JOBS.register("films", "beamscope.pipelines.jobs.films:JOB", "write chest X-rays as images")
+JOBS.register(
     "images", "beamscope.pipelines.jobs.images:JOB", "embed patches that are image files already"
 )

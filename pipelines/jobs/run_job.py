@@ -79,14 +79,16 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
         dataset = dataset_of(order, record, layout, request)
 
         def build(pipeline: beam.Pipeline) -> None:
-            required = requires_gpu(order.options)
-            if required:
+            required = requires_gpu(order.options) and order.spec is not None
+            if required and order.spec is not None:
                 _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
             guard = Guard(layout, run_id(), args.item_timeout, len(order.requests))
             steps = job.steps(order.settings, args, layout)
-            # No worker may take another model than the one that has been looked at.
-            pinned = dataclasses.replace(order.model, model_sha256=order.spec.digest)
-            handler = ModelBackendHandler(pinned, require_gpu=required, guard=guard)
+            handler = None
+            if order.model is not None and order.spec is not None:
+                # No worker may take another model than the one that has been looked at.
+                pinned = dataclasses.replace(order.model, model_sha256=order.spec.digest)
+                handler = ModelBackendHandler(pinned, require_gpu=required, guard=guard)
             build_pipeline(pipeline, order.requests, steps, handler, dataset, guard)
 
         if runs_on_dataflow(order.options):

@@ -51,11 +51,11 @@ class SlideJob(Job):
 
     name = "slides"
     description = "Embed the patches of whole-slide images."
-    essential = (
+    essential: ClassVar[Sequence[str]] = (
         "input", "manifest", "mpp", "magnification", "patch_size", "assume_mpp", "tissue",
         "min_tissue", "masks",
     )  # fmt: skip
-    examples = (
+    examples: ClassVar[Sequence[str]] = (
         "beamscope slides --input '/slides/**/*.svs' --model MODEL --output OUTPUT",
         "beamscope slides --manifest slides.csv --mpp 0.25 --model MODEL \\\n"
         "    --output gs://BUCKET/OUTPUT --dry_run",

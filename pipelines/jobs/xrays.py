@@ -43,10 +43,10 @@ class XrayJob(Job):
 
     name = "xrays"
     description = "Embed chest X-rays directly from the archives of public collections."
-    essential = (
+    essential: ClassVar[Sequence[str]] = (
         "input", "views", "catalog", "catalog_file", "catalog_key", "preprocess", "equalize",
     )  # fmt: skip
-    examples = (
+    examples: ClassVar[Sequence[str]] = (
         "beamscope xrays --input CheXpert-v1.0-small.zip --model MODEL --output OUTPUT \\\n"
         "    --catalog chexpert --catalog_file train.csv --views PA,AP",
         "beamscope xrays --input /films/ --model MODEL --output OUTPUT --dry_run",

@@ -7,13 +7,19 @@ import argparse
 from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.transforms.formats.registry import FORMATS
 from beamscope.transforms.output.schema import EMBEDDING_DTYPES
-from beamscope.transforms.output.shards import ROWS_PER_SHARD, ShardFormat
+from beamscope.transforms.output.shards import IMAGES_PER_SHARD, ROWS_PER_SHARD, ShardFormat
 
 _DEFAULTS = ShardFormat()
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that every job has for its output."""
+def add_output_arguments(parser: argparse.ArgumentParser, *, images: bool = False) -> None:
+    """Add the flags that every job has for its output.
+
+    Args:
+      parser: of the job.
+      images: whether the job writes encoded images, and no embeddings.
+    """
+    formats = [form for form in FORMATS if images or not form.images_only]
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
@@ -25,9 +31,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         nargs="+",
-        choices=FORMATS.names(),
+        choices=[form.name for form in formats],
         default=list(_DEFAULTS.formats),
-        help="; ".join(f"{form.name}: {form.summary}" for form in FORMATS)
+        help="; ".join(f"{form.name}: {form.summary}" for form in formats)
         + "; with several formats, each holds every row "
         f"(default: {' '.join(_DEFAULTS.formats)})",
     )
@@ -35,14 +41,18 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_shards",
         type=int,
         metavar="N",
-        help=f"number of shards (default: one for every {ROWS_PER_SHARD:,} rows)",
+        help="number of shards (default: one for every "
+        f"{IMAGES_PER_SHARD if images else ROWS_PER_SHARD:,} rows)",
     )
-    group.add_argument(
-        "--dtype",
-        choices=EMBEDDING_DTYPES,
-        default=_DEFAULTS.dtype,
-        help="dtype of the embeddings in the shards (default: %(default)s)",
-    )
+    if images:
+        parser.set_defaults(dtype=_DEFAULTS.dtype)
+    else:
+        group.add_argument(
+            "--dtype",
+            choices=EMBEDDING_DTYPES,
+            default=_DEFAULTS.dtype,
+            help="dtype of the embeddings in the shards (default: %(default)s)",
+        )
     rest = group.add_mutually_exclusive_group()
     rest.add_argument(
         "--add",

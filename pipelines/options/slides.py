@@ -42,10 +42,16 @@ _LARGEST_PATCH_PX = 16_384
 _LARGEST_MAGNIFICATION = 200
 # The flags take their defaults from the dataclass, so that the command line and Python agree.
 _DEFAULTS = SlideSettings()
+_MODEL_INPUT = "the model's input"
 
 
-def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for slides, resolution, tissue and reading."""
+def add_slide_arguments(parser: argparse.ArgumentParser, *, patch_size: int | None = None) -> None:
+    """Add the flags for slides, resolution, tissue and reading.
+
+    Args:
+      parser: of the job.
+      patch_size: default of the patch size where there is no model, to which patches are fitted.
+    """
     group = parser.add_argument_group("which slides")
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -82,14 +88,17 @@ def add_slide_arguments(parser: argparse.ArgumentParser) -> None:
         "--patch_size",
         type=int,
         metavar="PX",
-        help="side of a patch in pixels at that resolution (default: the model's input)",
+        default=patch_size,
+        help="side of a patch in pixels at that resolution "
+        f"(default: {patch_size or _MODEL_INPUT})",
     )
-    group.add_argument(
-        "--fit",
-        choices=FIT_METHODS,
-        help="how a patch of another size becomes the model's input; resize: scale all of it; "
-        "crop: take its middle (default: resize)",
-    )
+    if patch_size is None:
+        group.add_argument(
+            "--fit",
+            choices=FIT_METHODS,
+            help="how a patch of another size becomes the model's input; resize: scale all of it; "
+            "crop: take its middle (default: resize)",
+        )
     spacing = group.add_mutually_exclusive_group()
     spacing.add_argument(
         "--stride",
@@ -296,7 +305,7 @@ def _fit_from(args: argparse.Namespace, patch_px: int, input_px: int) -> Fit | N
     Say it, because the model then sees another resolution, or less, than is asked for.
     """
     if patch_px == input_px:
-        if args.fit:
+        if getattr(args, "fit", None):
             print(
                 f"--fit {args.fit}: has no effect: patches have the {input_px} px of the model's "
                 "input",

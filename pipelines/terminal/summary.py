@@ -194,7 +194,7 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     prefix = "blocks_by_"
     counters = finished.counters if finished else {}
     blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
-    model = description["model"]
+    model = description["model"] or {}
     lines = []
     if blocks:
         # There are several only if workers differ, or if one failed to compile.

@@ -117,13 +117,19 @@ def test_formats_do_not_share_names_or_extensions() -> None:
     assert {"dataset.json", "slides.parquet", "images.parquet"}.isdisjoint(sidecar_names())
 
 
+def shard_pattern(form: Format) -> str:
+    content = "patches" if form.images_only else "embeddings"
+    folder = shard_folder(form.extension, content)
+    return f"{folder}/{content}-NNNNN-of-NNNNN.{form.extension}"
+
+
 def test_every_format_is_documented() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \| `(.+?)` \| (.*?) \| (.*?) \|$", PAGE, re.M)
     assert rows == [
         (
             form.name,
             form.summary,
-            f"{shard_folder(form.extension)}/embeddings-NNNNN-of-NNNNN.{form.extension}",
+            shard_pattern(form),
             form.changes or "nothing",
             f"`{form.sidecar.name}`" if form.sidecar else "none",
         )

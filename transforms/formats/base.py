@@ -46,6 +46,7 @@ class Format:
       changes: how its columns differ from the schema; empty if they do not.
       writer: function that opens a new local file for record batches of a schema.
       sidecar: the file beside the shards; None if readers need none.
+      images_only: whether its files hold encoded images, and no embeddings.
     """
 
     name: str
@@ -54,3 +55,4 @@ class Format:
     changes: str
     writer: Callable[[Path, pa.Schema], ShardWriter]
     sidecar: Sidecar | None = None
+    images_only: bool = False

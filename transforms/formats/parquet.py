@@ -15,12 +15,18 @@ from beamscope.transforms.storage import files
 class ParquetShardWriter(ShardWriter):
     """Write record batches to a Parquet file, one row group for each.
 
-    Embeddings are stored plain: compression and dictionaries cost time and save no space there.
+    Embeddings and encoded images are stored plain: compression and dictionaries cost time and save
+    no space there.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        columns = [field.name for field in schema if not is_embedding(field.type)]
         plain = [f"{field.name}.list.element" for field in schema if is_embedding(field.type)]
+        plain += [field.name for field in schema if pa.types.is_binary(field.type)]
+        columns = [
+            field.name
+            for field in schema
+            if not (is_embedding(field.type) or pa.types.is_binary(field.type))
+        ]
         self._writer = pq.ParquetWriter(
             path,
             schema,

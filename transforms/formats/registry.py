@@ -10,6 +10,7 @@ FORMATS: Registry[Format] = Registry("format", "beamscope.formats")
 FORMATS.register("parquet", "beamscope.transforms.formats.parquet:PARQUET")
 FORMATS.register("tfrecord", "beamscope.transforms.formats.tfrecord:TFRECORD")
 FORMATS.register("tfrecord.gz", "beamscope.transforms.formats.tfrecord:TFRECORD_GZ")
+FORMATS.register("webdataset", "beamscope.transforms.formats.webdataset:WEBDATASET")
 
 
 def extensions() -> frozenset[str]:

@@ -20,7 +20,7 @@ from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
 from beamscope.transforms.output.sealed import DamagedError
-from beamscope.transforms.output.shards import ShardFormat, delete_shards
+from beamscope.transforms.output.shards import ShardFormat, content_of, delete_shards
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 
@@ -33,7 +33,7 @@ class DatasetSpec:
       layout: paths of the dataset.
       shard_format: file formats, number of shards and dtype.
       rows: the job's own columns of the embeddings.
-      features: length of an embedding.
+      features: length of an embedding; 0 for rows of encoded images.
       table_name: ``slides`` or ``images``.
       table: schema of that table; its last column is ``shard``.
       metadata: metadata of each shard: model digest, fingerprint, version.
@@ -234,7 +234,7 @@ def _shard_names(spec: DatasetSpec, shards: Sequence[ShardRef]) -> list[dict[str
     return [
         {
             "files": [
-                shard_name(shard.index, len(shards), form.extension)
+                shard_name(shard.index, len(shards), form.extension, content_of(spec.features))
                 for form in map(FORMATS.get, spec.shard_format.formats)
             ],
             "rows": shard.rows,

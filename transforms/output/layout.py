@@ -29,12 +29,14 @@ from beamscope.transforms.blocks import BlockKey
 from beamscope.transforms.formats.registry import extensions
 from beamscope.transforms.storage import files
 
+# What the rows of shards hold.
+EMBEDDINGS, PATCHES = "embeddings", "patches"
 WORK_DIRECTORY = ".beamscope"
 _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
 _TRY_NAME = re.compile(r"(plan|\d{6,})\.\d+")
 # Most file systems allow 255 bytes; this leaves room for extensions and temporary names.
 _LONGEST_NAME = 180
-_SHARD_NAME = re.compile(r"embeddings-\d{5,}-of-\d{5,}\.(.+)")
+_SHARD_NAME = re.compile(r"(?:embeddings|patches)-\d{5,}-of-\d{5,}\.(.+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +82,9 @@ class Layout:
         """Return the path of the table of items: ``slides`` or ``images``."""
         return files.join(self.root, f"{name}.parquet")
 
-    def shard(self, index: int, count: int, extension: str) -> str:
-        """Return the path of a shard with an extension."""
-        return files.join(self.root, shard_name(index, count, extension))
+    def shard(self, index: int, count: int, extension: str, content: str = EMBEDDINGS) -> str:
+        """Return the path of a shard with an extension; see `shard_name`."""
+        return files.join(self.root, shard_name(index, count, extension, content))
 
     @property
     def pictures(self) -> str:
@@ -155,17 +157,22 @@ class Layout:
         return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
 
 
-def shard_folder(extension: str) -> str:
+def shard_folder(extension: str, content: str = EMBEDDINGS) -> str:
     """Return the folder of the shards with an extension, relative to the output directory.
 
     Each format has its own, because readers of Parquet take every file of a folder for Parquet.
+
+    Args:
+      extension: of the files.
+      content: `EMBEDDINGS`, or `PATCHES` for encoded images.
     """
-    return "embeddings" if extension == "parquet" else f"embeddings-{extension}"
+    return content if extension == "parquet" else f"{content}-{extension}"
 
 
-def shard_name(index: int, count: int, extension: str) -> str:
+def shard_name(index: int, count: int, extension: str, content: str = EMBEDDINGS) -> str:
     """Return the path of a shard relative to the output directory, as ``dataset.json`` has it."""
-    return f"{shard_folder(extension)}/embeddings-{index:05d}-of-{count:05d}.{extension}"
+    folder = shard_folder(extension, content)
+    return f"{folder}/{content}-{index:05d}-of-{count:05d}.{extension}"
 
 
 def job_log(root: str, stamp: str) -> str:

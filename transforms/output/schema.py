@@ -38,10 +38,12 @@ def embedding_schema(
 
     Args:
       rows: the columns that identify a row, as the job defines them.
-      features: length of an embedding.
+      features: length of an embedding; 0 for rows without one, such as those of encoded images.
       dtype: ``float32`` or ``float16``.
       metadata: metadata of every shard: model digest, fingerprint, version.
     """
+    if not features:
+        return pa.schema(rows, metadata=dict(metadata or {}))
     # Declare the item as non-null: Parquet readers expect that of a vector.
     item = pa.field("item", _EMBEDDING_TYPES[dtype], nullable=False)
     field = pa.field(EMBEDDING, pa.list_(item, features), nullable=False)
@@ -56,6 +58,10 @@ def to_record_batch(
     Raises:
       ValueError: the embeddings do not have the schema's length, or are too large for its dtype.
     """
+    if EMBEDDING not in schema.names:
+        if embeddings.shape != (rows.num_rows, 0):
+            raise ValueError(f"embeddings {embeddings.shape} do not fit rows without any")
+        return pa.RecordBatch.from_arrays(rows.columns, schema=schema)
     field = schema.field(EMBEDDING).type
     if embeddings.ndim != 2 or embeddings.shape[1] != field.list_size:
         raise ValueError(f"embeddings {embeddings.shape} do not fit {field.list_size} features")
@@ -77,5 +83,7 @@ def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
 
 def with_embedding_dtype(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return the same batch under `schema`, its embeddings rounded to the schema's dtype."""
+    if EMBEDDING not in schema.names:
+        return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     rows = batch.select([name for name in schema.names if name != EMBEDDING])
     return to_record_batch(rows, embedding_matrix(batch), schema)

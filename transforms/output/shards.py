@@ -12,7 +12,7 @@ import pyarrow as pa
 from beamscope.transforms.formats.base import ShardWriter
 from beamscope.transforms.formats.registry import FORMATS, extensions
 from beamscope.transforms.output.file_sums import FileSum, sum_of_file
-from beamscope.transforms.output.layout import Layout, is_shard, shard_folder
+from beamscope.transforms.output.layout import EMBEDDINGS, PATCHES, Layout, is_shard, shard_folder
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
 from beamscope.transforms.storage import files
@@ -22,6 +22,9 @@ from beamscope.transforms.storage.uris import name_of
 ROWS_PER_SHARD = 250_000
 # Row groups of some tens of MB, the size that Parquet readers like.
 ROWS_PER_GROUP = 4_096
+# Encoded images have some tens of kilobytes each.
+IMAGES_PER_SHARD = 20_000
+_BYTES_PER_GROUP = 128 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +41,14 @@ class ShardFormat:
     num_shards: int | None = None
     dtype: str = "float32"
 
-    def count(self, rows: int) -> int:
+    def count(self, rows: int, rows_per_shard: int = ROWS_PER_SHARD) -> int:
         """Return the number of shards for a number of rows: at least one."""
-        return self.num_shards or max(1, -(-rows // ROWS_PER_SHARD))
+        return self.num_shards or max(1, -(-rows // rows_per_shard))
+
+
+def content_of(features: int) -> str:
+    """Return what shards hold, for their names: embeddings, or patches where there are none."""
+    return EMBEDDINGS if features else PATCHES
 
 
 def cut_shards(rows_of: Iterable[tuple[str, int]], count: int) -> dict[str, int]:
@@ -86,7 +94,7 @@ def write_shard(
       count: number of shards.
       part_paths: the shard's parts; an empty shard has none, and is written too.
       rows: the job's own columns.
-      features: length of an embedding.
+      features: length of an embedding; 0 for rows of encoded images.
       shard_format: the form of the shards.
       metadata: metadata for each format that can hold it.
 
@@ -102,7 +110,7 @@ def write_shard(
     with contextlib.ExitStack() as stack:
         writers: list[ShardWriter] = []
         for form in map(FORMATS.get, shard_format.formats):
-            shard = layout.shard(index, count, form.extension)
+            shard = layout.shard(index, count, form.extension, content_of(features))
             path = stack.enter_context(files.atomic_path(shard))
             # After the writer has closed the file, and before the file appears.
             stack.callback(_add_sum, sums, layout.relative(shard), path)
@@ -150,19 +158,21 @@ def delete_shards(root: str, *, keep: Collection[str] = ()) -> None:
 
 
 def _shard_folders() -> list[str]:
-    return [shard_folder(extension) for extension in sorted(extensions())]
+    contents = (EMBEDDINGS, PATCHES)
+    return [shard_folder(end, content) for content in contents for end in sorted(extensions())]
 
 
 def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Join whole parts into batches of about `ROWS_PER_GROUP` rows."""
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for path in part_paths:
         for batch in read_part(path):
             waiting.append(batch)
             rows += batch.num_rows
-        if rows >= ROWS_PER_GROUP:
-            group, waiting, rows = pa.concat_batches(waiting), [], 0
+            size += batch.nbytes
+        if rows >= ROWS_PER_GROUP or size >= _BYTES_PER_GROUP:
+            group, waiting, rows, size = pa.concat_batches(waiting), [], 0, 0
             yield group
     if waiting:
         yield pa.concat_batches(waiting)

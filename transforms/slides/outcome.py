@@ -16,6 +16,7 @@ from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import mark_failed
 from beamscope.transforms.slides.planning.plan import EmptyPlan, FailedPlan, OpenedPlan, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
+from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED
 from beamscope.transforms.slides.tissue.quality import REASONS
 from beamscope.transforms.storage import files
 
@@ -72,9 +73,10 @@ def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> It
 
 
 def _left_out(plan: SlidePlan) -> dict[str, int]:
-    """Return how many patches were left out for their quality, by reason."""
+    """Return how many patches were left out for their quality, by reason, and by a sample."""
     funnel = plan.funnel if isinstance(plan, OpenedPlan) else {}
-    return {f"patches_{reason}": funnel[reason] for reason in REASONS if reason in funnel}
+    steps = (*REASONS, NOT_SAMPLED)
+    return {f"patches_{step}": funnel[step] for step in steps if step in funnel}
 
 
 def _row(plan: SlidePlan, embedded: int, problems: list[Problem]) -> dict[str, object]:

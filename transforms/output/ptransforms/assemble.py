@@ -17,7 +17,12 @@ from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, joi
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass, say
 from beamscope.transforms.output.sealed import DamagedError
-from beamscope.transforms.output.shards import cut_shards, write_shard
+from beamscope.transforms.output.shards import (
+    IMAGES_PER_SHARD,
+    ROWS_PER_SHARD,
+    cut_shards,
+    write_shard,
+)
 from beamscope.transforms.storage import files
 
 # An item and its parts. The piece with the empty name stands for a shard without items.
@@ -81,7 +86,8 @@ class _ShardCut:
 def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
     # From here on shards change, so the dataset of an earlier assembly is no longer complete.
     files.delete([spec.layout.description])
-    count = spec.shard_format.count(sum(rows for _, rows in rows_of))
+    per_shard = ROWS_PER_SHARD if spec.features else IMAGES_PER_SHARD
+    count = spec.shard_format.count(sum(rows for _, rows in rows_of), per_shard)
     return _ShardCut(count, cut_shards(rows_of, count))
 
 

@@ -11,11 +11,13 @@ import cv2
 
 from beamscope.transforms.blocks import ImageBlock
 from beamscope.transforms.faults.guard import Guard
+from beamscope.transforms.patches.encoding import Encoding, with_images
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.read_ahead import ReadAheadFn
 from beamscope.transforms.slides.fit import Fit
 from beamscope.transforms.slides.planning.plan import SlideBlock
 from beamscope.transforms.slides.read_block import read_block, unreadable_block
+from beamscope.transforms.slides.readers.base import SlideReader
 from beamscope.transforms.slides.readers.pool import open_planned
 from beamscope.transforms.storage.cache import FileCache
 
@@ -31,29 +33,52 @@ class ReadSlideBlocks(beam.PTransform):
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
       guard: of the job.
       fit: how patches become the model's input; None where they have its size.
+      encoding: how patches are encoded into the rows; None where pixels are wanted. A patch that is
+        exactly a JPEG tile of its slide is passed on as it is stored, if JPEG is wanted.
     """
 
     threads: int = 4
     cache: FileCache | None = None
     guard: Guard | None = None
     fit: Fit | None = None
+    encoding: Encoding | None = None
 
     def expand(self, blocks: beam.PCollection[SlideBlock]) -> beam.PCollection[ImageBlock]:
         """Reads each block."""
-        read = functools.partial(_read, threads=self.threads, cache=self.cache, fit=self.fit)
+        read = functools.partial(
+            _read, threads=self.threads, cache=self.cache, fit=self.fit, encoding=self.encoding
+        )
         lost = functools.partial(_unreadable, fit=self.fit)
         return blocks | "ReadBlock" >> beam.ParDo(ReadAheadFn(read, lost, self.guard))
 
 
 def _read(
-    block: SlideBlock, threads: int, cache: FileCache | None, fit: Fit | None = None
+    block: SlideBlock,
+    threads: int,
+    cache: FileCache | None,
+    fit: Fit | None = None,
+    encoding: Encoding | None = None,
 ) -> ImageBlock:
     try:
         slide = open_planned(block.reader, block.uri, cache=cache, version=block.version)
-        return _fitted(read_block(block, slide, _patch_threads(threads)), fit, threads)
+        images = read_block(block, slide, _patch_threads(threads))
+        if encoding is not None and encoding.name == "jpeg":
+            return with_tiles(images, block, slide, encoding)
+        return _fitted(images, fit, threads)
     except InputError as error:
         # The slide is gone, or another one by now: what was read of the block is worth nothing.
         return _unreadable(block, error, fit)
+
+
+def with_tiles(
+    images: ImageBlock, block: SlideBlock, slide: SlideReader, encoding: Encoding
+) -> ImageBlock:
+    """Encode a block's patches; those that are exactly a JPEG tile are taken as they are stored."""
+    x, y = (images.rows[name].to_numpy() for name in ("x_level0", "y_level0"))
+    streams = slide.tile_streams(x, y, block.read, images.pixels)
+    return dataclasses.replace(
+        images, rows=with_images(images.rows, images.pixels, encoding, streams)
+    )
 
 
 def _unreadable(block: SlideBlock, error: InputError, fit: Fit | None) -> ImageBlock:

@@ -149,6 +149,29 @@ class SlideReader(abc.ABC):
           InputError: ``unreadable_region`` where the file is damaged. A later call is not affected.
         """
 
+    def tile_streams(
+        self,
+        x_level0: npt.NDArray[np.integer],
+        y_level0: npt.NDArray[np.integer],
+        read: ReadPlan,
+        pixels: npt.NDArray[np.uint8],
+    ) -> list[bytes | None]:
+        """Return the stored JPEG of each patch that is exactly a tile and decodes to its pixels.
+
+        By default there is none.
+
+        Args:
+          x_level0: integers ``[n]``, left edges in level-0 pixels.
+          y_level0: integers ``[n]``, top edges in level-0 pixels.
+          read: how each was read.
+          pixels: uint8 RGB ``[n, patch_px, patch_px, 3]``, the patches as they were read.
+
+        Returns:
+          for each patch a JPEG stream that stands alone, or None.
+        """
+        del y_level0, read, pixels
+        return [None] * len(x_level0)
+
     def read_patches(
         self,
         x_level0: npt.NDArray[np.integer],

@@ -46,8 +46,12 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
 
     def make(self, layout: Layout, request: Source) -> SourcePlan:
         """Plan a source from its listing; of a directory that has changed, keep its blocks."""
-        now = plan_source(request, self.settings)
+        now = self.plan(request)
         return replan(earlier_plan(layout, request), now, self.settings.block_size)
+
+    def plan(self, request: Source) -> SourcePlan:
+        """Plan a source from its listing."""
+        return plan_source(request, self.settings)
 
     def failed(self, request: Source, error: InputError) -> SourcePlan:
         """Return the plan of a source of which nothing can be used."""

@@ -199,6 +199,38 @@ class NativeReader(SlideReader):
             self._read_again(problems, x_level0, y_level0, read, out, threads)
         return problems
 
+    def tile_streams(
+        self,
+        x_level0: npt.NDArray[np.integer],
+        y_level0: npt.NDArray[np.integer],
+        read: ReadPlan,
+        pixels: npt.NDArray[np.uint8],
+    ) -> list[bytes | None]:
+        """Return the stored JPEG of each patch that is exactly a tile; see `SlideReader`.
+
+        The tile's own header and the tables of its level are merged to a JPEG of its own.
+        """
+        level = self._stored[read.level]
+        streams: list[bytes | None] = [None] * len(x_level0)
+        size = level.tile_width, level.tile_height
+        if size != (read.read_px, read.read_px) or read.patch_px != read.read_px:
+            return streams
+        x, y = (np.asarray(edges, np.float64) / level.downsample for edges in (x_level0, y_level0))
+        exact = (x % size[0] == 0) & (y % size[1] == 0) & (x >= 0) & (y >= 0)
+        exact &= (x + size[0] <= level.width) & (y + size[1] <= level.height)
+        rows = [int(row) for row in np.flatnonzero(exact)]
+        places = [(int(y[row]) // size[1], int(x[row]) // size[0]) for row in rows]
+        there = [pair for pair in zip(rows, places, strict=True) if level.lengths[pair[1]]]
+        requested = request_tiles(self._source, level, [place for _, place in there])
+        decoded = np.empty((size[1], size[0], 3), np.uint8)
+        for (row, _), data in zip(there, requested, strict=True):
+            # What is damaged, or was read by another reader, is not passed on.
+            if decode_tile(level, data, 1, decoded) is None and np.array_equal(
+                decoded, pixels[row]
+            ):
+                streams[row] = level.decoder.stream(data())
+        return streams
+
     def _read_again(
         self,
         problems: list[InputError | None],

@@ -1,0 +1,1 @@
+"""Patches and films as encoded images, without a model: samples, encoding and columns."""

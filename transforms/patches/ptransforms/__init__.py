@@ -1,0 +1,1 @@
+"""The PTransforms of encoded images."""
