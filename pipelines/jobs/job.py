@@ -198,6 +198,10 @@ class Job(abc.ABC):
         del settings, requests
         return None
 
+    def thorough(self, planner: ItemPlanner[Any, Any]) -> ItemPlanner[Any, Any]:
+        """Return the planner as `beamscope plan` uses it, which may count more than a job needs."""
+        return planner
+
     def planned_input_px(self, args: argparse.Namespace) -> int:
         """Return the side of the model's input to plan for if nothing says it."""
         del args

@@ -237,7 +237,7 @@ def _plan(
 
     def build(pipeline: beam.Pipeline) -> None:
         guard = Guard(layout, run_id(), args.item_timeout, len(requests))
-        planner = job.steps(settings, args, layout).planner
+        planner = job.thorough(job.steps(settings, args, layout).planner)
         _ = (
             pipeline
             | "Requests" >> beam.Create(list(requests))

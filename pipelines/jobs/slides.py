@@ -25,6 +25,7 @@ from beamscope.pipelines.options.slides import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
+from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.slides.extra_columns import slide_columns
 from beamscope.transforms.slides.fit import Fit
@@ -130,6 +131,11 @@ class SlideJob(Job):
     ) -> Callable[[pa.Table], pa.Table] | None:
         """Return a function that adds the further columns of manifests, if there are any."""
         return slide_columns(requests)
+
+    def thorough(self, planner: ItemPlanner[Any, Any]) -> ItemPlanner[Any, Any]:
+        """Return a planner that counts patches of poor quality."""
+        assert isinstance(planner, SlidePlanner)
+        return dataclasses.replace(planner, measure=True)
 
     def planned_input_px(self, args: argparse.Namespace) -> int:
         """Return the size of the patches: how they are fitted to a model changes no plan."""

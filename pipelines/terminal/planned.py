@@ -208,6 +208,10 @@ def _rows(planned: Planned) -> list[tuple[str, str]]:
     if kept:
         named = ", ".join(f"{poor[reason]:,} {reason}" for reason in kept)
         lines.append(("quality", f"{named} (at 8 µm/px; --drop REASON leaves them out)"))
+    unmeasured = sum(bool(item.rows and item.funnel and not item.poor) for item in planned.items)
+    if unmeasured and "outside_tissue" in funnel:
+        what = f"not measured of {unmeasured:,} {job.items} that a job has planned"
+        lines.append(("quality" if not kept else "", what))
     return lines
 
 

@@ -171,3 +171,24 @@ def test_what_may_not_be_read_is_a_row(bucket, films, capsys):
     assert said.count("\n") == 1
     assert f"--catalog_file {bucket}/films/catalog.csv: no permission" in said
     assert not files.list_files(f"{remote}-2")
+
+
+def test_a_plan_of_slides_lies_beside_them(bucket, slides, tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
+    local, remote = tmp_path / "local", f"{bucket}/plan-out"
+    flags = ["--patch_size", "64", "--tissue", "otsu", "--geojson"]
+    for where, output in ((slides, local), (f"{bucket}/slides", remote)):
+        folder = tmp_path / f"copies-{output == local}"
+        assert main(["plan", "slides", "--manifest", f"{where}/m.csv", "--output", str(output),
+                     "--cache_dir", str(folder), *flags]) == 0  # fmt: skip
+    here = json.loads((local / "plan" / "plan.json").read_text())
+    there = json.loads(files.read_bytes(f"{remote}/plan/plan.json"))
+    assert there["patches"] == here["patches"] > 20
+    assert (there["funnel"], there["bytes_to_read"]) == (here["funnel"], here["bytes_to_read"])
+    for name in ("a", "b", "c"):
+        path = f"plan/geojson/{name}.geojson"
+        assert files.read_bytes(f"{remote}/{path}") == (local / path).read_bytes()
+    assert (
+        files.read_bytes(f"{remote}/plan/index.html")
+        == (local / "plan" / "index.html").read_bytes()
+    )

@@ -22,6 +22,7 @@ from beamscope.transforms.slides.planning.plan_file import (
 from beamscope.transforms.slides.planning.resolution import SlideMpp
 from beamscope.transforms.slides.readers.geometry import ReadPlan
 from beamscope.transforms.slides.requests import SlideRequest
+from beamscope.transforms.slides.settings import SlideSettings
 
 
 @pytest.fixture
@@ -134,3 +135,31 @@ def test_another_way_to_write_the_same_path_is_the_same_slide(layout, request_, 
     write_plan(layout, request_, ready_plan(request_))
     roundabout = SlideRequest("slide", f"{tmp_path}/./../{tmp_path.name}/slide.svs")
     assert find_plan(layout, roundabout) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "holds"),
+    [
+        # Assumed for this slide: another value, or none, is another plan.
+        ({"mpp": SlideMpp(0.25, 0.25, "assumed")}, {"assume_mpp": 0.25}, True),
+        ({"mpp": SlideMpp(0.25, 0.25, "assumed")}, {"assume_mpp": 0.5}, False),
+        ({"mpp": SlideMpp(0.25, 0.25, "assumed")}, {}, False),
+        # A slide that says its resolution does not mind.
+        ({}, {"assume_mpp": 0.5}, True),
+        ({"mpp": SlideMpp(0.25, 0.5, "slide")}, {}, False),
+        ({"mpp": SlideMpp(0.25, 0.5, "slide")}, {"allow_implausible_mpp": True}, True),
+        ({"read": ReadPlan(0, 1.0, 112, 224, 0.5, 1.0)}, {}, False),
+        ({"read": ReadPlan(0, 1.0, 112, 224, 0.5, 1.0)}, {"allow_upsampling": True}, True),
+        ({}, {"tissue": "mask"}, False),
+        ({}, {"tissue": "mask", "otsu_without_mask": True}, True),
+        ({}, {"allow_upsampling": True, "allow_implausible_mpp": True}, True),
+    ],
+)
+def test_a_plan_holds_as_long_as_what_let_the_slide_in_is_given(
+    layout, request_, changes, now, holds
+):
+    write_plan(layout, request_, ready_plan(request_, **changes))
+    settings = {name: value for name, value in now.items() if name != "assume_mpp"}
+    request = SlideRequest("slide", request_.uri, assume_mpp=now.get("assume_mpp"))
+    found = find_plan(layout, request, SlideSettings(**settings))
+    assert (found is not None) is holds

@@ -308,3 +308,21 @@ def test_columns_that_cannot_be_used_errors(write, text, named, kind, message):
     with pytest.raises(InputError, match=message) as caught:
         load_catalog("csv", write(text), "file", named)
     assert caught.value.kind == kind
+
+
+def test_further_columns_are_typed_and_null_for_other_films(write):
+    text = (
+        "film,subject,Cardiomegaly,age,site,code\n"
+        "a.jpg,1,1.0,61,north,007\nb.jpg,2,,70,,012\nc.jpg,3,-1,,south,1\n"
+    )
+    named = NamedColumns(patient="subject", labels=("Cardiomegaly",))
+    catalog = load_catalog("csv", write(text), key_column="film", named=named)
+    assert catalog.extra_names() == ["Cardiomegaly", "age", "site", "code"]
+    found = catalog.extra_columns(["/x/c.jpg", "/x/other.jpg", "/y/a.jpg", "/y/b.jpg"])
+    assert found.to_pydict() == {
+        "Cardiomegaly": [-1.0, None, 1.0, None],
+        "age": [None, None, 61, 70],
+        "site": ["south", None, "north", None],
+        "code": ["1", None, "007", "012"],
+    }
+    assert str(found.schema.field("age").type) == "int64"

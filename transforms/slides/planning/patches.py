@@ -37,7 +37,8 @@ class Choice:
         being ``outside_tissue`` (``outside_mask``, ``not_scanned``), ``below_min_tissue``, or for a
         reason of quality; ``taken``.
       poor: of the patches with enough tissue, how many are white, black, grey, blurred or under
-        ink, whether or not they are left out for it; one may be several of these.
+        ink, whether or not they are left out for it; one may be several of these. Empty if that
+        was not measured.
     """
 
     grid: Grid
@@ -54,6 +55,7 @@ def choose_patches(
     settings: SlideSettings,
     *,
     by_mask: bool = False,
+    measure: bool = True,
 ) -> Choice:
     """Choose patches, and count where the others went.
 
@@ -64,6 +66,8 @@ def choose_patches(
       mask: its tissue on the thumbnail's pixels, bool, or float32 for parts of pixels.
       settings: what a patch must have.
       by_mask: whether the mask is the user's.
+      measure: whether to count patches of poor quality even if none is left out for it. That takes
+        a quarter of the time that planning a large slide takes.
     """
     fraction = tissue_fraction(mask, *rectangles(grid, read, thumbnail))
     # With `none` every patch counts of which anything was scanned.
@@ -76,17 +80,19 @@ def choose_patches(
         outside or "outside_tissue": int(np.count_nonzero(~inside)),
         "below_min_tissue": int(np.count_nonzero(inside & ~taken)),
     }
-    quality = measure_quality(thumbnail.rgb, *rectangles(grid.select(taken), read, thumbnail))
-    asked = dict(settings.drop)
     poor: dict[str, int] = {}
-    kept = np.ones(int(np.count_nonzero(taken)), np.bool_)
-    for reason in REASONS:
-        found = quality.is_poor(reason, asked.get(reason, DEFAULT_THRESHOLDS[reason]))
-        poor[reason] = int(np.count_nonzero(found))
-        if reason in asked:
-            funnel[reason] = int(np.count_nonzero(found & kept))
-            kept &= ~found
-    taken[taken] = kept
+    if measure or settings.drop:
+        where = rectangles(grid.select(taken), read, thumbnail)
+        quality = measure_quality(thumbnail.rgb, *where)
+        asked = dict(settings.drop)
+        kept = np.ones(len(where[0]), np.bool_)
+        for reason in REASONS:
+            found = quality.is_poor(reason, asked.get(reason, DEFAULT_THRESHOLDS[reason]))
+            poor[reason] = int(np.count_nonzero(found))
+            if reason in asked:
+                funnel[reason] = int(np.count_nonzero(found & kept))
+                kept &= ~found
+        taken[taken] = kept
     funnel["taken"] = int(np.count_nonzero(taken))
     chosen = in_block_order(grid.select(taken), settings.block_size)
     fraction_of = np.zeros((grid.row.max() + 1, grid.column.max() + 1), np.float32)

@@ -63,7 +63,11 @@ BYTES_A_PLACE = 200
 
 
 def plan_slide(
-    request: SlideRequest, settings: SlideSettings, cache: FileCache | None = None
+    request: SlideRequest,
+    settings: SlideSettings,
+    cache: FileCache | None = None,
+    *,
+    measure: bool = True,
 ) -> SlidePlan:
     """Plan a slide. What is wrong with the slide is part of the plan, never an exception.
 
@@ -74,9 +78,10 @@ def plan_slide(
       request: which slide.
       settings: how it is cut into patches.
       cache: where local copies of remote slides are kept; None where all are local.
+      measure: see `choose_patches`.
     """
     sight = look_at_slide(request, settings, cache)
-    return sight if isinstance(sight, SlidePlan) else _plan_patches(sight, settings)
+    return sight if isinstance(sight, SlidePlan) else _plan_patches(sight, settings, measure)
 
 
 def look_at_slide(
@@ -311,11 +316,11 @@ def _thumbnail_scale(levels: Sequence[Level], region: Region, slide_mpp: float) 
     return min(scale, MOST_SHRUNK * max(level.downsample for level in levels))
 
 
-def _plan_patches(sight: Sight, settings: SlideSettings) -> EmptyPlan | ReadyPlan:
+def _plan_patches(sight: Sight, settings: SlideSettings, measure: bool) -> EmptyPlan | ReadyPlan:
     """Choose the patches that have enough tissue, and draw them."""
     read, small, given = sight.read, sight.small, sight.given
     choice = choose_patches(
-        sight.grid, read, small, sight.tissue, settings, by_mask=given is not None
+        sight.grid, read, small, sight.tissue, settings, by_mask=given is not None, measure=measure
     )
     chosen = choice.grid
     x_level0, y_level0 = chosen.x_level0.astype(np.int32), chosen.y_level0.astype(np.int32)

@@ -29,10 +29,12 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
     Attributes:
       settings: how slides are cut into patches.
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
+      measure: whether to count patches of poor quality, even if none is left out for it.
     """
 
     settings: SlideSettings
     cache: FileCache | None = None
+    measure: bool = False
 
     items = "slides"
 
@@ -42,7 +44,7 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Plan a slide, and show what is planned on its picture."""
-        plan = plan_slide(request, self.settings, self.cache)
+        plan = plan_slide(request, self.settings, self.cache, measure=self.measure)
         picture = plan_picture(plan)
         if picture is not None:
             # At once, not at the end: a wrong resolution is seen before it has cost a day.

@@ -109,6 +109,18 @@ CALLS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"size_source": "option", "input_size": models.SIZE},
     ),
     (
+        "any_size_gets_patches_as_they_are",
+        {"call": models.vectors, "spec": models.ANY_SIZE},
+        {"flexible_size": models.SIZE},
+        {"size_source": "patch size", "input_size": models.SIZE},
+    ),
+    (
+        "patches_of_another_size_are_fitted_later",
+        {"call": models.vectors},
+        {"flexible_size": 99},
+        {"size_source": "model", "input_size": models.SIZE},
+    ),
+    (
         "bfloat16_input",
         {"call": models.vectors, "spec": tf.TensorSpec(models.INPUT.shape, tf.bfloat16)},
         {},
@@ -193,6 +205,10 @@ def test_load_chooses_by_size(tmp_path: Path, size: int) -> None:
     assert open_model(ModelSettings(uri, input_size=size)).spec.input_size == size
     with pytest.raises(InputError, match="images of 16x16, 32x32: choose by --input_size"):
         open_model(ModelSettings(uri))
+    # The size of the patches decides among sizes, and says nothing about other models.
+    assert open_model(ModelSettings(uri, flexible_size=size)).spec.input_size == size
+    with pytest.raises(InputError, match="choose by --input_size"):
+        open_model(ModelSettings(uri, flexible_size=64))
 
 
 def test_load_keras_export(tmp_path: Path) -> None:
