@@ -152,8 +152,8 @@ def _write(spec: DatasetSpec, outcomes: Sequence[ItemOutcome]) -> str:
             if shard_of.get(one.item_id) == index
             for path in one.parts
         ]
-        rows = write_shard(spec.layout, index, count, parts, spec.rows, spec.features,
-                           spec.shard_format, dict(spec.metadata))  # fmt: skip
-        shards.append(ShardRef(index, rows))
+        rows, sums = write_shard(spec.layout, index, count, parts, spec.rows, spec.features,
+                                 spec.shard_format, dict(spec.metadata))  # fmt: skip
+        shards.append(ShardRef(index, rows, tuple(sums)))
     finish_dataset(spec, [join_outcomes(outcomes)], shard_of, shards)
     return str(spec.layout.root)

@@ -11,7 +11,6 @@ import pytest
 from beamscope.pipelines.main import main
 from beamscope.transforms.probe import packages
 from tests.probe.datasets import write_films, write_slides
-from tests.shared_data import shared
 
 QUICK = ["--C", "0.1", "--fractions", "10,100", "--draws", "2", "--bootstrap", "100"]
 
@@ -223,32 +222,3 @@ def test_missing_packages_are_named(films, tmp_path, capsys, monkeypatch):
     )
     assert probe(films, tmp_path) == 2
     assert "scikit-learn not installed: pip install 'beamscope[probe]'" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def kermany(tmp_path_factory):
-    """The dataset of the job: the films, embedded by SqueezeNet."""
-    output = str(tmp_path_factory.mktemp("kermany") / "squeezenet")
-    films = str(shared("data/xrays/kermany"))
-    model = str(shared("models/squeezenet11-imagenet"))
-    assert main(["xrays", "--input", films, "--model", model, "--output", output]) == 0
-    return output
-
-
-def test_real_films(kermany, tmp_path):
-    # An independent script found an AUC of 0.99 on these films.
-    labels = str(shared("data/xrays/kermany/labels.csv"))
-    done = main(
-        ["probe", kermany, "--labels", labels, "--group_pattern", r"(person\d+)_", "--C", "0.01",
-         "--output", str(tmp_path / "p"), "--fractions", "3,100", "--draws", "2"]
-    )  # fmt: skip
-    assert done == 0
-    metrics = json.loads((tmp_path / "p" / "metrics.json").read_text())
-    # 333 patients have their number in the name; each of the 400 healthy films stands for itself.
-    assert metrics["data"]["squeezenet"]["patients"] == 733
-    on = metrics["models"][0]["on"]["squeezenet"]
-    assert on["metrics"]["auc"]["value"] == pytest.approx(0.99, abs=0.01)
-    assert on["metrics"]["accuracy"]["value"] == pytest.approx(0.95, abs=0.03)
-    few, everything = on["curve"]
-    assert few["labels"] == pytest.approx(20, abs=3)
-    assert few["value"] < everything["value"]
