@@ -46,15 +46,20 @@ def command(root: Path, *more: str) -> list[str]:
             "--output", str(root / "out"), "--compile", "none", *more]  # fmt: skip
 
 
-def start(root: Path, *more: str, **options: object) -> subprocess.Popen[str]:
-    """Start the job as a person does: in processes that find it by its entry point."""
+def start(
+    root: Path, *more: str, arguments: Sequence[str] | None = None, **options: object
+) -> subprocess.Popen[str]:
+    """Start the job, or another command, as a person does.
+
+    Its processes find the job by its entry point.
+    """
     described = root / "entry" / "hostile-1.dist-info"
     described.mkdir(parents=True, exist_ok=True)
     (described / "entry_points.txt").write_text(hostile.ENTRY_POINTS)
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1\n")
     path = os.pathsep.join([str(ROOT), str(root / "entry")])
     return subprocess.Popen(
-        [sys.executable, "-m", "beamscope", *command(root, *more)],
+        [sys.executable, "-m", "beamscope", *(arguments or command(root, *more))],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
@@ -64,8 +69,8 @@ def start(root: Path, *more: str, **options: object) -> subprocess.Popen[str]:
     )
 
 
-def run(root: Path, *more: str) -> tuple[int, str]:
-    process = start(root, *more)
+def run(root: Path, *more: str, arguments: Sequence[str] | None = None) -> tuple[int, str]:
+    process = start(root, *more, arguments=arguments)
     try:
         said, _ = process.communicate(timeout=200)
     finally:
@@ -235,3 +240,19 @@ def test_one_bad_item_that_comes_first_ends_nothing(tmp_path, registered):
     assert main(command(tmp_path, "--max_failed", "1")) == 0
     assert {folder for folder, _ in embedded(tmp_path)} == {"b", "c", "d"}
     assert len(problems(tmp_path)) == 40
+
+
+@pytest.mark.slow
+def test_a_plan_survives_what_kills_its_process(tmp_path):
+    make_folders(tmp_path, {"a": ["0", "1"], "plan-abort": ["0"], "plan-raise": ["0"]})
+    inputs = [str(path) for path in sorted((tmp_path / "in").iterdir())]
+    plan = ["plan", "hostile", "--input", *inputs, "--output", str(tmp_path / "out")]
+    status, said = run(tmp_path, arguments=plan)
+    assert status == 0, said
+    assert "the process was killed by SIGABRT" in said
+    assert "3: 1 planned" in said
+    assert left_over(tmp_path) == []
+    # The job goes on from there, and it was tried twice already.
+    status, said = run(tmp_path, "--max_failed", "1", "--verbose")
+    assert status == 0, said
+    assert embedded(tmp_path) == {("a", "0.png"), ("a", "1.png")}
