@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
 import pytest
 
 import beamscope as bs
-from tests.dataset.samples import embeddings_of, write_slides
+from tests.dataset.samples import embeddings_of, write_films, write_slides
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reading.md").read_text()
 PATIENTS = [f"TCGA-AA-{index:04}" for index in range(9)]
@@ -161,6 +165,33 @@ def test_hugging_face(run):
     assert len(found["rows"]) == ROWS
     np.testing.assert_array_equal(found["first"], all_embeddings()[:16])
     assert sum(1 for _ in found["stream"]) == ROWS
+
+
+def test_hugging_face_with_chosen_columns(run, tmp_path):
+    rows = run("Hugging Face datasets 1")["rows"].with_format("numpy")
+    np.testing.assert_array_equal(rows[:16]["embedding"], all_embeddings()[:16])
+    films = write_films(tmp_path / "films", {"z": ["p1_a", "p2_b"]})
+    program = PROGRAMS["Hugging Face datasets 1"].replace("OUTPUT", films)
+    found = {}
+    exec(program.replace('"slide_id"', '"image_id", "patient_id"'), found)
+    assert found["rows"]["patient_id"] == ["p1", "p2"]
+
+
+FILM_READERS = {
+    "pandas": lambda folder: pd.read_parquet(folder)["embedding"],
+    "pyarrow": lambda folder: ds.dataset(folder).to_table()["embedding"].to_pylist(),
+    "polars": lambda folder: pl.read_parquet(folder)["embedding"].to_list(),
+    "duckdb": lambda folder: duckdb.sql(f"FROM '{folder}/*.parquet'").df()["embedding"],
+}
+
+
+@pytest.mark.parametrize("reader", FILM_READERS)
+def test_the_folder_of_films_is_a_table_too(tmp_path, reader):
+    films = write_films(tmp_path / "films", {"a": ["p1_a", "p2_b"], "z": ["q"]}, 2)
+    found = np.stack([np.asarray(row) for row in FILM_READERS[reader](f"{films}/embeddings")])
+    np.testing.assert_array_equal(
+        found, np.concatenate([embeddings_of("a", 2), embeddings_of("z", 1)])
+    )
 
 
 def test_every_program_is_tested():

@@ -99,6 +99,12 @@ def test_slides_without_a_label_are_told_and_left_out(dataset):
     assert dataset.bags({"P2-a": 4}).ids == ["P2-a"]
 
 
+def test_columns_of_the_manifest_are_labels_as_they_are(dataset):
+    assert dataset.bags(dataset.slides, label="status").labels == ["done"] * 3
+    (batch,) = dataset.stream(99, dataset.slides, label="mpp_x")
+    assert batch["label"].tolist() == [0.25] * 9
+
+
 @pytest.mark.parametrize(
     ("table", "on", "message"),
     [

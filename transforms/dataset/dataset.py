@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _EMBEDDING_TYPE = "fixed_size_list"
 
 
-def open_dataset(output: str) -> Dataset:
+def open_dataset(output: str | os.PathLike[str]) -> Dataset:
     """Open the dataset that a job has written. It loads neither Beam nor a library of models.
 
     Args:
@@ -37,7 +38,7 @@ def open_dataset(output: str) -> Dataset:
       InputError: ``no_run``: there is no finished dataset. ``no_parquet``: the dataset was written
         in other formats alone.
     """
-    root = str(output)
+    root = os.fspath(output)
     with files.refusals(Kind.NO_RUN):
         root = files.normalize(root).rstrip("/") or "/"
         description = read_description(root)

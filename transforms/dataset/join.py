@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -42,7 +43,7 @@ def join_labels(
       InputError: ``bad_table``: a column is missing, one value of `on` has several rows, or no row
         belongs to any item.
     """
-    name = source if isinstance(source, str) else "the table"
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "the table"
     labels = read_table(source, text=(on,))
     require_column(labels, on, name)
     if key is not None:

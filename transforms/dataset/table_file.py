@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,8 @@ def read_table(source: Any, text: tuple[str, ...] = ()) -> pa.Table:
     Raises:
       InputError: ``bad_table``: it cannot be read.
     """
+    if isinstance(source, os.PathLike):
+        source = os.fspath(source)
     if not isinstance(source, str):
         try:
             return pa.table(source)
