@@ -1,6 +1,5 @@
 """Datasets as `open_dataset` gives them, compared with what was written into them."""
 
-import json
 import pickle
 import subprocess
 import sys
@@ -15,7 +14,14 @@ import pytest
 import beamscope as bs
 from beamscope.transforms.dataset import shard_reader
 from beamscope.transforms.output.shards import ShardFormat
-from tests.dataset.samples import coordinates_of, embeddings_of, write_films, write_slides
+from tests.dataset.samples import (
+    coordinates_of,
+    embeddings_of,
+    read_json,
+    write_films,
+    write_json,
+    write_slides,
+)
 
 # Of several row groups each, of one, of a part of one; and one that failed.
 SIZES = {"b": 9000, "a": 600, "c/é": 40, "d": 5000, "none": 0, "e": 1}
@@ -46,7 +52,7 @@ def test_tables_and_description(root):
     dataset = bs.open_dataset(root)
     assert dataset.slides.equals(pq.read_table(Path(root) / "slides.parquet"))
     assert dataset.problems.to_pylist()[0]["kind"] == "missing_mpp"
-    assert dataset.description == json.loads((Path(root) / "dataset.json").read_text())
+    assert dataset.description == read_json(root)
     assert dataset.ids == sorted(slide_id for slide_id, rows in SIZES.items() if rows)
     assert len(dataset) == sum(SIZES.values())
     assert dataset.embedding_columns == ("embedding",)
@@ -123,12 +129,12 @@ def test_half_precision_stays(tmp_path):
 
 def test_an_output_of_version_0_2_reads_alike(tmp_path):
     root = Path(write_slides(tmp_path, {"a": 20, "b": 3}, 2))
-    description = json.loads((root / "dataset.json").read_text())
+    description = read_json(root)
     for shard in description["shards"]:
         (name,) = shard["files"]
         (root / name).rename(root / Path(name).name)
         shard["files"] = [Path(name).name]
-    (root / "dataset.json").write_text(json.dumps(description))
+    write_json(root, description)
     found = bs.open_dataset(root).features("a")
     np.testing.assert_array_equal(found.embeddings, embeddings_of("a", 20))
 
@@ -167,13 +173,13 @@ def test_several_columns_of_embeddings(tmp_path):
     other = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(60, dtype=np.float32)), 3)
     table = table.rename_columns([*table.column_names[:-1], "embedding_one"])
     pq.write_table(table.append_column("embedding_two", other), path)
-    description = json.loads((root / "dataset.json").read_text())
+    description = read_json(root)
     description["schema"].pop("embedding")
     description["schema"] |= {
         "embedding_one": "fixed_size_list<item: float not null>[4]",
         "embedding_two": "fixed_size_list<item: float not null>[3]",
     }
-    (root / "dataset.json").write_text(json.dumps(description))
+    write_json(root, description)
     dataset = bs.open_dataset(root)
     assert dataset.embedding_columns == ("embedding_one", "embedding_two")
     assert dataset.features("a", column="embedding_two").embeddings.shape == (20, 3)
@@ -224,6 +230,15 @@ def test_open_dataset_errors(root, tmp_path):
     with pytest.raises(bs.InputError, match="again with --format parquet") as raised:
         bs.open_dataset(other)
     assert raised.value.kind == "no_parquet"
+
+
+def test_a_damaged_description_is_no_description(tmp_path):
+    root = Path(write_slides(tmp_path, {"a": 20}))
+    text = (root / "dataset.json").read_text()
+    (root / "dataset.json").write_text(text.replace('"rows": 20', '"rows": 21', 1))
+    with pytest.raises(bs.InputError, match=r"dataset\.json: ") as raised:
+        bs.open_dataset(root)
+    assert raised.value.kind == "unreadable_dataset"
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +121,18 @@ def _films(spec: DatasetSpec, source: str, names: Sequence[str]) -> ItemOutcome:
     ]  # fmt: skip
     columns = pa.RecordBatch.from_pylist(rows, spec.rows)
     return _outcome(spec, source, table, columns, embeddings_of(source, len(rows)), ())
+
+
+def read_json(root: Path | str) -> dict[str, Any]:
+    """The content of ``dataset.json`` but for its own checksum."""
+    description: dict[str, Any] = json.loads((Path(root) / "dataset.json").read_text())
+    description.pop("crc32c")
+    return description
+
+
+def write_json(root: Path | str, description: Mapping[str, Any]) -> None:
+    """Writes ``dataset.json`` without a checksum, as version 0.2 did."""
+    (Path(root) / "dataset.json").write_text(json.dumps(description))
 
 
 def _outcome(

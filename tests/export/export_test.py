@@ -18,7 +18,9 @@ from tests.dataset.samples import (
     SIDE,
     coordinates_of,
     embeddings_of,
+    read_json,
     write_films,
+    write_json,
     write_slides,
 )
 
@@ -241,7 +243,7 @@ def test_a_missing_package_is_named(root, tmp_path, capsys, monkeypatch, kind, p
 
 def test_one_of_several_columns_of_embeddings(tmp_path):
     root = Path(write_slides(tmp_path / "d", {"a": 20}))
-    description = json.loads((root / "dataset.json").read_text())
+    description = read_json(root)
     (path,) = (root / "embeddings").iterdir()
     table = pd.read_parquet(path)
     other = [np.full(3, index, np.float32) for index in range(20)]
@@ -251,7 +253,7 @@ def test_one_of_several_columns_of_embeddings(tmp_path):
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(other)), 3)
     pq.write_table(pq.read_table(path).append_column("embedding_two", vectors), path)
     description["schema"]["embedding_two"] = "fixed_size_list<item: float>[3]"
-    (root / "dataset.json").write_text(json.dumps(description))
+    write_json(root, description)
     assert export(root, "npy", tmp_path / "n", "--embedding", "embedding_two") == 0
     np.testing.assert_array_equal(np.load(tmp_path / "n" / "a.npy"), np.stack(other))
     assert "embedding" not in pd.read_csv(tmp_path / "n" / "a.csv").columns

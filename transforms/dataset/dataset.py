@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from beamscope.transforms.dataset.features import Features, features_of
 from beamscope.transforms.dataset.join import join_labels, suggestion
 from beamscope.transforms.dataset.shard_reader import ShardReader
-from beamscope.transforms.output.dataset import read_description
+from beamscope.transforms.output.dataset import find_description
 from beamscope.transforms.output.schema import EMBEDDING
+from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
@@ -41,7 +42,11 @@ def open_dataset(output: str | os.PathLike[str]) -> Dataset:
     root = os.fspath(output)
     with files.refusals(Kind.NO_RUN):
         root = files.normalize(root).rstrip("/") or "/"
-        description = read_description(root)
+        try:
+            description = find_description(root)
+        except DamagedError as error:
+            message = f"{one_line(error)}. `beamscope verify {root}` checks all files"
+            raise InputError(Kind.UNREADABLE_DATASET, message) from error
     if description is None:
         folder, _, last = root.rpartition("/")
         inside = last.startswith("embeddings") and folder and files.exists(f"{folder}/dataset.json")

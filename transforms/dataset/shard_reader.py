@@ -101,6 +101,6 @@ class ShardReader:
         except (OSError, pa.ArrowException) as error:
             raise InputError(
                 Kind.UNREADABLE_DATASET,
-                f"{self.path}: cannot be read: {one_line(error)}. To write the shards anew, delete "
-                "dataset.json and run the job's command again",
+                f"{self.path}: cannot be read: {one_line(error)}. `beamscope verify` checks all "
+                "files of an output, and the job's command makes damaged ones again",
             ) from error
