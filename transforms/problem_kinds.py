@@ -46,7 +46,7 @@ class Kind(enum.StrEnum):
     UNKNOWN_SCHEME = "unknown_scheme", "start", "the scheme of a path is unknown"
     BAD_CONFIG = "bad_config", "start", "the runner config cannot be used"
     MISSING_RUNNER = "missing_runner", "start", "the runner has not been fetched"
-    ALREADY_RUNNING = "already_running", "start", "a cloud job is writing the same output"
+    ALREADY_RUNNING = "already_running", "start", "another job is writing the same output"
     NO_GPU = "no_gpu", "start", "a GPU is required, and the model's backend sees none"
     NO_RUN = "no_run", "start", "the directory is not the output of a job"
     OTHER_SETTINGS = "other_settings", "start", "the output was begun with other settings"

@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.estimates.costs import estimate, load_costs
 from beamscope.pipelines.estimates.rates import MeasuredRate, measured_rate
 from beamscope.pipelines.jobs.execute import execute
+from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.order import plan_fingerprint
 from beamscope.pipelines.options.command_line import Parser, check_range, place
@@ -31,7 +32,7 @@ from beamscope.transforms.formats.parquet import write_table
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
-from beamscope.transforms.output.claim import claim_output, has_embeddings
+from beamscope.transforms.output.claim import check_claim, claim_output, has_embeddings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
@@ -147,48 +148,50 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
         None,
         settings_of("permission", settings),
     )
-    claim_output(args.output, record)
-    if not has_embeddings(args.output):
-        write_requests(args.output, asked.items)
-    layout = record.layout(args.output)
-    finished = _plan(job, asked.items, settings, args, layout)
+    check_claim(args.output, record)
+    with hold_output(args.output):
+        claim_output(args.output, record)
+        if not has_embeddings(args.output):
+            write_requests(args.output, asked.items)
+        layout = record.layout(args.output)
+        finished = _plan(job, asked.items, settings, args, layout)
 
-    items = [job.planned(layout, request) for request in asked.items]
-    rows = sum(item.rows or 0 for item in items)
-    estimated = estimate(
-        rows,
-        options,
-        costs,
-        workers=args.workers,
-        images_per_second=args.images_per_second,
-        measured=measured,
-    )
-    planned = Planned(
-        job=job,
-        items=items,
-        finished=finished,
-        features=args.features or (measured.features if measured else _FEATURES),
-        features_are_known=bool(args.features or measured),
-        dtype=args.dtype,
-        formats=len(shard_format.formats),
-        shards=shard_format.count(rows),
-        estimate=estimated,
-        left_out=asked.left_out,
-        command=_command_of(job, argv),
-    )
-    folder = files.join(args.output, "plan")
-    write_table(files.join(folder, f"{job.items}.parquet"), table_of(items))
-    content = {**planned.to_json(), "settings": record.settings}
-    text = json.dumps(content, indent=2)
-    files.write_bytes(files.join(folder, "plan.json"), (text + "\n").encode())
-    pages = list(job.plan_pages(layout, asked.items, settings, args))
-    LINE.close()
-    if args.json:
-        print(text)
+        items = [job.planned(layout, request) for request in asked.items]
+        rows = sum(item.rows or 0 for item in items)
+        estimated = estimate(
+            rows,
+            options,
+            costs,
+            workers=args.workers,
+            images_per_second=args.images_per_second,
+            measured=measured,
+        )
+        planned = Planned(
+            job=job,
+            items=items,
+            finished=finished,
+            features=args.features or (measured.features if measured else _FEATURES),
+            features_are_known=bool(args.features or measured),
+            dtype=args.dtype,
+            formats=len(shard_format.formats),
+            shards=shard_format.count(rows),
+            estimate=estimated,
+            left_out=asked.left_out,
+            command=_command_of(job, argv),
+        )
+        folder = files.join(args.output, "plan")
+        write_table(files.join(folder, f"{job.items}.parquet"), table_of(items))
+        content = {**planned.to_json(), "settings": record.settings}
+        text = json.dumps(content, indent=2)
+        files.write_bytes(files.join(folder, "plan.json"), (text + "\n").encode())
+        pages = list(job.plan_pages(layout, asked.items, settings, args))
+        LINE.close()
+        if args.json:
+            print(text)
+            return 0
+        written = ("written", f"{folder}/plan.json, {folder}/{job.items}.parquet")
+        print("\n" + text_of(planned, [*pages, written]))
         return 0
-    written = ("written", f"{folder}/plan.json, {folder}/{job.items}.parquet")
-    print("\n" + text_of(planned, [*pages, written]))
-    return 0
 
 
 def _check(args: argparse.Namespace) -> Mapping[str, Any]:

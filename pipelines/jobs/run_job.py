@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.dry_run import dry_run
 from beamscope.pipelines.jobs.execute import execute
+from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.order import (
     Order,
@@ -21,7 +22,7 @@ from beamscope.pipelines.jobs.order import (
 )
 from beamscope.pipelines.jobs.pipeline import build_pipeline
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
-from beamscope.pipelines.runners.dataflow_submit import submit
+from beamscope.pipelines.runners.dataflow_submit import cloud_job_name, submit
 from beamscope.pipelines.runners.gpu import requires_gpu
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG, LogFile, logged
@@ -32,8 +33,9 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
-from beamscope.transforms.output.claim import claim_output
+from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
+from beamscope.transforms.output.lease import HeldLease
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
@@ -63,10 +65,16 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
             with LINE.lifted():
                 print(text)
             return OK
-        return _run(order, record, log)
+        # What refuses an output must not write the lease there.
+        check_claim(order.args.output, record, overwrite=order.args.overwrite)
+        layout = record.layout(order.args.output)
+        cloud = runs_on_dataflow(order.options)
+        name = cloud_job_name(job.name, layout, order.options) if cloud else ""
+        with hold_output(order.args.output, order.options, cloud_job=name) as lease:
+            return _run(order, record, log, lease)
 
 
-def _run(order: Order, record: RunRecord, log: LogFile) -> int:
+def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int:
     job, args = order.job, order.args
     claim_output(args.output, record, overwrite=args.overwrite)
     log.open(args.output)
@@ -77,12 +85,13 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
     finished = None
     if not complete_before(layout, job, request):
         dataset = dataset_of(order, record, layout, request)
+        dataset = dataclasses.replace(dataset, lease=lease.key)
 
         def build(pipeline: beam.Pipeline) -> None:
             required = requires_gpu(order.options) and order.spec is not None
             if required and order.spec is not None:
                 _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
-            guard = Guard(layout, run_id(), args.item_timeout, len(order.requests))
+            guard = Guard(layout, run_id(), args.item_timeout, len(order.requests), lease.key)
             steps = job.steps(order.settings, args, layout)
             handler = None
             if order.model is not None and order.spec is not None:
@@ -93,7 +102,9 @@ def _run(order: Order, record: RunRecord, log: LogFile) -> int:
 
         if runs_on_dataflow(order.options):
             LINE.close()
-            submit(job.name, layout, build, order.options)
+            if submit(job.name, layout, build, order.options):
+                # From here on the workers keep it.
+                lease.leave()
             return OK
         progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = _execute_and_repair(job, build, order.options, progress)

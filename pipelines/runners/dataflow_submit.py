@@ -19,8 +19,8 @@ def submit(
     layout: Layout,
     build: Callable[[beam.Pipeline], None],
     options: PipelineOptions,
-) -> None:
-    """Submit a pipeline, and print where to follow it.
+) -> bool:
+    """Submit a pipeline, print where to follow it, and return whether a job runs now.
 
     Do not wait: a job of days must not depend on a laptop's connection, and a template must not
     wait. Without ``--job_name`` the name is made from the output. Dataflow then refuses a second
@@ -39,7 +39,7 @@ def submit(
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 
     cloud = options.view_as(GoogleCloudOptions)
-    cloud.job_name = cloud.job_name or job_name(job, layout)
+    cloud.job_name = cloud_job_name(job, layout, options)
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
     try:
@@ -52,7 +52,7 @@ def submit(
         ) from error
     if not result.has_job:
         print(f"template written to {cloud.template_location}")
-        return
+        return False
     place = f"{cloud.region}/{result.job_id()}?project={cloud.project}"
     url = f"https://console.cloud.google.com/dataflow/jobs/{place}"
     write_cluster_job(layout.root, ClusterJob("Dataflow", result.job_id(), url))
@@ -62,6 +62,13 @@ def submit(
         f"`beamscope status {layout.root}` shows its progress. When the job is done, run the same "
         "command again for the summary; if it has failed, to continue."
     )
+    return True
+
+
+def cloud_job_name(job: str, layout: Layout, options: PipelineOptions) -> str:
+    """Return the name of a job: that of the options, or else one of its output."""
+    given: str | None = options.view_as(GoogleCloudOptions).job_name
+    return given or job_name(job, layout)
 
 
 def job_name(job: str, layout: Layout) -> str:

@@ -59,9 +59,9 @@ def check_flink(options: PipelineOptions) -> None:
     Raises:
       InputError: ``missing_option`` or ``bad_option``, about ``--flink_master``.
     """
-    master = options.view_as(FlinkRunnerOptions).flink_master
-    if runner_name(options) != "flinkrunner" or master == "[local]":
+    if not runs_on_flink_cluster(options):
         return
+    master = options.view_as(FlinkRunnerOptions).flink_master
     if master == "[auto]":
         raise InputError(
             Kind.MISSING_OPTION, "--flink_master: give the cluster's HOST:PORT, or [local]"
@@ -76,3 +76,9 @@ def check_flink(options: PipelineOptions) -> None:
         raise InputError(
             Kind.BAD_OPTION, f"--flink_master {master}: no Flink answers there: {one_line(reason)}"
         ) from error
+
+
+def runs_on_flink_cluster(options: PipelineOptions) -> bool:
+    """Return whether a job runs on a Flink that is no part of this process."""
+    master: str = options.view_as(FlinkRunnerOptions).flink_master
+    return runner_name(options) == "flinkrunner" and master != "[local]"

@@ -23,6 +23,7 @@ from beamscope.transforms.faults.ending import ProcessEndsError, process_ends
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.faults.watchdog import watched
 from beamscope.transforms.output.layout import Layout, part_name
+from beamscope.transforms.output.lease import LeaseKey, begin_work, end_work
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, as_stopped, one_line
 from beamscope.transforms.storage import files
@@ -44,12 +45,14 @@ class Guard:
       item_timeout: seconds that planning an item, reading a block or embedding it may take; 0 for
         no limit.
       items: how many items the job has.
+      lease: of the job on the output, which steps at work keep alive; None where it has none.
     """
 
     layout: Layout
     run: str
     item_timeout: float = 0.0
     items: int = 1
+    lease: LeaseKey | None = None
 
     def begin(self, step: Step) -> Attempt | None:
         """Record that a step is begun.
@@ -97,6 +100,7 @@ class Guard:
         hopeless: bool = False,
     ) -> Attempt:
         attempt = Attempt(self, step, hold, count, lost, hopeless=hopeless)
+        begin_work(self.lease)
         _OPEN.add(attempt)
         run.tell(run.BEGUN)
         return attempt
@@ -207,6 +211,7 @@ class Attempt:
         try:
             tries.delete_tries(self.guard.layout, self.step, self.count)
         finally:
+            end_work(self.guard.lease)
             self._hold.release()
 
 

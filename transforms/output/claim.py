@@ -6,6 +6,7 @@ import logging
 
 from beamscope.transforms.formats.registry import sidecar_names
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_try, run_record
+from beamscope.transforms.output.lease import is_lease
 from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import (
     RunRecord,
@@ -113,7 +114,6 @@ def _earlier_record(root: str, now: RunRecord) -> RunRecord | None:
                 "other settings than these. Use the settings that it was begun with, choose "
                 "another output, or start anew with --overwrite",
             ) from error
-        _log.warning("damaged: %s; it is made again from this command", error)
         return now
 
 
@@ -162,7 +162,6 @@ def _tables(root: str) -> tuple[str, ...]:
 
 def _delete_work(root: str) -> None:
     """Delete finished blocks and tries. Of version 0.1, also delete plans: nothing can use them."""
-    work = files.join(root, WORK_DIRECTORY)
     try:
         known = read_run_record(root) is not None
     except InputError:
@@ -171,7 +170,8 @@ def _delete_work(root: str) -> None:
         found = _work_files(root)
         files.delete([path for path in found if is_part(path) or is_try(path)])
     else:
-        files.delete_tree(work)
+        # The lease of this very job is among them.
+        files.delete([path for path in _work_files(root) if not is_lease(path)])
 
 
 def _differences(now: RunRecord, was: RunRecord) -> list[str]:

@@ -16,6 +16,7 @@ from beamscope.transforms.formats.registry import FORMATS, sidecar_names
 from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.file_sums import FileSum, sum_of_bytes, sums_to_json
 from beamscope.transforms.output.layout import Layout, shard_name
+from beamscope.transforms.output.lease import LeaseKey, check_lease
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
@@ -40,6 +41,7 @@ class DatasetSpec:
       description: the job's own part of ``dataset.json``: options, model, versions.
       problems: schema of the table of problems.
       left_out: number of files that were found and not taken, by kind of file.
+      lease: of the job on the output; None where it has none.
       count_table: function that returns more counts of the finished table; None for no more.
       extend_table: function that adds the user's own columns to the finished table, behind
         ``shard``; None for none.
@@ -56,6 +58,7 @@ class DatasetSpec:
     problems: pa.Schema = PROBLEMS_SCHEMA
     count_table: Callable[[pa.Table], Mapping[str, int]] | None = None
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    lease: LeaseKey | None = None
     extend_table: Callable[[pa.Table], pa.Table] | None = None
 
 
@@ -128,6 +131,8 @@ def finish_dataset(
         "files": sums_to_json(sums),
         "schema": {field.name: str(field.type) for field in schema},
     }
+    # Whoever was suspended must not finish what another has begun meanwhile.
+    check_lease(spec.lease)
     write_json(spec.layout.description, description)
     return description
 

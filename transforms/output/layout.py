@@ -8,6 +8,7 @@ OUTPUT/
     run.json                              the job and its settings
     requests.json                         the requested items
     logs/<time>-<process>.txt             what a start of the job did
+    lease/all/000003.json                 who is writing the output
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
     <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them

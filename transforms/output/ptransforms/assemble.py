@@ -13,6 +13,7 @@ from apache_beam.pvalue import AsIter, AsList, AsSingleton
 
 from beamscope.transforms.metrics import timed
 from beamscope.transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
+from beamscope.transforms.output.lease import check_lease, kept_by_work, release
 from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, join_outcomes
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass, say
@@ -84,6 +85,7 @@ class _ShardCut:
 
 
 def _cut(rows_of: list[tuple[str, int]], spec: DatasetSpec) -> _ShardCut:
+    check_lease(spec.lease)
     # From here on shards change, so the dataset of an earlier assembly is no longer complete.
     files.delete([spec.layout.description])
     per_shard = ROWS_PER_SHARD if spec.features else IMAGES_PER_SHARD
@@ -101,7 +103,8 @@ def _write_shard(
 ) -> ShardRef:
     index, pieces = grouped
     parts = [path for _, paths in sorted(pieces) for path in paths]
-    with timed("write_shard"), repaired_by_another_pass(), _all_damaged_deleted(parts):
+    kept = kept_by_work(spec.lease)
+    with kept, timed("write_shard"), repaired_by_another_pass(), _all_damaged_deleted(parts):
         rows, sums = write_shard(
             spec.layout,
             index,
@@ -135,4 +138,7 @@ def _all_damaged_deleted(parts: Sequence[str]) -> Iterator[None]:
 def _finish(
     spec: DatasetSpec, outcomes: Iterable[JoinedOutcomes], cut: _ShardCut, shards: list[ShardRef]
 ) -> dict[str, Any]:
-    return finish_dataset(spec, outcomes, cut.shard_of, shards)
+    with kept_by_work(spec.lease):
+        description = finish_dataset(spec, outcomes, cut.shard_of, shards)
+    release(spec.lease)
+    return description
