@@ -32,11 +32,18 @@ def run(argv: Sequence[str]) -> int:
     settings, output, overwrite = parse(argv)
     quiet()
     require_packages()
+    if files.exists(files.join(output, "dataset.json")):
+        raise InputError(
+            Kind.BAD_OPTION, f"--output {output}: is a dataset; give a directory of its own"
+        )
     metrics = files.join(output, "metrics.json")
     if not overwrite and files.exists(metrics):
         raise InputError(Kind.EXISTS, f"--output {output}: holds an earlier run; give --overwrite")
     with files.refusals(Kind.UNWRITABLE_OUTPUT, "--output "):
-        files.write_bytes(files.join(output, "splits.json"), b"{}\n")
+        # Say so now, not after an hour; what an earlier run has written stays until then.
+        trial = files.join(output, "trial.txt")
+        files.write_bytes(trial, b"")
+        files.delete([trial])
     if "attention" in settings.learners:
         import_tensorflow()
     started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,9 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
 LEARNERS = ("linear", "knn", "attention")
+_OWN_FILE = re.compile(
+    r"(metrics|splits)\.json|(predictions|curve|patch_scores.*)\.csv|curve\.png|report\.html"
+)
 # A vector in memory: as float32, and scaled in float64 for training, test and scikit-learn.
 _BYTES_A_FEATURE = 28
 
@@ -125,6 +129,8 @@ def run_probe(
       InputError: a dataset, the labels or the splits cannot be used.
     """
     names = short_names([*settings.datasets, *(root for root, _ in settings.others)])
+    for root in settings.datasets:
+        say(f"reading {root}")
     datasets = [
         DatasetRows(root, slide_vectors=settings.slide_vectors) for root in settings.datasets
     ]
@@ -146,6 +152,7 @@ def run_probe(
         say(note)
 
     models = list(_models(sources, cohort, datasets, others, settings))
+    delete_earlier(output)
     splits = files.join(output, "splits.json")
     write_splits(splits, cohort.units, folds, {"seed": settings.study.seed, **cohort.columns})
     # The folds that are used are those that the file has.
@@ -171,10 +178,16 @@ def run_probe(
         columns=columns,
         notes=notes,
     )
-    _write(output, found)
     if settings.patch_scores:
         _write_patch_scores(output, found, models, datasets, cohort)
+    _write(output, found)
     return found
+
+
+def delete_earlier(output: str) -> None:
+    """Delete the files of an earlier run, so that none of them stands among those of this one."""
+    lying = [file.path for file in files.list_files(output, recursive=False)]
+    files.delete([path for path in lying if _OWN_FILE.fullmatch(path.rsplit("/", 1)[-1])])
 
 
 def short_names(roots: Sequence[str]) -> list[str]:
@@ -341,11 +354,12 @@ def _as_json(settings: ProbeSettings) -> Mapping[str, Any]:
 
 
 def _write(output: str, found: Findings) -> None:
-    write_metrics(files.join(output, "metrics.json"), found)
     write_predictions(files.join(output, "predictions.csv"), found)
     write_curve(files.join(output, "curve.csv"), found)
     files.write_bytes(files.join(output, "curve.png"), draw_curves(found, "png"))
     write_page(files.join(output, "report.html"), found)
+    # Last: a directory that has it holds a whole run.
+    write_metrics(files.join(output, "metrics.json"), found)
 
 
 def _write_patch_scores(

@@ -10,6 +10,8 @@ import pytest
 
 from beamscope.pipelines.main import main
 from beamscope.transforms.probe import packages
+from beamscope.transforms.storage import files
+from tests.gcs import gcs_emulator
 from tests.probe.datasets import write_films, write_slides
 
 QUICK = ["--C", "0.1", "--fractions", "10,100", "--draws", "2", "--bootstrap", "100"]
@@ -213,7 +215,21 @@ def test_an_earlier_run_is_kept(films, tmp_path, capsys):
     assert probe(films, tmp_path) == 2
     assert "holds an earlier run; give --overwrite" in capsys.readouterr().err
     assert (tmp_path / "metrics.json").read_text() == "{}"
+    # Files of the earlier run are replaced, and those of others stay.
+    (tmp_path / "patch_scores-uni.csv").write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert probe(films, tmp_path, "--overwrite", "--target", "KRAS") == 2
+    assert (tmp_path / "metrics.json").read_text() == "{}"
     assert probe(films, tmp_path, "--overwrite") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "curve.csv", "curve.png", "metrics.json", "notes.txt", "predictions.csv", "report.html",
+        "splits.json",
+    ]  # fmt: skip
+
+
+def test_the_directory_of_a_dataset_is_refused(films, capsys):
+    assert probe(films, films / "good") == 2
+    assert "is a dataset; give a directory of its own" in capsys.readouterr().err
 
 
 def test_missing_packages_are_named(films, tmp_path, capsys, monkeypatch):
@@ -222,3 +238,22 @@ def test_missing_packages_are_named(films, tmp_path, capsys, monkeypatch):
     )
     assert probe(films, tmp_path) == 2
     assert "scikit-learn not installed: pip install 'beamscope[probe]'" in capsys.readouterr().err
+
+
+def test_everything_in_a_store(tmp_path, tmp_path_factory):
+    names = [f"{n % 2}/person{n}_.jpeg" for n in range(20)]
+    vectors = np.random.default_rng(0).normal(size=(20, 3)) + (np.arange(20) % 2)[:, None]
+    write_films(tmp_path / "d", names, vectors)
+    (tmp_path / "l.csv").write_text(
+        "\n".join(["file,label", *(f"{name},{name[0]}" for name in names)])
+    )
+    with gcs_emulator(tmp_path_factory.mktemp("gcs")) as bucket:
+        for path in [*(tmp_path / "d").rglob("*"), tmp_path / "l.csv"]:
+            if path.is_file():
+                place = f"{bucket}/{path.relative_to(tmp_path).as_posix()}"
+                files.write_bytes(place, path.read_bytes())
+        arguments = ["probe", f"{bucket}/d", "--labels", f"{bucket}/l.csv", *QUICK, "--folds", "2"]
+        assert main([*arguments, "--output", f"{bucket}/p"]) == 0
+        assert main([*arguments, "--output", f"{bucket}/p"]) == 2
+        assert b'"task": "classification"' in files.read_bytes(f"{bucket}/p/metrics.json")
+        assert b"<svg" in files.read_bytes(f"{bucket}/p/report.html")
