@@ -48,6 +48,7 @@ from beamscope.transforms.probe.tables.cohort import (
     labels_of_dataset,
 )
 from beamscope.transforms.probe.tables.label_file import read_table
+from beamscope.transforms.probe.units import Units
 from beamscope.transforms.probe.vectors import mean_vectors, sample_patients, sampled_bags
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -145,6 +146,12 @@ def run_probe(
         other = _other_cohort(rows, labels, cohort, settings)
         other, sampled = _bounded(other, sources, settings)
         notes += [f"{name}: {note}" for note in (*other.notes, *sampled)]
+        if shared := names_in_both(cohort.units, other.units):
+            notes.append(
+                f"WARNING: {len(shared):,} units or patients of {name} are called like some of "
+                f"{names[0]}, such as {shared[0]}; if they are the same, models are tested on what "
+                "they have seen, and the figures out of distribution are too good"
+            )
         others.append((name, rows, other))
     folds, more = _folds(cohort, settings)
     notes += more
@@ -188,6 +195,12 @@ def delete_earlier(output: str) -> None:
     """Delete the files of an earlier run, so that none of them stands among those of this one."""
     lying = [file.path for file in files.list_files(output, recursive=False)]
     files.delete([path for path in lying if _OWN_FILE.fullmatch(path.rsplit("/", 1)[-1])])
+
+
+def names_in_both(own: Units, other: Units) -> list[str]:
+    """Return the names of units and patients that two datasets share, in order."""
+    both = {*own.names, *own.patients} & {*other.names, *other.patients}
+    return sorted(both)
 
 
 def short_names(roots: Sequence[str]) -> list[str]:

@@ -54,6 +54,8 @@ def test_films_in_and_out_of_distribution(films, tmp_path, capsys):
                  "--learners", "linear,knn") == 0  # fmt: skip
     said = capsys.readouterr()
     assert "120 of 40 patients or groups, 5 folds" in said.out
+    # The other films have the names of these: models have seen them.
+    assert "WARNING: 160 units or patients of other are called like some of good" in said.err
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [
         "curve.csv", "curve.png", "metrics.json", "predictions.csv", "report.html", "splits.json",
     ]  # fmt: skip

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from beamscope.transforms.probe.bootstrap import Interval
 from beamscope.transforms.probe.compare import Saved
-from beamscope.transforms.probe.findings.figures import draw_calibration, draw_curves
+from beamscope.transforms.probe.curve import Point
+from beamscope.transforms.probe.findings.figures import _ticks, draw_calibration, draw_curves
 from beamscope.transforms.probe.findings.found import Findings
 from beamscope.transforms.probe.findings.page import saved_sentence, write_page
 from beamscope.transforms.probe.findings.tables import (
@@ -109,6 +111,15 @@ def test_pictures(found):
     assert "elsewhere, out of distribution" in text
     calibration = draw_calibration(found)
     assert (calibration is None) == (found.units[0].target.task in ("regression", "survival"))
+
+
+def test_ticks_stand_apart():
+    labels = [8.0, 8.4, 26.0, 30.0, 240.0]
+    points = [
+        Point(place / 5, one, one, 1, Interval(0.5, 0.4, 0.6), 0.0, np.zeros(1))
+        for place, one in enumerate(labels)
+    ]
+    assert [point.labels for point in _ticks(points)] == [8.4, 30.0, 240.0]
 
 
 def test_tables(found, tmp_path):

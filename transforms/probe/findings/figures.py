@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from beamscope.transforms.probe.curve import Point
 from beamscope.transforms.probe.findings.found import Findings
 from beamscope.transforms.probe.metrics.calibration import bins
 from beamscope.transforms.probe.metrics.table import (
@@ -21,6 +22,8 @@ from beamscope.transforms.probe.metrics.table import (
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = "osD^vPX"
+# Ticks on the logarithmic axis are at least this factor apart.
+_APART = 1.5
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "beamscope",
@@ -54,10 +57,11 @@ def draw_curves(found: Findings, form: str = "svg") -> bytes:
             if metric in CHANCE:
                 axis.axhline(CHANCE[metric], color="#888888", lw=1, ls=":")
             axis.set_xscale("log")
-            ticks = [point.labels for point in found.results[0].on[place].curve]
-            shown = [f"{label:.0f}\n{point.fraction * 100:g} %" for label, point in
-                     zip(ticks, found.results[0].on[place].curve, strict=True)]  # fmt: skip
-            axis.set_xticks(ticks, shown)
+            ticks = _ticks(found.results[0].on[place].curve)
+            axis.set_xticks(
+                [point.labels for point in ticks],
+                [f"{point.labels:.0f}\n{point.fraction * 100:g} %" for point in ticks],
+            )
             axis.set_xticks([], minor=True)
             axis.set_xlabel("labels that train")
             axis.set_ylabel(TITLES[metric])
@@ -109,6 +113,15 @@ def _figure(panels: int, width: float = 5.4) -> Iterator[tuple[Any, Sequence[Any
         figure = Figure(figsize=(width * panels, 4.4), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, np.atleast_1d(figure.subplots(1, panels)).tolist()
+
+
+def _ticks(curve: Sequence[Point]) -> list[Point]:
+    """Return the points whose labels stand apart; small fractions of few labels are alike."""
+    shown: list[Point] = []
+    for point in reversed(curve):
+        if not shown or point.labels * _APART <= shown[-1].labels:
+            shown.append(point)
+    return shown[::-1]
 
 
 def _add_legend(figure: Any, axis: Any) -> None:
