@@ -66,7 +66,12 @@ class MemoryBudget:
         return not self._used or self._used + size <= self._limit
 
 
-# Tiles and regions of slides while they are decoded.
+# Tiles and regions of slides, films and other images while they are decoded.
 DECODING = MemoryBudget(2 << 30)
+# Bytes of images as they are stored, from being read until they are decoded. Whoever holds some may
+# ask `DECODING`.
+READING = MemoryBudget(1 << 30)
+# Data sets of DICOM that are stored deflated; likewise.
+INFLATED = MemoryBudget(1 << 30)
 # Thumbnails, masks and grids while slides are planned. Whoever holds some may ask `DECODING`.
 PLANNING = MemoryBudget(2 << 30)

@@ -24,6 +24,7 @@ _KNOWN = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR)
 _JPEG = (6, 7)
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _ORIENTATION = 274
+_MOST_SAMPLES = 4
 
 
 def decode_tiff(
@@ -48,6 +49,10 @@ def decode_tiff(
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = _only_page(file, noun)
             check_pixels(page.imagewidth, page.imagelength)
+            if page.is_tiled:
+                check_pixels(page.tilewidth, page.tilelength)
+            if page.samplesperpixel > _MOST_SAMPLES:
+                raise _unsupported(f"{page.samplesperpixel} samples a pixel")
             _check_whole(page, len(data))
             return _values(page), _orientation(page)
     except InputError:

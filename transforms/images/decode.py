@@ -17,6 +17,7 @@ from beamscope.transforms.image_files.headers import (
 from beamscope.transforms.image_files.jpeg import decode_jpeg, read_frame
 from beamscope.transforms.image_files.pixels import composite, upright
 from beamscope.transforms.image_files.png import SIGNATURE, decode_png
+from beamscope.transforms.image_files.strips import in_strips
 from beamscope.transforms.image_files.tiff import STARTS, decode_tiff
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -71,6 +72,10 @@ def to_rgb(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     Args:
       values: ``[height, width]`` or ``[height, width, channels]``.
     """
+    return in_strips(_to_rgb, values)
+
+
+def _to_rgb(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if values.dtype != np.uint8:
         values = np.rint(values / _TO_8_BITS).astype(np.uint8)
     if values.ndim == 2:

@@ -13,6 +13,7 @@ from beamscope.transforms.images.decode import decode_image
 from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.labels import LabelFile, LabelRow, LabelTable, folder_label
 from beamscope.transforms.images.names import IMAGE_NAMES
+from beamscope.transforms.sources.archives.decoding_memory import held
 from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
 from beamscope.transforms.sources.sources import image_path
@@ -81,11 +82,13 @@ class PatchReading(ImageReading):
 
     def make_ready(self, data: bytes, known: Known | None) -> ReadyImage:
         """Decode an image and fit it to the model."""
-        picture = decode_image(data, self.limits)
+        with held(self.limits) as limits:
+            picture = decode_image(data, limits)
+            pixels = self._fit.apply(picture.pixels)
         height, width = picture.pixels.shape[:2]
         row = known.row if known else None
         return ReadyImage(
-            self._fit.apply(picture.pixels),
+            pixels,
             {
                 "width": width,
                 "height": height,

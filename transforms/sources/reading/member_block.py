@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from beamscope.transforms.memory import READING
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.sources.archives.members import image_problem
 from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
@@ -68,11 +69,19 @@ class BlockBuilder:
             self._problems.append(image_problem(self._source, name, "read", data))
             return
         known = self._reading.find(self._source.uri, name)
-        task = pool.submit(self._reading.make_ready, data, known)
+        # What this waits for are films that are being decoded, and need nothing from this thread.
+        READING.take(len(data))
+        task = pool.submit(self._make_ready, data, known)
         self._pending.append((name, known, task))
         # Twice as many as are decoded at once keep the threads busy, and the memory flat.
         while len(self._pending) > 2 * self._reading.threads:
             self._take()
+
+    def _make_ready(self, data: bytes, known: Any) -> ReadyImage | None:
+        try:
+            return self._reading.make_ready(data, known)
+        finally:
+            READING.give_back(len(data))
 
     def refuse(self, name: str, error: InputError) -> None:
         """Note why an image is not read at all."""

@@ -5,6 +5,7 @@ What a decoder would mend or fill in silently is refused; `image_files` has the 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from beamscope.transforms.image_files.headers import (
 from beamscope.transforms.image_files.jpeg import decode_jpeg, read_frame, with_8_bits
 from beamscope.transforms.image_files.pixels import upright
 from beamscope.transforms.image_files.png import SIGNATURE, decode_png
+from beamscope.transforms.image_files.strips import in_strips
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.decoding.dicom import decode_dicom, is_dicom
@@ -73,9 +75,13 @@ def _to_grey(values: npt.NDArray[Any], settings: DecodeSettings) -> Grey:
     """Luminance in 8 bits, over black where it is transparent, like the margins of a film."""
     white = int(np.iinfo(values.dtype).max)
     if values.ndim == 3:
-        if values.shape[2] in (2, 4):
-            values = values[:, :, :-1] * (values[:, :, -1:] / white)
-        values = values[:, :, 0] if values.shape[2] == 1 else luminance(values)
+        values = in_strips(functools.partial(_opaque_luminance, white=white), values)
     if settings.window == "minmax" and white > 255:
         return to_uint8(values, float(values.min()), float(values.max()))
     return to_uint8(values, 0, white)
+
+
+def _opaque_luminance(values: npt.NDArray[Any], white: int) -> npt.NDArray[Any]:
+    if values.shape[2] in (2, 4):
+        values = values[:, :, :-1] * (values[:, :, -1:] / white)
+    return values[:, :, 0] if values.shape[2] == 1 else luminance(values)

@@ -12,8 +12,10 @@ import re
 import warnings
 
 import pydicom
+from pydicom import uid
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+from beamscope.transforms.memory import INFLATED
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.xrays.decoding import attributes
@@ -39,6 +41,9 @@ _PIXEL_ATTRIBUTES = (
     "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
     "SegmentedBluePaletteColorLookupTableData", "PaletteColorLookupTableUID",
 )  # fmt: skip
+_DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
+# A file meta group has some hundred bytes.
+_META_BYTES = 1 << 16
 _PYDICOM = re.compile(r"pydicom(\.|$)")
 _QUIET = ("ignore", None, Warning, _PYDICOM, 0)
 
@@ -71,6 +76,14 @@ def decode_dicom(data: bytes, settings: DecodeSettings) -> Film:
         ``unsupported_dicom``, ``corrupt_image``, ``truncated_image``, ``blank_image``. No message
         quotes an attribute beyond `ALLOWED` and those that say how samples lie in their words.
     """
+    if _DEFLATED not in data[:_META_BYTES]:
+        return _decode(data, settings)
+    # Room for the inflated data set, and while it is put together once more.
+    with INFLATED.hold(2 * settings.limits.max_member_bytes):
+        return _decode(data, settings)
+
+
+def _decode(data: bytes, settings: DecodeSettings) -> Film:
     _mute_pydicom()
     wanted: list[str | int] = [*_PIXEL_ATTRIBUTES, *ALLOWED, *settings.keep_tags, *OVERLAY_BITS]
     file = open_dicom(data, wanted, settings.limits)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.image_files.strips import in_strips
 from beamscope.transforms.sources.archives.members import Limits
 
 Origin = Literal["jpeg", "png", "dicom"]
@@ -63,6 +64,10 @@ class Film:
 
 def luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Luma of RGB ``[height, width, 3]`` by ITU-R BT.601, in the range of its input."""
+    return in_strips(_luminance, rgb)
+
+
+def _luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
 
 
@@ -72,5 +77,9 @@ def to_uint8(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[n
         return np.zeros(values.shape, np.uint8)
     if values.dtype == np.uint8 and (low, high) == (0, 255):
         return values
-    scaled = (values.astype(np.float64) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+    def scale(some: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        scaled = (some.astype(np.float64) - low) * (255.0 / (high - low))
+        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+    return in_strips(scale, values)

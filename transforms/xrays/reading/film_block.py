@@ -11,6 +11,7 @@ import pyarrow as pa
 from beamscope.transforms.fingerprints import in_none, in_plan
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.sources.archives.decoding_memory import held
 from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
 from beamscope.transforms.sources.sources import Source, image_path
 from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
@@ -107,10 +108,11 @@ class FilmReading(ImageReading):
         known_view = known.view_position if known else None
         if known_view and not wants_view(known_view, settings.views):
             return None
-        film = decode_film(data, settings.decode)
-        if not wants_view(known_view or film.view_position, settings.views):
-            return None
-        pixels = settings.preprocess.apply(film.pixels, from_dicom=film.origin == "dicom")
+        with held(self.limits) as limits:
+            film = decode_film(data, dataclasses.replace(settings.decode, limits=limits))
+            if not wants_view(known_view or film.view_position, settings.views):
+                return None
+            pixels = settings.preprocess.apply(film.pixels, from_dicom=film.origin == "dicom")
         return ReadyImage(pixels, _row(film, known))
 
     def find(self, uri: str, member: str) -> CatalogRow | None:
