@@ -13,17 +13,20 @@ INPUT  ?= $(DEMO)/sample.svs
 MODEL  ?= $(DEMO)/bit-50x1-random
 OUTPUT ?= $(DEMO)/embeddings
 ARGS   ?=
+# Of the files that `make test-faults` damages.
+SEED   ?= 1
 
 # A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
-.PHONY: help demo env test-env test test-fast lint lock runners bench bench-peers clean
+.PHONY: help demo env test-env test test-fast test-faults lint lock runners bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide and print a summary"
 	@echo "make test    run the tests              make lint   run ruff and strict mypy"
 	@echo "make test-fast   run those without servers, models and whole jobs (under 2 minutes)"
+	@echo "make test-faults [SEED=1]   damage thousands of files, and see what becomes of them (about 20 minutes)"
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
@@ -72,6 +75,10 @@ test: test-env
 # No servers, no models, no whole jobs: under two minutes on two cores.
 test-fast: test-env
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not server' $(ARGS)
+
+# The whole of the campaign of which `make test` runs a sample (docs/reliability.md).
+test-faults: test-env
+	BEAMSCOPE_CAMPAIGN=whole BEAMSCOPE_SEED=$(SEED) $(BIN)/python -m pytest -s tests/campaign $(ARGS)
 
 lint: test-env
 	$(BIN)/ruff check .

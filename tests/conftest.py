@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 # Folders whose tests start servers, worker processes or whole environments, and those that build,
@@ -9,6 +11,7 @@ import pytest
 _SERVER_FOLDERS = ("dataflow", "packaging", "runners")
 _SERVER_FIXTURES = {"bucket", "cloud", "gcs", "moto", "s3", "store", "stores", "submitted"}
 _SLOW_FOLDERS = (
+    "campaign",
     "inference",
     "output/ptransforms",
     "pipelines/commands",
@@ -30,8 +33,11 @@ _SLOW_FOLDERS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder that they lie in and the fixtures that they use."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by the folder that they lie in and the fixtures that they use.
+
+    Those that are marked ``campaign`` are left out but for `make test-faults`.
+    """
     for item in items:
         folder = item.nodeid.partition("tests/")[2]
         if folder.startswith(_SERVER_FOLDERS) or _SERVER_FIXTURES & set(
@@ -40,3 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
         if folder.startswith(_SLOW_FOLDERS):
             item.add_marker(pytest.mark.slow)
+    if os.environ.get("BEAMSCOPE_CAMPAIGN") != "whole":
+        left_out = [item for item in items if item.get_closest_marker("campaign")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -176,6 +176,15 @@ def test_real_slides_pass(name):
     check(shared(f"data/slides/{name}"))
 
 
+@pytest.mark.parametrize("length", [6000, 1 << 20, 1 << 28])
+def test_a_false_length_costs_its_tile(length, tmp_path):
+    path = write(tmp_path / "slide.svs", level(t325=Tag(LONG, [5918] * 99 + [length])))
+    for reader in ("auto", "openslide"):
+        plan = plan_slide(SlideRequest("slide", str(path)), SlideSettings(reader=reader))
+        assert isinstance(plan, ReadyPlan)
+        assert len(plan.x_level0) >= 120
+
+
 def test_a_cut_slide_is_left_to_its_reader(tmp_path):
     whole = write(tmp_path / "whole.svs", level(), level(1280, 1280)).read_bytes()
     cut = tmp_path / "cut.svs"

@@ -29,9 +29,13 @@ def test_the_limits_are_those_of_the_job():
 
 
 def test_an_error_gives_everything_back():
-    with pytest.raises(ValueError, match="damaged"), held(Limits(max_pixels=1 << 40)) as limits:
-        limits.check_pixels(1 << 20, 1 << 10)
-        raise ValueError("damaged")
+    def decode():
+        with held(Limits(max_pixels=1 << 40)) as limits:
+            limits.check_pixels(1 << 20, 1 << 10)
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        decode()
     with DECODING.hold(2 << 30):  # alone
         pass
 

@@ -26,10 +26,9 @@ MAX_TILE_PIXELS = 1 << 24
 MAX_TILES = 1 << 22
 # Series of planes and focal stacks have thousands.
 MAX_DIRECTORIES = 1 << 14
-# A tile that is not compressed has 8 bytes a pixel at most (RGBA of 16 bits); a bad encoder may
-# add to that.
-_MAX_BYTES_A_PIXEL = 16
-_LEAST_TILE_BYTES = 1 << 16
+# OpenSlide makes room for as many bytes as a tile is said to have. A tile of the largest size has
+# 128 MiB where it is not compressed (RGBA of 16 bits). A false length below that costs the tile.
+MAX_TILE_BYTES = 1 << 28
 # Some writers let all blank tiles lie on the same bytes. Beyond this a small file makes work for
 # hours, as an archive does that lists one member thousands of times.
 _SHARED_BYTES, _SHARED_TIMES = 1 << 30, 16
@@ -218,13 +217,12 @@ def _check_tiles(
     if not tables or lengths is None or lengths.type not in _INTEGERS:
         return
     values = tiff.values(lengths)
-    most = max(_LEAST_TILE_BYTES, _MAX_BYTES_A_PIXEL * side[0] * side[1])
-    if len(values) and int(values.max()) > min(most, tiff.size):
+    if len(values) and int(values.max()) > MAX_TILE_BYTES:
         tile = int(values.argmax())
         raise InputError(
             Kind.IMPOSSIBLE_HEADER,
-            f"{where} says that tile {tile:,} has {int(values[tile]):,} bytes; the file has "
-            f"{tiff.size:,}, and a tile of {side[0]:,} x {side[1]:,} px needs fewer than {most:,}",
+            f"{where} says that tile {tile:,} has {int(values[tile]):,} bytes; "
+            f"{MAX_TILE_BYTES:,} are allowed, and the file has {tiff.size:,}",
         )
     check_total(where, values, tiff.size)
 
