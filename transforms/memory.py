@@ -73,5 +73,7 @@ DECODING = MemoryBudget(2 << 30)
 READING = MemoryBudget(1 << 30)
 # Data sets of DICOM that are stored deflated; likewise.
 INFLATED = MemoryBudget(1 << 30)
+# Masks and annotations while they are read; whoever holds `PLANNING` may ask it.
+MASKS = MemoryBudget(3 << 30)
 # Thumbnails, masks and grids while slides are planned. Whoever holds some may ask `DECODING`.
 PLANNING = MemoryBudget(2 << 30)

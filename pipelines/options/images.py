@@ -71,7 +71,8 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=_SETTINGS["threads"],
         metavar="N",
-        help="threads that decode the images of a block (default: %(default)s)",
+        help="threads that decode the images of a block; they take 2 GiB for that at most "
+        "(default: %(default)s)",
     )
     add_limit_arguments(parser, "image")
 

@@ -161,7 +161,8 @@ def add_slide_arguments(parser: argparse.ArgumentParser, *, patch_size: int | No
         type=int,
         default=4,
         metavar="N",
-        help="threads per process that read patches (default: %(default)s)",
+        help="threads per process that read patches; they take 2 GiB for decoding at most "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--cache_gb",

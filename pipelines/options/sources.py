@@ -48,7 +48,8 @@ def add_limit_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
         type=int,
         default=_LIMITS.max_pixels,
         metavar="N",
-        help="maximum of rows times columns (default: %(default)s)",
+        help="maximum of rows times columns; each pixel takes up to 20 bytes of memory "
+        "(default: %(default)s)",
     )
 
 

@@ -118,7 +118,8 @@ def add_xray_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="threads that decode the films of a block (default: %(default)s)",
+        help="threads that decode the films of a block; they take 2 GiB for that at most "
+        "(default: %(default)s)",
     )
 
     add_limit_arguments(parser, "film")

@@ -17,7 +17,7 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.sources import open_file
 from beamscope.transforms.sources.tables.keys import keys_of_path, normal_keys
-from beamscope.transforms.sources.tables.read_csv import read_csv
+from beamscope.transforms.sources.tables.read_csv import LARGEST, read_csv
 
 # A message shows no more of a header than helps to see what is wrong with it.
 _MOST_COLUMNS_SHOWN = 12
@@ -171,7 +171,7 @@ def _loaded(file: LabelFile) -> LabelTable:
 
 def _content(uri: str) -> bytes:
     with open_file(uri) as file:
-        return file.read()
+        return file.read(LARGEST + 1)
 
 
 def _digest(content: bytes) -> str:

@@ -23,6 +23,8 @@ from beamscope.transforms.storage import files
 
 # So many names are given as examples in a message.
 _NAMED = 5
+# A million slides have about 200 MB.
+_MOST_MANIFEST_BYTES = 1 << 28
 _MANIFEST_COLUMNS = ("slide_id", "uri", "mpp", "mask")
 
 
@@ -104,7 +106,14 @@ def read_manifest(path: str) -> list[SlideRequest]:
       InputError: ``bad_manifest`` or ``duplicate_id``; the message names line, column and value.
     """
     try:
-        text = files.read_bytes(path).decode("utf-8-sig")
+        with files.open_read(path) as file:
+            data = file.read(_MOST_MANIFEST_BYTES + 1)
+        if len(data) > _MOST_MANIFEST_BYTES:
+            raise InputError(
+                Kind.BAD_MANIFEST,
+                f"--manifest {path}: it has more than {_MOST_MANIFEST_BYTES:,} bytes",
+            )
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(Kind.BAD_MANIFEST, f"--manifest {path}: {one_line(error)}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)

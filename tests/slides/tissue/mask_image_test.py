@@ -247,7 +247,7 @@ def test_a_pyramid_is_read_at_a_level_that_suffices(
     photometric: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mask_tiff, "_MANY_PIXELS", 1 << 16)
+    monkeypatch.setattr(mask_tiff, "MANY_PIXELS", 1 << 16)
     full = blob(1024, 1536).astype(np.uint8) * 255
     path = write_pyramid(
         tmp_path / "m.tif",
@@ -260,7 +260,7 @@ def test_a_pyramid_is_read_at_a_level_that_suffices(
     assert found.pixels.mean() == pytest.approx((full > 0).mean(), rel=0.01)
     # Nothing is coarser than what suffices; and a small mask is read as it is.
     assert read_mask_image(path, (200, 130)).pixels.shape == (256, 384)
-    monkeypatch.setattr(mask_tiff, "_MANY_PIXELS", 1 << 26)
+    monkeypatch.setattr(mask_tiff, "MANY_PIXELS", 1 << 26)
     assert (read_mask_image(path, (150, 100)).pixels == (full > 0)).all()
 
 
@@ -268,7 +268,7 @@ def test_a_pyramid_is_read_at_a_level_that_suffices(
 def test_labels_of_a_pyramid_are_no_shades(
     tmp_path: Path, subifds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mask_tiff, "_MANY_PIXELS", 1 << 16)
+    monkeypatch.setattr(mask_tiff, "MANY_PIXELS", 1 << 16)
     full = blob(1024, 1536) * (1 + np.arange(1536) // 400).astype(np.uint8)
     levels = halves(full, 4, averaged=False)
     path = write_pyramid(tmp_path / "m.tif", levels, subifds=subifds)
@@ -305,7 +305,7 @@ def test_a_large_page_is_averaged_down_piece_by_piece(
     shape: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mask_tiff, "_MANY_PIXELS", 1000)
+    monkeypatch.setattr(mask_tiff, "MANY_PIXELS", 1000)
     monkeypatch.setattr(mask_tiff, "_ROWS_PIXELS", 5000)
     full = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
     tifffile.imwrite(tmp_path / "m.tif", full, **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator
@@ -13,9 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.memory import MASKS
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.polygons import Polygon
+
+# A million cells of QuPath take about 800 MB of text, and 3 GiB of memory.
+_MOST_BYTES = 1 << 30
+_MOST_MEMORY = 3 << 30
 
 # QuPath's mark for what is not to be looked at (Ignore*, Artefact*, Background*); Region*, which it
 # offers for regions of interest, is no such class.
@@ -48,14 +54,37 @@ def read_areas(path: Path) -> tuple[Area, ...]:
         message says in which feature, counted from 1.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
         if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
-        document = json.loads(data)
+            with gzip.open(io.BytesIO(data)) as unpacked:
+                data = unpacked.read(_MOST_BYTES + 1)
+        needed = _memory_of(data)
+        if len(data) > _MOST_BYTES or needed > _MOST_MEMORY:
+            raise InputError(
+                Kind.BAD_MASK,
+                f"{path} is too large: its text may have {_MOST_BYTES:,} bytes, and take "
+                f"{_MOST_MEMORY:,} bytes of memory; simplify its polygons",
+            )
+        with MASKS.hold(needed):
+            return _areas(path, json.loads(data))
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(
             Kind.BAD_MASK, f"{path} is no readable GeoJSON: {one_line(error)}"
         ) from error
+
+
+def _memory_of(data: bytes) -> int:
+    """Estimate what a document takes once it is parsed, by CPython's sizes of objects.
+
+    A list has 56 bytes and 8 for each value, a dict 232, a float 24, text as many as it has.
+    """
+    text = len(data) * (1 if data.isascii() else 4)
+    lists, dicts, values = (data.count(sign) for sign in (b"[", b"{", b","))
+    return 2 * text + 88 * lists + 280 * dicts + 40 * values
+
+
+def _areas(path: Path, document: Any) -> tuple[Area, ...]:
     try:
         found = list(_geometries(document))
         areas = [

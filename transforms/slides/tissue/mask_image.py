@@ -11,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from beamscope.transforms.memory import MASKS
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.tissue.mask_tiff import read_tiff_mask
 from beamscope.transforms.slides.tissue.mask_values import (
+    MOST_MASK_BYTES,
     MaskImage,
+    averaged,
     background_indices,
+    check_mask_bytes,
     is_lossless_webp,
     largest,
 )
@@ -29,6 +33,8 @@ _PNG_BITS, _PNG_COLOUR = 24, 25
 _PNG_COLOUR_OR_ALPHA = (2, 4, 6)
 # A mask has few colours, and some background; a picture of the slide has neither.
 _PICTURE_COLOURS = 256
+# Of a mask's samples, that are in memory at a time on the way to tissue.
+_COPIES = 3
 
 
 def read_mask_image(path: Path, enough: tuple[float, float] | None = None) -> MaskImage:
@@ -47,7 +53,8 @@ def read_mask_image(path: Path, enough: tuple[float, float] | None = None) -> Ma
     try:
         with path.open("rb") as file:
             is_tiff = file.read(4) in _TIFF_MAGIC
-        return read_tiff_mask(path, enough) if is_tiff else _read(path)
+        with MASKS.hold(MOST_MASK_BYTES * _COPIES):
+            return read_tiff_mask(path, enough) if is_tiff else _read(path, enough)
     except Image.DecompressionBombError as error:
         raise InputError(Kind.BAD_MASK, f"{path} is too large: {one_line(error)}") from error
     except MemoryError as error:
@@ -64,13 +71,14 @@ def read_mask_image(path: Path, enough: tuple[float, float] | None = None) -> Ma
         ) from error
 
 
-def _read(path: Path) -> MaskImage:
+def _read(path: Path, enough: tuple[float, float] | None) -> MaskImage:
     with warnings.catch_warnings():
         # Masks at the resolution of level 0 are large; Pillow's error, at twice that, stays.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as file:
             if file.format not in (*_LOSSLESS, *_LOSSY):
                 raise InputError(Kind.BAD_MASK, f"{path} is {file.format}; save the mask as PNG")
+            check_mask_bytes(path, file.size, _bytes_a_pixel(path, file))
             lossy = file.format in _LOSSY
             if file.format == "WEBP":
                 lossy = not is_lossless_webp(path.read_bytes())
@@ -78,8 +86,14 @@ def _read(path: Path) -> MaskImage:
                 tissue = _of_palette(path, file)
             else:
                 tissue = _of_values(path, file, lossy)
-    height, width = tissue.shape
-    return MaskImage(tissue, width, height)
+    return averaged(tissue, enough)
+
+
+def _bytes_a_pixel(path: Path, image: Image.Image) -> int:
+    with path.open("rb") as file:
+        header = file.read(_PNG_COLOUR + 1)
+    wide = header[1:4] == b"PNG" and len(header) > _PNG_BITS and header[_PNG_BITS] > 8
+    return len(image.getbands()) * (4 if image.mode in ("I", "F") else 1 + wide)
 
 
 def _of_palette(path: Path, image: Image.Image) -> npt.NDArray[np.bool_]:

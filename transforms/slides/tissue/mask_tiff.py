@@ -13,12 +13,16 @@ import tifffile
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.readers.tiff_bounds import check_tiff
 from beamscope.transforms.slides.tissue.mask_values import (
+    MANY_PIXELS,
     MaskImage,
     background_indices,
+    check_mask_bytes,
     is_lossless_webp,
     largest,
 )
+from beamscope.transforms.storage.byte_source import LocalSource
 
 Bools = npt.NDArray[np.bool_]
 _Values = npt.NDArray[Any]
@@ -32,8 +36,6 @@ _FAX = (2, 3, 4)
 _LOSSLESS = (1, *_FAX, 5, 8, 32773, 32946, 34925, 34926, 34933, 50000)
 _JPEG = (6, 7, 33007, 34892)
 _WEBP = (34927, 50001)
-# A page with more pixels is averaged down while it is read, where less suffices.
-_MANY_PIXELS = 1 << 26
 # Rows of an uncompressed page that are read in one go have about this many pixels.
 _ROWS_PIXELS = 1 << 24
 # So many values of a reduced level are looked for in the level that it was made from.
@@ -58,10 +60,12 @@ def read_tiff_mask(path: Path, enough: tuple[float, float] | None) -> MaskImage:
       InputError: ``bad_mask`` for pixels that tell nothing for certain about tissue.
       ValueError, OSError and others of tifffile: the file is damaged.
     """
+    _check_claims(path)
     with tifffile.TiffFile(path) as tiff:
         levels = _levels(path, tiff)
         width, height = enough or (float("inf"), float("inf"))
         page = _level(levels, width, height)
+        _check_room(path, page, page.imagewidth)
         samples = _samples(path, page)
         if page is not levels[0] and not samples.lossy and _is_averaged(page, levels[0], samples):
             samples = dataclasses.replace(samples, lossy=True)
@@ -69,9 +73,35 @@ def read_tiff_mask(path: Path, enough: tuple[float, float] | None) -> MaskImage:
             most = max((_most(samples.values(piece)) for _, _, piece in _pieces(page)), default=0)
             samples = dataclasses.replace(samples, least=most // 2)
         factor = 1
-        if page.imagewidth * page.imagelength > _MANY_PIXELS:
+        if page.imagewidth * page.imagelength > MANY_PIXELS:
             factor = max(1, int(min(page.imagewidth / width, page.imagelength / height)))
+        _check_room(path, page, factor)
         return _read_page(page, samples, factor)
+
+
+def _check_claims(path: Path) -> None:
+    """Check what the directories claim, as of a slide."""
+    source = LocalSource(path)
+    try:
+        check_tiff(source)
+    except InputError as error:
+        raise InputError(Kind.BAD_MASK, f"{path}: {error.message}") from None
+    finally:
+        source.close()
+
+
+def _check_room(path: Path, page: tifffile.TiffPage, factor: int) -> None:
+    """Check the size of a page's pieces, and of the mask once it is averaged by a factor."""
+    bytes_a_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
+    if page.is_tiled:
+        check_mask_bytes(path, (page.tilewidth, page.tilelength), bytes_a_pixel)
+    elif not page.is_memmappable:
+        rows = min(page.rowsperstrip, page.imagelength)
+        check_mask_bytes(path, (page.imagewidth, rows), bytes_a_pixel)
+    if page.planarconfig != _CONTIGUOUS and page.samplesperpixel > 1:
+        check_mask_bytes(path, (page.imagewidth, page.imagelength), bytes_a_pixel)
+    size = -(-page.imagewidth // factor), -(-page.imagelength // factor)
+    check_mask_bytes(path, size, 1 if factor == 1 else 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +165,7 @@ def _levels(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 def _level(levels: list[tifffile.TiffPage], width: float, height: float) -> tifffile.TiffPage:
     enough = [p for p in levels if p.imagewidth >= width and p.imagelength >= height]
-    small = [p for p in enough if p.imagewidth * p.imagelength <= _MANY_PIXELS]
+    small = [p for p in enough if p.imagewidth * p.imagelength <= MANY_PIXELS]
     return (small or enough[-1:] or levels)[0]
 
 

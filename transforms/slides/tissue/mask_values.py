@@ -15,6 +15,25 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+# Of the samples of a mask, or of a piece of one that is read by pieces: RGB of 13,000 px square.
+MOST_MASK_BYTES = 1 << 29
+# A mask with more pixels is averaged down, where less suffices.
+MANY_PIXELS = 1 << 26
+
+
+def check_mask_bytes(path: Path, size: tuple[int, int], bytes_a_pixel: int) -> None:
+    """Refuse a mask, or a piece of one, before room is made for its samples.
+
+    Raises:
+      InputError: ``bad_mask``.
+    """
+    needed = size[0] * size[1] * bytes_a_pixel
+    if needed > MOST_MASK_BYTES:
+        raise InputError(
+            Kind.BAD_MASK,
+            f"{path} is too large: {size[0]:,} x {size[1]:,} px take {needed:,} bytes at a time, "
+            f"{MOST_MASK_BYTES:,} are allowed; save it smaller, as a mask needs 8 µm/px at most",
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +49,29 @@ class MaskImage:
     pixels: npt.NDArray[np.bool_] | npt.NDArray[np.float32]
     width: float
     height: float
+
+
+def averaged(tissue: npt.NDArray[np.bool_], enough: tuple[float, float] | None) -> MaskImage:
+    """Return a mask, averaged down by a whole number where it is large and less suffices.
+
+    Args:
+      tissue: of the whole mask.
+      enough: width and height in pixels that suffice; None for all that there are.
+    """
+    height, width = tissue.shape
+    factor = 1
+    if enough and tissue.size > MANY_PIXELS:
+        factor = max(1, int(min(width / enough[0], height / enough[1])))
+    if factor == 1:
+        return MaskImage(tissue, width, height)
+    rows, columns = (np.arange(0, length, factor) for length in tissue.shape)
+    sums = np.add.reduceat(tissue, columns, axis=1, dtype=np.uint16)
+    total = np.add.reduceat(sums, rows, axis=0, dtype=np.float32)
+    tall, wide = (
+        np.diff(np.append(starts, length)) for starts, length in ((rows, height), (columns, width))
+    )
+    parts = (total / np.outer(tall, wide)).astype(np.float32)
+    return MaskImage(parts, width / factor, height / factor)
 
 
 def background_indices(

@@ -25,7 +25,7 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 # The largest public catalogue, MIMIC-CXR's, has 60 MB.
-_LARGEST = 1 << 31
+LARGEST = 1 << 30
 _LARGEST_CELL = 1 << 24
 _ROWS_AT_ONCE = 1 << 14
 _UTF8 = "utf-8-sig"
@@ -62,6 +62,8 @@ def read_csv(data: bytes, delimiter: str = ",") -> CsvTable:
         person.
     """
     data = _inflated(data)
+    if len(data) > LARGEST:
+        raise _unreadable(f"it has more than {LARGEST:,} bytes")
     encoding = _encoding(data[:512])
     plain = _read_plain(data, delimiter) if encoding == _UTF8 else None
     if plain is not None:
@@ -161,11 +163,11 @@ def _inflated(data: bytes) -> bytes:
     while data:
         engine = zlib.decompressobj(_GZIP_FORMAT)
         try:
-            found += engine.decompress(data, _LARGEST - len(found))
+            found += engine.decompress(data, LARGEST - len(found))
         except zlib.error:
             raise _unreadable("its compressed data is damaged") from None
         if not engine.eof:
-            what = "is too large" if len(found) >= _LARGEST else "ends too early"
+            what = "is too large" if len(found) >= LARGEST else "ends too early"
             raise _unreadable(f"its compressed data {what}")
         data = engine.unused_data.lstrip(b"\0")
     return bytes(found)

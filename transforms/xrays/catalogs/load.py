@@ -7,7 +7,7 @@ import threading
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.sources import open_file
-from beamscope.transforms.sources.tables.read_csv import read_csv
+from beamscope.transforms.sources.tables.read_csv import LARGEST, read_csv
 from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns, layout_of
 
@@ -34,7 +34,7 @@ def load_catalog(
         ``duplicate_key``, ``empty_key``.
     """
     with open_file(uri) as file:
-        data = file.read()
+        data = file.read(LARGEST + 1)
     layout = layout_of(kind, key_column, named)
     try:
         table = read_csv(data)
