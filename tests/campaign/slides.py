@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from beamscope.transforms.image_files.pixels import resample
 from beamscope.transforms.problem_kinds import Kind
@@ -117,10 +120,21 @@ def _original(
 
 
 def _held(path: str, read: ReadPlan, x: int, y: int) -> np.ndarray | None:
-    """Return a patch by tifffile alone: what the bytes of the file say; None where it cannot."""
+    """Return a patch by tifffile and Pillow alone: what the bytes of the file say.
+
+    Returns:
+      uint8 ``[patch_px, patch_px, 3]``; None where they cannot read it.
+    """
     if read.downsample != 1:
         return None
+    side = read.read_px
     try:
+        whole = _hamamatsu(path, Path(path).stat().st_mtime_ns)
+        if whole is not None:
+            region = np.full((side, side, 3), 255, np.uint8)
+            part = whole[y : y + side, x : x + side]
+            region[: len(part), : part.shape[1]] = part
+            return resample(region, read.patch_px, read.patch_px)
         with tifffile.TiffFile(path) as tiff:
             tiled = [page for page in tiff.pages if page.is_tiled]
             page = (
@@ -137,6 +151,21 @@ def _held(path: str, read: ReadPlan, x: int, y: int) -> np.ndarray | None:
     except Exception:  # noqa: BLE001, whatever tifffile makes of the damage
         return None
     return resample(region, read.patch_px, read.patch_px)
+
+
+@functools.lru_cache(maxsize=2)
+def _hamamatsu(path: str, changed: int) -> np.ndarray | None:
+    """Return level 0 of a Hamamatsu slide, which is one JPEG; None for any other slide."""
+    del changed
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages[0].tags
+        if 65420 not in tags:
+            return None
+        offset, length = (int(np.ravel(tags[code].value)[0]) for code in (273, 279))
+        tiff.filehandle.seek(offset)
+        data = tiff.filehandle.read(length)
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _tiles(page: tifffile.TiffPage, x: int, y: int, side: int) -> Iterator[tuple[int, int, Any]]:
