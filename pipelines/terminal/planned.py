@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from beamscope.pipelines.estimates.costs import Estimate
 from beamscope.pipelines.terminal.summary import Finished
+from beamscope.pipelines.terminal.words import about, counted
 from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.problem_kinds import Kind
 
@@ -194,7 +195,7 @@ def _rows(planned: Planned) -> list[tuple[str, str]]:
     job, funnel = planned.job, planned.funnel
     total = f"{planned.rows:,}"
     if planned.unknown:
-        total += f", and those of {planned.unknown:,} {job.items} that only reading tells"
+        total += f", and those of {counted(planned.unknown, job.items)} that only reading tells"
     if funnel.get("candidates"):
         total += f" of {funnel['candidates']:,} candidates"
     lines = [(job.unit, total)]
@@ -210,7 +211,7 @@ def _rows(planned: Planned) -> list[tuple[str, str]]:
         lines.append(("quality", f"{named} (at 8 µm/px; --drop REASON leaves them out)"))
     unmeasured = sum(bool(item.rows and item.funnel and not item.poor) for item in planned.items)
     if unmeasured and "outside_tissue" in funnel:
-        what = f"not measured of {unmeasured:,} {job.items} that a job has planned"
+        what = f"not measured of {counted(unmeasured, job.items)} that a job has planned"
         lines.append(("quality" if not kept else "", what))
     return lines
 
@@ -237,7 +238,7 @@ def _remedy(item: PlannedItem) -> str | None:
 
 def _amounts(planned: Planned) -> list[tuple[str, str]]:
     known = "" if planned.features_are_known else " (assumed: --features)"
-    shards = "1 shard" if planned.shards == 1 else f"{planned.shards:,} shards"
+    shards = counted(planned.shards, "shards")
     return [
         ("read", f"about {_bytes(planned.bytes_to_read)}"),
         (
@@ -254,7 +255,7 @@ def _time(planned: Planned) -> list[tuple[str, str]]:
     lines = []
     if found.rate is not None and found.hours is not None:
         lines += [
-            ("time", f"about {_hours(found.hours)} on {machines}, at "
+            ("time", f"about {about(found.hours * 3600)} on {machines}, at "
                      f"{found.rate.images_per_second:,.1f} {planned.job.unit} a second each"),
             ("", f"rate: {found.rate.source}"),
         ]  # fmt: skip
@@ -268,12 +269,6 @@ def _time(planned: Planned) -> list[tuple[str, str]]:
     if found.missing:
         lines.append(("time" if found.rate is None else "cost", f"not known: {found.missing}"))
     return lines
-
-
-def _hours(hours: float) -> str:
-    if hours < 1 / 60:
-        return f"{max(1, hours * 3600):.0f} s"
-    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:,.1f} h"
 
 
 def _money(cost: float) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import tarfile
 
 import pyarrow.parquet as pq
 import pytest
@@ -226,3 +227,25 @@ def test_help(capsys):
     with pytest.raises(SystemExit):
         run("plan", "slides", "--help")
     assert "--page_slides" in capsys.readouterr().out
+
+
+def test_a_tar_gz_is_not_known_before_it_is_read(tmp_path, capsys):
+    path = tmp_path / "films.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(shared("data/xrays/dicom"), "films")
+    assert run("plan", "xrays", "--input", path, "--output", tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert "films.tar.gz  not known before it is read" in printed
+    assert "films      0, and those of 1 source that only reading tells" in printed
+    said = planned(tmp_path / "out")
+    assert said["not_known_before_reading"] == 1
+    assert said["bytes_to_read"] == path.stat().st_size
+
+
+def test_what_a_job_has_planned_is_not_measured(slides, model, tmp_path, capsys):
+    output = tmp_path / "out"
+    flags = ("--input", slides / "a.svs", "--output", output, "--patch_size", PX)
+    assert run("slides", *flags, "--model", model) == 0
+    assert run("plan", "slides", *flags) == 0
+    assert "quality    not measured of 1 slide that a job has planned" in capsys.readouterr().out
+    assert planned(output)["planned_before"] == 1
