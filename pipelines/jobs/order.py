@@ -27,7 +27,7 @@ from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.output.dataset import DatasetSpec, find_description, is_in_place
+from beamscope.transforms.output.dataset import DatasetSpec, find_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.provenance import versions
 from beamscope.transforms.output.run_record import RunRecord
@@ -158,7 +158,6 @@ def complete_before(layout: Layout, job: Job, request: str) -> bool:
         or description.get("fingerprint") != layout.fingerprint
         or description.get("request") != request
         or description["counts"][job.table_name].get("failed")
-        or not is_in_place(description)
     ):
         return False
     damaged = check_dataset(layout.root, description)

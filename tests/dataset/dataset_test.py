@@ -195,6 +195,17 @@ def test_several_columns_of_embeddings(tmp_path):
         assert raised.value.kind == "unknown_column"
 
 
+def test_an_output_without_embeddings(tmp_path):
+    root = Path(write_slides(tmp_path, {"a": 20}))
+    description = read_json(root)
+    description["schema"].pop("embedding")
+    write_json(root, description)
+    dataset = bs.open_dataset(root)
+    assert sum(table.num_rows for table in dataset.tables()) == 20
+    with pytest.raises(bs.InputError, match="has no embeddings; its columns are slide_id, x_lev"):
+        dataset.features("a")
+
+
 @pytest.mark.parametrize(
     ("ask", "kind", "message"),
     [

@@ -346,6 +346,11 @@ class Dataset:
                 return there[0]
         elif column in there:
             return column
+        if not there:
+            raise InputError(
+                Kind.UNKNOWN_COLUMN,
+                f"{self.root}: has no embeddings; its columns are {', '.join(self.columns)}",
+            )
         asked = "several columns of embeddings" if column is None else f"no embeddings {column!r}"
         raise InputError(
             Kind.UNKNOWN_COLUMN, f"{self.root}: has {asked}; choose column= from {', '.join(there)}"

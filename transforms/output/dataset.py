@@ -166,15 +166,6 @@ def find_description(root: str) -> dict[str, Any] | None:
     return description
 
 
-def is_in_place(description: Mapping[str, Any]) -> bool:
-    """Return whether the shards lie in their folders; version 0.2 wrote them beside the tables.
-
-    Args:
-      description: the description of a complete dataset.
-    """
-    return all("/" in name for shard in description["shards"] for name in shard["files"])
-
-
 def add_to_description(root: str, **more: Any) -> None:
     """Add values to the description of a finished dataset that are known only afterwards.
 

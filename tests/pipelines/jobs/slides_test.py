@@ -157,30 +157,6 @@ def test_formats_hold_the_same_rows(slides, mean_model, tmp_path):
     assert [set(shard["slide_id"]) for shard in shards] == [{"a"}, {"b"}]
 
 
-def test_an_output_of_version_0_2_gets_its_folder_without_computing(
-    slides, mean_model, tmp_path, capsys
-):
-    output = tmp_path / "out"
-    command = ["--input", slides / "a.svs", "--model", mean_model, "--output", output]
-    assert embed(*command) == 0
-    rows = read_rows(output)
-    # Version 0.2 wrote the same files, but its shards into the output directory itself.
-    description = json.loads((output / "dataset.json").read_text())
-    for shard in description["shards"]:
-        for name in shard["files"]:
-            (output / name).rename(output / Path(name).name)
-        shard["files"] = [Path(name).name for name in shard["files"]]
-    (output / "embeddings").rmdir()
-    (output / "dataset.json").write_text(json.dumps(description))
-    capsys.readouterr()
-    assert embed(*command, "--verbose") == 0
-    assert "slides planned: 0 now, 1 before; blocks embedded: 0 now" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(pd.read_parquet(output / "embeddings"), rows)
-    assert not list(output.glob("embeddings-*"))
-    assert embed(*command) == 0
-    assert "nothing to do" in capsys.readouterr().out
-
-
 def _spoil_tile(path, column, row):
     """Overwrites a tile of level 0; returns its left, top, right and bottom, level-0 pixels."""
     with tifffile.TiffFile(path) as tiff:
