@@ -87,6 +87,7 @@ class Kind(enum.StrEnum):
     UNKNOWN_TAG = "unknown_tag", "start", "no DICOM attribute has that keyword"
     BAD_LABELS = "bad_labels", "start", "the labels cannot be used"
     BAD_SPLITS = "bad_splits", "start", "the file of splits cannot be used"
+    BAD_QUERY = "bad_query", "start", "what is searched for cannot be found or compared"
     BAD_SAMPLE = "bad_sample", "start", "a sample slide cannot have these properties"
     # Models.
     BAD_MODEL = "bad_model", "start", "the model cannot be used"

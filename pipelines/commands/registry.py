@@ -21,6 +21,9 @@ COMMANDS.register(
     "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"
 )
 COMMANDS.register(
+    "search", f"{_HERE}.search:run", "find the patches or films that look like one; make a page"
+)
+COMMANDS.register(
     "slide-vectors", f"{_HERE}.slide_vectors:run", "write one vector for each slide of a dataset"
 )
 COMMANDS.register(

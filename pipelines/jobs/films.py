@@ -106,7 +106,7 @@ class FilmJob(XrayJob):
     def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
         """Return how sources are planned, read, encoded and summed up."""
         return Steps(
-            planner=SampledSourcePlanner(settings.films, settings.sample),
+            planner=SampledSourcePlanner(settings.films, sample=settings.sample),
             read=ReadFilmBlocks(settings.films, layout),
             summary=SourceSummary(settings.films),
             encode=EncodeBlocks(settings.encoding),

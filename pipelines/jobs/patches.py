@@ -86,7 +86,7 @@ class PatchJob(SlideJob):
         """Return how slides are planned, read, encoded and summed up."""
         cache = slide_cache_from(args)
         return Steps(
-            planner=SampledSlidePlanner(settings.slides, cache, settings.sample),
+            planner=SampledSlidePlanner(settings.slides, cache, sample=settings.sample),
             read=ReadSlideBlocks(args.read_threads, cache, encoding=settings.encoding),
             summary=SlideSummary(),
             spread=SpreadBlocks(),

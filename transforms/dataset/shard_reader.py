@@ -35,6 +35,10 @@ class ShardReader:
         """Return the columns and their types."""
         return self._metadata().schema.to_arrow_schema()
 
+    def footer(self) -> Any:
+        """Return the metadata of the file, as pyarrow gives it."""
+        return self._metadata()
+
     @property
     def groups(self) -> int:
         """Return the number of row groups."""

@@ -21,10 +21,11 @@ class SampledSlidePlanner(SlidePlanner):
     Attributes:
       settings: how slides are cut into patches.
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
+      measure: whether to count patches of poor quality, even if none is left out for it.
       sample: how many patches are taken of each slide.
     """
 
-    sample: Sample = dataclasses.field(default_factory=Sample)
+    sample: Sample = dataclasses.field(default_factory=Sample, kw_only=True)
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Plan a slide, and show all of its patches on its picture."""

@@ -21,7 +21,7 @@ class SampledSourcePlanner(SourcePlanner):
       sample: how many images are taken of each source; a tar.gz, which has no listing, is whole.
     """
 
-    sample: Sample = dataclasses.field(default_factory=Sample)
+    sample: Sample = dataclasses.field(default_factory=Sample, kw_only=True)
 
     def plan(self, request: Source) -> SourcePlan:
         """Plan a source from its listing."""
