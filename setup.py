@@ -80,7 +80,7 @@ setup(
         "isal>=1.7",
         "lazy-loader>=0.4",
         "numpy>=2",
-        "opencv-python-headless>=4.10",
+        "opencv-python-headless>=5.0",
         "openslide-bin>=4.0.1",
         "openslide-python>=1.4",
         "pillow>=11",

@@ -12,6 +12,7 @@ from beamscope.transforms.output.layout import (
     is_part,
     is_shard,
     part_name,
+    picture_name,
     shard_name,
 )
 
@@ -129,3 +130,27 @@ def test_a_layout_of_a_plan_alone_has_no_parts() -> None:
     assert layout.plan("a") == "out/.beamscope/p1/plans/a.arrow"
     with pytest.raises(ValueError, match="has no parts"):
         layout.item_parts("a")
+
+
+@pytest.mark.parametrize(
+    ("item_id", "name"),
+    [
+        ("CMU-1 (2)", "CMU-1 (2)"),
+        ("Präparat 7 切片", "Präparat 7 切片"),
+        ("a/b", "a%2Fb"),
+        ("a:b*?", "a%3Ab%2A%3F"),
+        ("50%", "50%25"),
+        (".hidden", "%2Ehidden"),
+        ("line\nbreak\u200b", "line%0Abreak%E2%80%8B"),
+        ("", "%"),
+    ],
+)
+def test_picture_name(item_id: str, name: str) -> None:
+    assert picture_name(item_id) == name
+
+
+@given(st.lists(st.text(max_size=60), unique=True, max_size=8))
+def test_picture_names_differ_and_fit(item_ids: list[str]) -> None:
+    names = [picture_name(item_id) for item_id in item_ids]
+    assert len(set(names)) == len(item_ids)
+    assert all(len(name.encode()) <= 200 and "/" not in name for name in names)

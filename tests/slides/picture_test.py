@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from beamscope.transforms.slides.picture import draw_plan, mark_failed
@@ -71,3 +72,26 @@ def test_failed_patches_are_crossed_out_in_red():
     # Marking starts from the clean picture, so that doing it again gives the same.
     again = mark_failed(picture, np.array([1100]), np.array([2200]), 500)
     np.testing.assert_array_equal(decode(again), marked)
+
+
+def test_a_dark_slide_is_drawn_on_in_bright_colours():
+    dark = thumbnail(400, 300)
+    dark.rgb[:] = 4
+    x, y = np.array([1100]), np.array([2200])
+    picture = draw_plan(dark, [], 1.0, x, y, 500)
+    image = decode(picture.jpeg)
+    assert picture.dark
+    # The edge differs from the ground by far more than the tint inside.
+    assert image[200, 125].max() > 150
+    assert image[100, 50].max() < 10
+    assert not draw_plan(thumbnail(400, 300), [], 1.0, x, y, 500).dark
+
+
+@pytest.mark.parametrize(("stride", "overlapping"), [(500, False), (250, True), (400, True)])
+def test_overlapping_patches_are_told_apart(stride, overlapping):
+    x = np.array([1100, 1100 + stride, 1100 + 2 * stride])
+    picture = draw_plan(thumbnail(400, 400), [], 1.0, x, np.full(3, 2200), 500)
+    image = decode(picture.jpeg)
+    orange = (image[..., 0] - image[..., 2] > 120) & (image[..., 1] > 60)
+    assert picture.overlapping is overlapping
+    assert orange.any() is np.bool_(overlapping)

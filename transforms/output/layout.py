@@ -37,6 +37,7 @@ _PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
 _TRY_NAME = re.compile(r"(plan|\d{6,})\.\d+")
 # Most file systems allow 255 bytes; this leaves room for extensions and temporary names.
 _LONGEST_NAME = 180
+_SAFE = " +,=@()&'"
 _SHARD_NAME = re.compile(r"(?:embeddings|patches)-\d{5,}-of-\d{5,}\.(.+)")
 
 
@@ -98,7 +99,7 @@ class Layout:
 
     def picture(self, item_id: str) -> str:
         """Return the path of the picture of a slide and its patches."""
-        return files.join(self.pictures, f"{file_name(item_id)}.jpg")
+        return files.join(self.pictures, f"{picture_name(item_id)}.jpg")
 
     def plan(self, item_id: str) -> str:
         """Return the path of the plan of a slide or archive."""
@@ -197,7 +198,7 @@ def file_name(item_id: str) -> str:
     Characters with a special meaning in a path or a glob are %-quoted, and so is a leading dot. A
     name that would be too long is cut and ends in ``~`` and a digest of the whole id.
     """
-    quoted = urllib.parse.quote(item_id, safe=" +,=@()&'").replace("~", "%7E")
+    quoted = urllib.parse.quote(item_id, safe=_SAFE).replace("~", "%7E")
     if not quoted:
         return "%"  # No other id is quoted like this.
     if quoted.startswith("."):
@@ -206,6 +207,22 @@ def file_name(item_id: str) -> str:
         digest = hashlib.sha256(item_id.encode()).hexdigest()[:16]
         quoted = f"{quoted[: _LONGEST_NAME - 17]}~{digest}"
     return quoted
+
+
+def picture_name(item_id: str) -> str:
+    """Return a file name that people read: the id itself, where the file systems allow it.
+
+    Other than `file_name` it keeps the letters of all languages.
+    """
+    shown = "".join(
+        letter
+        if letter > "\x7f" and letter.isprintable()
+        else urllib.parse.quote(letter, safe=_SAFE)
+        for letter in item_id
+    ).replace("~", "%7E")
+    if not shown or shown.startswith((".", " ")) or shown.endswith((" ", ".")):
+        return file_name(item_id)
+    return shown if len(shown.encode()) <= _LONGEST_NAME else file_name(item_id)
 
 
 def part_name(path: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part_problems
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import mark_failed
+from beamscope.transforms.slides.planning.caption import captioned
 from beamscope.transforms.slides.planning.plan import EmptyPlan, FailedPlan, OpenedPlan, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED
@@ -134,4 +135,6 @@ def _mark_picture(layout: Layout, plan: SlidePlan, problems: list[Problem]) -> N
     if picture is not None and isinstance(plan, OpenedPlan):
         x_level0, y_level0 = np.array(corners, np.int64).T
         marked = mark_failed(picture, x_level0, y_level0, plan.read.size_level0)
-        files.write_bytes(layout.picture(plan.slide_id), marked)
+        shown = dataclasses.replace(picture, jpeg=marked)
+        content = captioned(shown, plan, failed=len(corners))
+        files.write_bytes(layout.picture(plan.slide_id), content)

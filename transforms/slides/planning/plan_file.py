@@ -67,7 +67,8 @@ def _encoded(request: SlideRequest, plan: SlidePlan) -> tuple[dict[str, Any], pa
             header[field.name] = getattr(plan, field.name)
     picture = plan_picture(plan)
     if picture is not None:
-        header["picture"] = [picture.x_level0, picture.y_level0, picture.scale]
+        place = [picture.x_level0, picture.y_level0, picture.scale]
+        header["picture"] = [*place, picture.dark, picture.overlapping]
         header[_PICTURE_CRC] = google_crc32c.value(picture.jpeg)
     columns = {name: pa.array(getattr(plan, name, []), kind) for name, kind in _ARRAYS.items()}
     classes = getattr(plan, _CLASSES, None) or [None] * plan.patches

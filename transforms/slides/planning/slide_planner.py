@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.problems import InputError, Problem
-from beamscope.transforms.slides.planning.plan import FailedPlan, SlideBlock, SlidePlan
+from beamscope.transforms.slides.planning.caption import captioned
+from beamscope.transforms.slides.planning.plan import FailedPlan, OpenedPlan, SlideBlock, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import (
     digest_of_plan,
     find_plan,
@@ -46,9 +47,9 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
         """Plan a slide, and show what is planned on its picture."""
         plan = plan_slide(request, self.settings, self.cache, measure=self.measure)
         picture = plan_picture(plan)
-        if picture is not None:
+        if picture is not None and isinstance(plan, OpenedPlan):
             # At once, not at the end: a wrong resolution is seen before it has cost a day.
-            files.write_bytes(layout.picture(request.slide_id), picture.jpeg)
+            files.write_bytes(layout.picture(request.slide_id), captioned(picture, plan))
         return plan
 
     def failed(self, request: SlideRequest, error: InputError) -> SlidePlan:
