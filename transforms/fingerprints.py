@@ -11,10 +11,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Scope = Literal["plan", "embedding", "permission", "none"]
+
+_Settings = TypeVar("_Settings")
 
 _SCOPE = "fingerprint"
 _NAME = "fingerprint_name"
@@ -141,3 +144,37 @@ class Fingerprint:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def restored(kind: type[_Settings], options: Mapping[str, Any]) -> _Settings:
+    """Return settings from the flat names and JSON values that `settings_of` recorded.
+
+    A field that no option names keeps its default.
+
+    Args:
+      kind: the settings dataclass; it may nest others.
+      options: recorded settings, among any others.
+
+    Raises:
+      KeyError: a field without a default is not named.
+    """
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        name = field.metadata.get(_NAME) or field.name
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            values[field.name] = restored(hint, options)
+        elif name in options:
+            values[field.name] = _as_hinted(options[name], hint)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise KeyError(name)
+    return kind(**values)
+
+
+def _as_hinted(value: Any, hint: Any) -> Any:
+    """Return a JSON list as the tuple or set that it was."""
+    origin = typing.get_origin(hint)
+    if isinstance(value, list) and origin in (tuple, frozenset):
+        return origin(value)
+    return value

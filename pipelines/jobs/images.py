@@ -13,6 +13,7 @@ from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.images import add_image_arguments, image_settings_from
 from beamscope.pipelines.options.sources import sources_from
+from beamscope.transforms.fingerprints import restored
 from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.label_matches import (
     describe_labels,
@@ -21,7 +22,12 @@ from beamscope.transforms.images.label_matches import (
     with_label_columns,
 )
 from beamscope.transforms.images.names import IMAGE_NAMES
-from beamscope.transforms.images.settings import ROW_SCHEMA, TABLE_SCHEMA, ImageSettings
+from beamscope.transforms.images.settings import (
+    ROW_SCHEMA,
+    TABLE_SCHEMA,
+    ImageSettings,
+    PatchReading,
+)
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
@@ -120,6 +126,10 @@ class ImageJob(Job):
         if settings.labels is None:
             return None
         return functools.partial(with_label_columns, settings=settings)
+
+    def reading_again(self, options: Mapping[str, Any]) -> PatchReading:
+        """Return how images were read, without their labels."""
+        return PatchReading(restored(ImageSettings, {**options, "labels": None}))
 
     def warnings(self, settings: ImageSettings, table: pa.Table) -> Iterator[str]:
         """Yield a sentence if no image is in the table of labels."""

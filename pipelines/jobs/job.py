@@ -23,6 +23,7 @@ from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
+from beamscope.transforms.sources.image_reading import ImageReading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,6 +233,14 @@ class Job(abc.ABC):
         """
         del before
         return now
+
+    def reading_again(self, options: Mapping[str, Any]) -> ImageReading | None:
+        """Return how images were read, from the options of ``dataset.json``, for a report.
+
+        None, as by default, where the images of a report are made in another way.
+        """
+        del options
+        return None
 
     def warnings(self, settings: Any, table: pa.Table) -> Iterable[str]:
         """Return one sentence for each thing that the user has surely not meant.

@@ -16,6 +16,7 @@ from beamscope.pipelines.options.xrays import (
     add_xray_arguments,
     xray_settings_from,
 )
+from beamscope.transforms.fingerprints import restored
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
@@ -34,7 +35,12 @@ from beamscope.transforms.xrays.catalog_matches import (
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.names import FILM_NAMES
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
-from beamscope.transforms.xrays.reading.film_block import FILM_SCHEMA, TABLE_SCHEMA, FilmSettings
+from beamscope.transforms.xrays.reading.film_block import (
+    FILM_SCHEMA,
+    TABLE_SCHEMA,
+    FilmReading,
+    FilmSettings,
+)
 from beamscope.transforms.xrays.settings import XraySettings
 
 
@@ -125,6 +131,10 @@ class XrayJob(Job):
         if settings.catalog is None:
             return None
         return functools.partial(with_catalog_columns, settings=settings)
+
+    def reading_again(self, options: Mapping[str, Any]) -> FilmReading:
+        """Return how films were read; every view is wanted, as the catalogue has chosen."""
+        return FilmReading(restored(FilmSettings, {**options, "views": []}))
 
     def warnings(self, settings: XraySettings, table: pa.Table) -> Iterator[str]:
         """Yield a sentence if no film is in the catalogue."""
