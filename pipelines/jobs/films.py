@@ -61,6 +61,7 @@ class FilmJob(XrayJob):
     examples: ClassVar[Sequence[str]] = (
         "beamscope films --input CheXpert-v1.0-small.zip --size 448 --preprocess remedis \\\n"
         "    --sample 10000 --format webdataset --output OUTPUT",
+        "beamscope films --input /films/ --size 224 --output OUTPUT --dry_run",
     )
     rows = image_schema(FILM_SCHEMA)
     embeds = False
