@@ -147,8 +147,12 @@ def test_its_compilers_are_tried_in_their_order(uri: str) -> None:
 
 
 def test_check_model_and_the_command_line_know_it(
-    uri: str, capsys: pytest.CaptureFixture[str]
+    uri: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
     assert main(["check-model", uri, "--compile", "sums"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert (lines["backend"], lines["compile"]) == ("mean_colour", "sums, fast")

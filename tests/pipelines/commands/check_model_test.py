@@ -15,6 +15,12 @@ from tests.shared_data import shared
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the rates that are measured here out of the cache of whoever runs the tests."""
+    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
+
+
 def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = models.save(tmp_path / "mymodel", models.several)
     assert main(["check-model", uri, "--output_key", "embedding", "--batch_size", "4"]) == 0
