@@ -19,7 +19,7 @@ SEED   ?= 1
 # A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
-.PHONY: help demo env test-env test test-fast test-faults lint lock runners bench bench-peers clean
+.PHONY: help demo env test-env test test-fast test-faults lint lock runners bench bench-peers audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
+	@echo "make audit   ask the advisory database about every pinned version (needs a network)"
 	@echo "PYTHON=/path/to/python chooses the Python of a new environment"
 
 env: $(VENV)/.runtime
@@ -96,6 +97,7 @@ UPGRADE ?=
 
 lock: | test-env
 	@mkdir -p $(LOCK)
+	echo 'pip-audit>=2.10' | $(PIN) $(UPGRADE) --output-file requirements-audit.lock -
 	echo 'pip>=25' | $(PIN) $(UPGRADE) --output-file requirements-pip.lock -
 	cat requirements.lock requirements-cpu.lock requirements-gpu.lock requirements-test.lock \
 	    > $(LOCK)/all.lock
@@ -119,6 +121,14 @@ bench-peers: test-env
 	test -d $(PEERS) || $(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
 	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
+
+# pip-audit has an environment of its own, so that its requirements are not ours.
+AUDIT := .venv-audit
+
+audit: | test-env
+	test -d $(AUDIT) || $(BIN)/python -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-audit.lock
+	scripts/audit.sh $(AUDIT)/bin/pip-audit requirements*.lock
 
 # Fetch Prism and Flink into the user's cache; keep those that are there in the right version.
 runners: env

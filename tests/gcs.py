@@ -27,7 +27,7 @@ _CREDENTIALS = {
     "client_id": "beamscope-test",
     "client_secret": "none",
     "refresh_token": "none",
-    "token": "any",
+    "token": "beamscope-test-token",
     "expiry": "9999-01-01T00:00:00Z",
 }
 

@@ -14,6 +14,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beamscope.pipelines.jobs.job import Job
+from beamscope.pipelines.runners.beam_internals import listening_here_only
+from beamscope.pipelines.runners.flink import runs_on_flink_cluster
 from beamscope.pipelines.terminal.progress import shown_progress
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.transforms.output.progress import ProgressReader
@@ -54,7 +56,12 @@ def execute(
     build(pipeline)
     # Garbage collections then skip the million objects of TensorFlow and Beam, which stay anyway.
     gc.freeze()
-    with shown_progress(progress, unit=job.unit, items=job.items), _own_errors():
+    with (
+        shown_progress(progress, unit=job.unit, items=job.items),
+        _own_errors(),
+        # The workers of a cluster may be on other machines, and come to this one.
+        contextlib.nullcontext() if runs_on_flink_cluster(options) else listening_here_only(),
+    ):
         result = pipeline.run()
         state = result.wait_until_finish()
     if state != PipelineState.DONE:

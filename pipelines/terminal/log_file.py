@@ -64,7 +64,9 @@ class LogFile(logging.Handler):
         self._add(f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower():<7} {text}")
 
     def close(self) -> None:
-        """Write what has not been written."""
+        """Write what has not been written; again is nothing, as when the interpreter ends."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         if self._file is not None:
             self._file.close()

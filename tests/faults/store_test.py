@@ -16,6 +16,8 @@ from tests.gcs import gcs_emulator
 from tests.s3 import s3_server
 
 __all__ = ["registered"]
+# The second is what the emulator of gs:// is given.
+SECRETS = ("a-secret-of-zaphod", "beamscope-test-token")
 SERVERS = {
     "gs": (gcs_emulator, "STORAGE_EMULATOR_HOST"), "s3": (s3_server, "AWS_ENDPOINT_URL")
 }  # fmt: skip
@@ -33,6 +35,8 @@ def store(request, tmp_path, monkeypatch, registered):
     write_sample_slide(tmp_path / "a.svs", spec)
     (tmp_path / "model.brightness").write_text("a model")
     with serve(tmp_path) as bucket:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS[0])
+        s3_store._store.cache_clear()
         # The pool of readers keeps slides open, by their names, from test to test.
         bucket += f"/{tmp_path.name}"
         for name in "abc":
@@ -114,6 +118,9 @@ def test_a_store_that_goes_away_and_comes_back(
     assert line.endswith("what is done is kept, and the same command goes on from there")
     assert caplog.text.count("does not answer as it should") == 1
 
+    for secret in SECRETS:
+        assert secret not in said + caplog.text
+
     proxy.take, proxy.faults = take, []
     monkeypatch.setattr(retries, "PATIENCE_S", 20)
     google_store._store.cache_clear()
@@ -122,3 +129,5 @@ def test_a_store_that_goes_away_and_comes_back(
     assert "5,550 planned = 5,550 embedded + 0 failed" in capfd.readouterr().out
     assert main(job(bucket, tmp_path, "undisturbed")) == 0
     assert tables(f"{bucket}/out") == tables(f"{bucket}/undisturbed")
+    for file in files.list_files(f"{bucket}/out"):
+        assert not any(secret.encode() in files.read_bytes(file.path) for secret in SECRETS)

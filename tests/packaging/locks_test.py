@@ -18,7 +18,13 @@ from tests.packaging.project import (
     setup_arguments,
 )
 
-FILES = sorted({"requirements-pip.lock", *(name for names in LOCKS.values() for name in names)})
+FILES = sorted(
+    {
+        "requirements-pip.lock",
+        "requirements-audit.lock",
+        *(name for names in LOCKS.values() for name in names),
+    }
+)
 SYSTEMS = pytest.mark.parametrize("system", [LINUX, APPLE], ids=["linux", "apple silicon"])
 
 
