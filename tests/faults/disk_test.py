@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_again_and_again(slides):
     assert len(full) == said.count("status 1") == 5
     assert {what for _, what in full} == {GOES_ON}
     places = " ".join(place for place, _ in full)
-    for place in ("/tries/", "/qc/", "/plans/", "/parts/", "/embeddings-"):
+    for place in ("out/.beamscope/r", "/qc/", "/plans/", "/parts/", "/embeddings-"):
         assert place in places
     assert "beamscope-tmp" not in said
     whole, undisturbed = tables(slides / "whole"), tables(slides / "undisturbed")
@@ -117,7 +117,7 @@ def test_a_disk_that_becomes_read_only(slides):
         {job}; echo "status $?"; cp -r out/. whole
     """)  # fmt: skip
     assert re.findall(r"status (\d)", said) == ["1", "2", "0"]
-    assert "--output out: cannot be written to: out/.beamscope/run.json: Read-only file sys" in said
+    assert re.search(r"--output out: cannot be \w+.*: out/.beamscope/\S+: Read-only file sys", said)
     assert len(tables(slides / "whole")["slides.parquet"]) == 3
 
 
@@ -185,7 +185,7 @@ def test_a_rename_that_is_refused_for_good(tmp_path, registered, monkeypatch, ca
     assert not list(tmp_path.glob("out/**/.*beamscope-tmp"))
     assert main(command(tmp_path)) == 0
     assert embedded(tmp_path) == {("a", f"{n}.png") for n in "012"}
-    assert "0 now" in capsys.readouterr().out
+    assert "an earlier start had done part of the work" in capsys.readouterr().out
 
 
 def refuse_renames(monkeypatch, times, among=""):
