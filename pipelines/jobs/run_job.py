@@ -35,11 +35,14 @@ from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
+from beamscope.transforms.output.layout import is_try
 from beamscope.transforms.output.lease import HeldLease
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
 from beamscope.transforms.problems import RepairNeededError
+from beamscope.transforms.storage import files
+from beamscope.transforms.storage.scratch import delete_left_over
 
 OK, NOT_ALL_THERE = 0, 3
 # Passes over all items: what is damaged shows in the first.
@@ -109,6 +112,13 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
         progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = _execute_and_repair(job, build, order.options, progress)
         add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
+    if not lease.key.by_workers:
+        # What killed processes of this output have left: nobody else is writing it.
+        files.delete_temporaries(layout.root, recursive=True)
+        # Of blocks whose process was killed between the part and the end of the try.
+        tries = [file.path for file in files.list_files(layout.tries)]
+        files.delete([path for path in tries if is_try(path)])
+    delete_left_over()
     told = read_summary(job, order.settings, layout, finished, max_failed=args.max_failed)
     summary = told.with_log(log.path)
     LOG.info("finished\n%s", summary.text(verbose=True))

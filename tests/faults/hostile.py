@@ -87,6 +87,7 @@ class _Read:
         with Path(block.folder, "..", "read.log").open("a") as log:
             log.write(f"{block.key}\n")
         for name in block.names:
+            time.sleep(float(os.environ.get("HOSTILE_SLOW", "0")))
             misbehave(name)
         return read_block(block, self.size)
 

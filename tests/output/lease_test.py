@@ -41,7 +41,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at a machine finds another one, as if each job ran on its own."""
     machines = iter(range(1000))
-    monkeypatch.setattr(lease_module, "_machine", lambda: f"machine {next(machines)}")
+    monkeypatch.setattr(lease_module, "machine_id", lambda: f"machine {next(machines)}")
     monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.2)
 
 

@@ -31,13 +31,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from beamscope.transforms.output.layout import WORK_DIRECTORY
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, JobStoppedError, one_line
 from beamscope.transforms.storage import files
+from beamscope.transforms.storage.scratch import machine_id, started
 
 _log = logging.getLogger(__name__)
 
@@ -176,8 +176,8 @@ def held(
         run=run,
         who=_who(),
         since=datetime.datetime.now().astimezone().isoformat(" ", "seconds"),
-        machine=_machine(),
-        process=(process, _started(process)),
+        machine=machine_id(),
+        process=(process, started(process)),
         by_workers=by_workers,
         quiet_seconds=quiet_seconds,
     )
@@ -410,26 +410,6 @@ def _who() -> str:
     return f"{user} on {socket.gethostname()} (process {os.getpid()})"
 
 
-def _machine() -> str:
-    """Return an id of this machine since it was started, by which processes are numbered."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        numbers = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-    return hashlib.sha256(f"{boot}{numbers}".encode()).hexdigest()[:16]
-
-
-def _started(process: int) -> str:
-    """Return when a process was started, so that another one of its number is not taken for it."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return ""
-    fields = status.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
-
-
 def _is_alive(process: tuple[int, str]) -> bool:
-    number, started = process
-    return bool(started) and _started(number) == started
+    number, since = process
+    return bool(since) and started(number) == since

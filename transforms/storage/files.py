@@ -24,6 +24,7 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import globs, local_disk
 from beamscope.transforms.storage.remote_source import RemoteSource
+from beamscope.transforms.storage.scratch import scratch_prefix
 from beamscope.transforms.storage.store import FileInfo, store_of
 from beamscope.transforms.storage.stream_file import StreamFile
 from beamscope.transforms.storage.uris import is_local, join, local_path, name_of, normalize
@@ -154,7 +155,7 @@ def atomic_path(path: str) -> Iterator[Path]:
         return
     store = store_of(path)
     with local_disk.writing(Path(tempfile.gettempdir())):
-        directory = tempfile.mkdtemp(prefix="beamscope-")
+        directory = tempfile.mkdtemp(prefix=scratch_prefix())
     temporary = Path(directory) / "upload"
     try:
         with local_disk.writing(temporary, temporary):
@@ -321,10 +322,16 @@ def delete_empty(directory: str) -> None:
             local_path(directory).rmdir()
 
 
-def delete_temporaries(directory: str) -> None:
-    """Delete the half-written files that killed writers left in a local directory, not below it."""
+def delete_temporaries(directory: str, *, recursive: bool = False) -> None:
+    """Delete the half-written files that killed writers left in a local directory.
+
+    Args:
+      directory: where they are.
+      recursive: whether to look in the directories below it too.
+    """
     if is_local(directory):
-        for path in local_path(directory).glob(f".*{TEMPORARY_SUFFIX}"):
+        pattern = f"{'**/' * recursive}.*{TEMPORARY_SUFFIX}"
+        for path in local_path(directory).glob(pattern):
             path.unlink(missing_ok=True)
 
 

@@ -23,6 +23,7 @@ from beamscope.transforms.inference.backends.saved_model.loading import SavedMod
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
 from beamscope.transforms.inference.batches import embed_in_batches
 from beamscope.transforms.inference.openvino_model import OpenVinoModel
+from beamscope.transforms.storage.scratch import scratch_prefix
 
 FROZEN = "variables frozen"
 NOT_FROZEN = "variables not frozen: as constants they would exceed 2 GiB"
@@ -42,7 +43,7 @@ def with_openvino(loaded: SavedModel) -> Compiled:
         raise ValueError(_TOO_LARGE)
     frozen, _ = shorten_group_means(freeze(concrete, images))
     _check_for_openvino(frozen)
-    with tempfile.TemporaryDirectory(prefix="beamscope-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         path = Path(folder) / "frozen.pb"
         path.write_bytes(frozen.graph.SerializeToString())
         model = OpenVinoModel(path, loaded.spec.features, loaded.spec.precision)
