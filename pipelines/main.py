@@ -68,7 +68,10 @@ def command() -> NoReturn:
     name, *rest = sys.argv[1:] or [""]
     if (name in JOBS and supervisor.runs_here(rest)) or (name == "plan" and _plans(rest)):
         _end(supervisor.supervise(name, _work))
-    supervisor.stop_on_signals()
+    if name in JOBS:
+        supervisor.stop_at_once(name)
+    else:
+        supervisor.stop_on_signals()
     _end(main())
 
 

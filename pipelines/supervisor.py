@@ -145,7 +145,7 @@ class _Supervisor:
         child = os.fork()
         if not child:
             os.close(reading)
-            _begin_as_child()
+            _begin_as_child(self._name)
             os._exit(work())
         self._child = child
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
@@ -199,12 +199,42 @@ def stop_on_signals() -> None:
         signal.signal(one, stop)
 
 
-def _begin_as_child() -> None:
+_at_once = False
+
+
+def stop_at_once(name: str) -> None:
+    """Make SIGTERM and Ctrl-C end this process at once, with the line that says how to go on.
+
+    It is for the start, before anything is begun. An exception in the middle of an import may be
+    lost, or end up as a traceback of the library that is imported.
+    """
+    global _at_once
+    _at_once = True
+    line = f"\nbeamscope {name}: interrupted; the same command continues from here\n".encode()
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        os.write(2, line)
+        os._exit(INTERRUPTED)
+
+    for one in _STOPPING:
+        signal.signal(one, stop)
+
+
+def stop_in_order() -> None:
+    """Say that work begins: from here on, signals end this process in order."""
+    global _at_once
+    if _at_once:
+        _at_once = False
+        stop_on_signals()
+
+
+def _begin_as_child(name: str) -> None:
     parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(INTERRUPTED)
-    stop_on_signals()
+    stop_at_once(name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.flink import runs_on_flink_cluster
-from beamscope.pipelines.supervisor import is_supervised
+from beamscope.pipelines.supervisor import is_supervised, stop_in_order
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.output.lease import (
     QUIET_BEFORE_WORKERS,
@@ -41,6 +41,8 @@ def hold_output(
       InputError: ``already_running``: another job is writing the output; ``unwritable_output``.
       JobStoppedError: another job took the lease over.
     """
+    # From here on something is begun that has to be ended.
+    stop_in_order()
     on_cluster = options is not None and _workers_outlive_this_process(options)
     quiet = QUIET_BEFORE_WORKERS if cloud_job else QUIET_ON_CLUSTER
     with contextlib.ExitStack() as stack:

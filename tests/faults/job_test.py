@@ -184,6 +184,33 @@ def test_ctrl_c_ends_both_processes_and_blames_nothing(tmp_path, number):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("libraries", [1, 200, 600])
+def test_signals_during_the_start_end_with_the_same_line(tmp_path, number, libraries):
+    make_folders(tmp_path, {"a": ["0", "hang"]})
+    process = start(tmp_path)
+    # The child imports Beam and much else; a signal may meet it anywhere there.
+    while not (forked := children(process.pid)) or mapped(forked[0]) < libraries:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.rstrip().endswith("interrupted; the same command continues from here")
+    assert "Traceback" not in said
+    assert said.count("interrupted") == 1
+    assert not left_over(tmp_path)
+
+
+def mapped(process: int) -> int:
+    """How many pieces of libraries a process has loaded."""
+    try:
+        return Path(f"/proc/{process}/maps").read_text().count(".so")
+    except OSError:
+        return 0
+
+
+@pytest.mark.slow
 def test_a_killed_supervisor_takes_the_job_with_it(tmp_path):
     make_folders(tmp_path, {"a": ["hang", "z"]})
     process = start(tmp_path)
