@@ -26,7 +26,7 @@ help:
 	@echo "make demo [INPUT='…/*.svs' MODEL=DIR OUTPUT=DIR ARGS='…']   embed a slide and print a summary"
 	@echo "make test    run the tests              make lint   run ruff and strict mypy"
 	@echo "make test-fast   run those without servers, models and whole jobs (under 2 minutes)"
-	@echo "make test-faults [SEED=1]   damage thousands of files, and see what becomes of them (about 20 minutes)"
+	@echo "make test-faults [SEED=1]   damage thousands of files, kill dozens of jobs, and see what becomes of them (about 30 minutes)"
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"

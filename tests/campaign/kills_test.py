@@ -45,7 +45,7 @@ def campaign(root: Path, outputs: list[str], formats: list[str], seed: int) -> i
     for number, output in enumerate(outputs):
         kills = 1 + (seed + number) % 3
         result = kill_and_resume(root, output, seed + number, kills=kills, flags=flags)
-        print(
+        print(  # noqa: T201
             f"seed {seed + number}: {output}: killed {result.kills} times at {result.parts} parts"
         )
         found = dataset(output)
@@ -78,5 +78,5 @@ def test_many_kills(root, bucket, place, formats):
     where = str(root) if place == "disk" else f"{bucket}/{formats}"
     outputs = [f"{where}/out-{number}" for number in range(8)]
     kills = campaign(root, outputs, FORMATS[formats], 100 + SEED)
-    print(f"{place}, {formats}: {kills} kills of {len(outputs)} outputs")
+    print(f"{place}, {formats}: {kills} kills of {len(outputs)} outputs")  # noqa: T201
     assert kills >= 12
