@@ -54,6 +54,7 @@ def run(argv: Sequence[str]) -> int:
     if args.threads is not None:
         check_range("--threads", args.threads, 1, 1024)
     dataset = open_dataset(args.dataset)
+    dataset.embedding_column(args.embedding)
     query = _query(dataset, args)
     with tqdm(total=len(dataset), unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
         hits = nearest(

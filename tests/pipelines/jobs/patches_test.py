@@ -99,6 +99,9 @@ def test_every_format_holds_the_patches_that_openslide_reads(slides, tmp_path, c
         "patches-tfrecord/patches-00000-of-00001.tfrecord",
         "patches-tar/patches-00000-of-00001.tar",
     ]
+    assert main(["verify", str(output)]) == 0
+    assert main(["search", str(output), "--like", "a:1,1"]) == 2
+    assert "has no embeddings; its columns are slide_id" in capsys.readouterr().err
     assert main(["status", str(output)]) == 0
     assert f"{len(rows)} of {len(rows)} patches (100.0%)" in capsys.readouterr().out
 
