@@ -27,6 +27,7 @@ FALLBACK_C = 0.01
 _INNER_FOLDS = 3
 _LEAST_PROBABILITY = 1e-12
 _MAX_ITERATIONS = 1000
+_TRIAL_ITERATIONS = 60
 
 
 class _Model(Protocol):
@@ -146,8 +147,11 @@ def _fit_classes(scaled: Floats, target: Target, strengths: Sequence[float]) -> 
         nothing = np.zeros((1, scaled.shape[1]))
         only = _Probabilities(nothing, np.zeros(1), places, classes)
         return [only for _ in strengths]
-    # Each C begins where the one before it ended.
-    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=len(strengths) > 1)
+    # Each C begins where the one before it ended. To choose among them, scores that stand nearly
+    # still are enough; the model that is kept is fitted to the end.
+    several = len(strengths) > 1
+    iterations = _TRIAL_ITERATIONS if several else _MAX_ITERATIONS
+    model = LogisticRegression(max_iter=iterations, warm_start=several)
     fitted: list[_Model] = []
     with warnings.catch_warnings():
         # A nearly separable set with a weak penalty never quite converges; its scores stand still.
