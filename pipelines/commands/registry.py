@@ -29,6 +29,7 @@ COMMANDS.register(
 COMMANDS.register(
     "probe", f"{_HERE}.probe:run", "fit small models to embeddings and labels; make the curve"
 )
+COMMANDS.register("doctor", f"{_HERE}.doctor:run", "check what a job needs on this machine")
 COMMANDS.register("report", f"{_HERE}.report:run", "show a finished dataset on one page")
 COMMANDS.register(
     "check-model", f"{_HERE}.check_model:run", "load a model, compile it, and show its properties"

@@ -1,0 +1,1 @@
+"""Checks of a machine, an output and a model before a job."""
