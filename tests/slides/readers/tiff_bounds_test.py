@@ -80,6 +80,10 @@ HOSTILE = {
         IMPOSSIBLE, "tag 40000 has", False,
         [level(t40000=Tag(SHORT, [1, 2, 3], count=(1 << 32) - 1))],
     ),
+    "lengths of tiles in the header of the file": (
+        IMPOSSIBLE, "tag 325 lies at byte 0, in the header", False,
+        [level(t325=Tag(LONG, [5918] * 100, offset=0))],
+    ),
     "65,535 planes": (
         TOO_LARGE, "needs 6,553,500 tiles", False,
         [level(t277=Tag(SHORT, [65535]), t284=Tag(SHORT, [2]))],

@@ -42,6 +42,7 @@ _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
 _TILE_OFFSETS, _TILE_BYTE_COUNTS, _SAMPLES, _PLANAR = 324, 325, 277, 284
 _SEPARATE = 2
+_HEADER_BYTES = 8
 _NDPI_MARK = 65420
 _4_GIB = 1 << 32
 
@@ -185,6 +186,12 @@ def _check_directory(tiff: _Tiff, number: int, tags: dict[int, _Entry], *, table
                 Kind.IMPOSSIBLE_HEADER,
                 f"{where} says that tag {tag} has {entry.count:,} values, "
                 f"more than a file of {tiff.size:,} bytes holds",
+            )
+        # tifffile leaves such a tag out, and OpenSlide takes the header for lengths of tiles.
+        if entry.offset < _HEADER_BYTES:
+            raise InputError(
+                Kind.IMPOSSIBLE_HEADER,
+                f"{where} says that tag {tag} lies at byte {entry.offset}, in the header",
             )
     side = tiff.number(tags, _TILE_WIDTH), tiff.number(tags, _TILE_LENGTH)
     if not all(side):
