@@ -32,6 +32,7 @@ _END = struct.Struct("<I8s")
 _MARK = b"bsseal1\n"
 # Most headers are shorter: a few hundred bytes, or some 100 for each problem.
 _TAIL_BYTES = 16 << 10
+_PIECE_BYTES = 64 << 10
 
 
 class DamagedError(Exception):
@@ -102,16 +103,20 @@ def read_header(file: str | files.FileInfo) -> dict[str, Any]:
       OSError: it is not there, or cannot be read.
     """
     found = _found(file)
+    seal = _seal_at_end(found)
+    if found.crc32c is not None and found.crc32c != google_crc32c.extend(seal.crc, seal.written):
+        raise DamagedError(found.path, "its content does not have its checksum")
+    return seal.header
+
+
+def _seal_at_end(found: files.FileInfo) -> _Seal:
     tail = _read(found, max(0, found.size - _TAIL_BYTES))
     fields = tail[-_END.size - _FIELDS.size : -_END.size]
     if len(fields) == _FIELDS.size:
         needed = _FIELDS.unpack(fields)[2] + _FIELDS.size + _END.size
         if len(tail) < needed <= found.size:
             tail = _read(found, found.size - needed)
-    seal = _seal(found, tail)
-    if found.crc32c is not None and found.crc32c != google_crc32c.extend(seal.crc, seal.written):
-        raise DamagedError(found.path, "its content does not have its checksum")
-    return seal.header
+    return _seal(found, tail)
 
 
 def check_sealed(file: files.FileInfo) -> dict[str, Any]:
@@ -121,7 +126,18 @@ def check_sealed(file: files.FileInfo) -> dict[str, Any]:
       DamagedError: it is not what was written.
       OSError: it cannot be read.
     """
-    return read_header(file) if file.crc32c is not None else read_sealed(file)[0]
+    if file.crc32c is not None:
+        return read_header(file)
+    seal = _seal_at_end(file)
+    # In pieces that fit into the processor's cache: several times as fast as a part at a time.
+    with files.open_read(file.path) as opened:
+        left, crc = seal.content, 0
+        while left and (piece := opened.read(min(left, _PIECE_BYTES))):
+            crc = google_crc32c.extend(crc, piece)
+            left -= len(piece)
+    if left or crc != seal.crc:
+        raise DamagedError(file.path, "its content does not have its checksum")
+    return seal.header
 
 
 def place_of(path: str) -> str:
