@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -50,6 +51,9 @@ def misbehave(name: str) -> None:
     """Do what a name says."""
     if "abort" in name:
         os.abort()
+    if "kill" in name:
+        # As the kernel does when memory runs out.
+        os.kill(os.getpid(), signal.SIGKILL)
     if "hang" in name:
         while True:
             time.sleep(0.1)

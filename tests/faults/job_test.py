@@ -150,16 +150,20 @@ def read_table(root: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["direct_parallel", "prism"])
-def test_a_crash_on_other_runners(tmp_path, config):
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [("direct", "kill"), ("direct_parallel", "abort"), ("direct_parallel", "kill"),
+     ("direct_parallel", "hang"), ("prism", "abort"), ("prism", "kill"), ("prism", "hang")],
+)  # fmt: skip
+def test_a_crash_on_each_runner(tmp_path, config, what):
     if config == "prism":
         fetched("prism")
-    make_folders(tmp_path, {"a": ["0", "1", "2"], "b": ["0", "abort", "zz"], "c": ["0", "1", "2"]})
+    make_folders(tmp_path, {"a": ["0", "1", "2"], "b": ["0", what, "zz"], "c": ["0", "1", "2"]})
     flags = ["--direct_num_workers", "2"] if config == "direct_parallel" else []
-    status, said = run(tmp_path, "--runner_config", config, *flags)
+    status, said = run(tmp_path, "--runner_config", config, "--item_timeout", "5", *flags)
     assert status == 0, said
     assert problems(tmp_path) == {
-        "b/0.png": ("read", "crashes"), "b/abort.png": ("read", "crashes")
+        "b/0.png": ("read", "crashes"), f"b/{what}.png": ("read", "crashes")
     }  # fmt: skip
     assert embedded(tmp_path) == {(f, f"{n}.png") for f in "ac" for n in "012"} | {("b", "zz.png")}
     assert not left_over(tmp_path)
