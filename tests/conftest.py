@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test holds a time: on a busy machine an example may take as long as it likes.
+settings.register_profile("beamscope", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beamscope")
 
 # Folders whose tests start servers, worker processes or whole environments, and those that build,
 # load and compile models; a fixture named here is a server, or something in one.

@@ -47,7 +47,11 @@ def command(root: Path, *more: str) -> list[str]:
 
 
 def start(
-    root: Path, *more: str, arguments: Sequence[str] | None = None, **options: object
+    root: Path,
+    *more: str,
+    arguments: Sequence[str] | None = None,
+    entry_points: str = hostile.ENTRY_POINTS,
+    **options: object,
 ) -> subprocess.Popen[str]:
     """Start the job, or another command, as a person does.
 
@@ -55,7 +59,7 @@ def start(
     """
     described = root / "entry" / "hostile-1.dist-info"
     described.mkdir(parents=True, exist_ok=True)
-    (described / "entry_points.txt").write_text(hostile.ENTRY_POINTS)
+    (described / "entry_points.txt").write_text(entry_points)
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1\n")
     path = os.pathsep.join([str(ROOT), str(root / "entry")])
     return subprocess.Popen(
