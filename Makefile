@@ -19,7 +19,7 @@ SEED   ?= 1
 # A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
-.PHONY: help demo env test-env test test-fast test-faults lint lock runners bench bench-peers audit clean
+.PHONY: help demo env test-env test test-fast test-faults lint docs lock runners bench bench-peers audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
+	@echo "make docs    build the pages of docs/ as a site, in build/site"
 	@echo "make audit   ask the advisory database about every pinned version (needs a network)"
 	@echo "PYTHON=/path/to/python chooses the Python of a new environment"
 
@@ -86,6 +87,11 @@ lint: test-env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A link to a page, heading or picture that is not there is an error.
+docs: test-env
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/site
+	@echo "open build/site/index.html"
+
 # Resolve all extras once, for every Python and system in setup.py and pyproject.toml. Then write
 # one file for the package, and one for the additions of each extra. So the files agree.
 LOCK := build/lock
@@ -106,7 +112,7 @@ lock: | test-env
 	sed -n 's/^\([a-z0-9.-]*\)\(\[.*\]\)*==.*/--no-emit-package \1/p' requirements.lock > $(LOCK)/runs
 	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra cpu --output-file requirements-cpu.lock
 	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra gpu --output-file requirements-gpu.lock
-	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra test --extra lock --output-file requirements-test.lock
+	$(UV) --constraint $(LOCK)/all.lock $$(cat $(LOCK)/runs) --extra test --extra lock --extra docs --output-file requirements-test.lock
 
 bench: test-env
 	$(BIN)/python -m benchmarks.reading

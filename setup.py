@@ -99,6 +99,8 @@ setup(
     extras_require={
         # Twice as fast on processors; 180 MB that workers with a GPU never use.
         "cpu": ["openvino>=2026.1,<2027"],
+        # For `make docs`.
+        "docs": ["furo>=2025.9", "myst-parser>=5", "sphinx>=9"],
         # For `beamscope export` to HDF5 and AnnData.
         "export": ["anndata>=0.12", "h5py>=3.11"],
         # For `beamscope probe`.

@@ -44,7 +44,7 @@ def run(page, names):
 
 def table_of(page):
     """The table that a page tells its reader to write."""
-    (text,) = re.findall(r"```csv\n(.*?)```", (DOCS / page).read_text(), re.S)
+    (text,) = re.findall(r"```text\n(.*?)```", (DOCS / page).read_text(), re.S)
     return text
 
 

@@ -21,6 +21,7 @@ LOCKS = {
     "cpu": ("requirements.lock", "requirements-cpu.lock"),
     "gpu": ("requirements.lock", "requirements-gpu.lock"),
     "test": ("requirements.lock", "requirements-cpu.lock", "requirements-test.lock"),
+    "docs": ("requirements.lock", "requirements-cpu.lock", "requirements-test.lock"),
 }
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"}
 APPLE = {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"}
