@@ -18,7 +18,8 @@ def package_files() -> set[str]:
     """Every file of the package, as it lies in an archive."""
     found = {f"beamscope/{name}" for name in
              ("__init__.py", "__init__.pyi", "__main__.py", "_version.py", "py.typed")}  # fmt: skip
-    for folder, pattern in (("transforms", "*.py"), ("pipelines", "*.py"), ("pipelines", "*.xml"),
+    for folder, pattern in (("transforms", "*.py"), ("transforms", "*.html"), ("pipelines", "*.py"),
+                            ("pipelines", "*.xml"), ("pipelines", "*.yaml"),
                             ("runner_configs", "*.yaml")):  # fmt: skip
         below = list((ROOT / folder).rglob(pattern))
         assert below, (folder, pattern)
@@ -87,11 +88,22 @@ def test_a_whole_job_beside_foreign_packages(installed, foreign):
         "--levels", "2", "--output", "s.svs", cwd=foreign,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
+    # What comes along beside the code: the page and the prices of a plan.
+    planned = installed.run(
+        installed.command, "plan", "slides", "--input", "s.svs", "--output", "out", cwd=foreign
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "data:image/" in (foreign / "out" / "plan" / "index.html").read_text()
     done = installed.run(
         installed.python, "-m", "beamscope", "slides", "--input", "s.svs", "--model", model,
-        "--output", "out", cwd=foreign,
+        "--output", "out", "--verbose", cwd=foreign,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "slides planned: 0 now, 1 before" in done.stdout
+    for more in (["report", "out"], ["verify", "out"], ["doctor", "--output", "out"]):
+        tried = installed.run(installed.command, *more, cwd=foreign)
+        assert tried.returncode == 0, (more, tried.stdout, tried.stderr)
+    assert (foreign / "out" / "report.html").stat().st_size > 20_000
     (shard,) = (foreign / "out").glob("embeddings/*.parquet")
     table = pq.read_table(shard)
     description = json.loads((foreign / "out" / "dataset.json").read_text())
