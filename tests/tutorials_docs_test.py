@@ -141,6 +141,22 @@ def test_the_five_slides_and_what_the_questions_say_is_refused(study, monkeypatc
     assert not (folder / "NEW").exists()
 
 
+RECIPES = [
+    shlex.split(line)
+    for text in re.findall(r"```sh\n(.*?)```", (DOCS / "howto.md").read_text(), re.S)
+    for line in text.replace("\\\n", " ").splitlines()
+    if "://" not in line  # Those ask a store.
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: " ".join(recipe[1:4]))
+def test_recipes_lack_nothing_but_the_files(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(recipe[1:]) == 2
+    assert re.search(r": --input \S+: matches no ", capsys.readouterr().err)
+
+
 PAGES = ("faq.md", "howto.md", "quickstart.md", "tutorial_slides.md", "tutorial_films.md")
 # Options of Beam's and of Python's, which the package does not define.
 FOREIGN = {"--project", "--region", "--temp_location"}
