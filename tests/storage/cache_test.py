@@ -1,5 +1,6 @@
 """The cache copies through `storage.files`, so that local files stand in for most remote ones."""
 
+import fcntl
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,28 @@ def test_threads_that_want_the_same_file_copy_it_once(store, tmp_path, monkeypat
         leases = list(threads.map(lambda _: cache.lease(str(store / "a.svs"), wanted), range(8)))
     assert len(opened) == 1
     assert len({copy.path for copy in leases}) == 1
+
+
+def test_a_copy_that_another_makes_meanwhile_is_not_waited_for(store, tmp_path, monkeypatch):
+    cache = FileCache(tmp_path / "cache", 10_000)
+    flock, kept = fcntl.flock, []
+
+    def late(lock, how):
+        if how & fcntl.LOCK_EX and not kept:
+            # Between a look for the copy and the lock, another thread makes it and keeps it.
+            flock(lock, fcntl.LOCK_UN)
+            kept.append(None)
+            kept[:] = [lease(cache, store / "a.svs")]
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    found = []
+    waiting = threading.Thread(
+        target=lambda: found.append(lease(cache, store / "a.svs")), daemon=True
+    )
+    waiting.start()
+    waiting.join(20)
+    assert [copy.path for copy in found] == [kept[0].path]
 
 
 def test_own_folder_that_others_can_write_errors(store, tmp_path):

@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import hashlib
 import os
+import random
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, UnwritableError
 from beamscope.transforms.storage import files, local_disk
 from beamscope.transforms.storage.own_folder import make_own
+
+# Seconds until an entry is looked for again that others want too; unequal, so that one is first.
+_LOOK_AGAIN = 0.001, 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +94,10 @@ class FileCache:
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 if entry.is_dir():
                     break
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                # Another process may have made it while this one waited.
+                if not _lock_alone(lock):
+                    time.sleep(random.uniform(*_LOOK_AGAIN))
+                    continue
+                # Another process may have made it since this one looked.
                 if not entry.is_dir():
                     self._make_room(uri, sum(file.size for file in wanted))
                     self._fetch(entry, root, wanted)
@@ -159,6 +165,19 @@ class FileCache:
         locks = [path for path in self.directory.glob("*.lock") if path.name != "room.lock"]
         by_use = sorted(locks, key=lambda path: path.stat().st_mtime)
         return [lock.with_suffix("") for lock in by_use if lock.with_suffix("").is_dir()]
+
+
+def _lock_alone(lock: IO[bytes]) -> bool:
+    """Return whether a lock could be had alone at once; if not, it is not held at all.
+
+    Who waited for it would wait for as long as others use the entry that they made meanwhile.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        return False
+    return True
 
 
 def _inside(path: str, root: str) -> str:
