@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError
+from beamscope.transforms.problems import InputError, UnwritableError
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.files import FileInfo
 from tests.s3 import BUCKET
@@ -301,7 +301,7 @@ def test_a_reader_sees_all_of_a_file_or_none(tmp_path: Path) -> None:
 
 
 def test_atomic_path_errors(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), files.atomic_path(str(tmp_path / "a.bin")):
+    with pytest.raises(UnwritableError, match=r"a\.bin"), files.atomic_path(str(tmp_path / "a.bin")):
         pass  # The body wrote nothing.
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):

@@ -118,6 +118,7 @@ class HeldLease:
         """Write no further beat, but do not release: a cluster has taken over."""
         self._ended.set()
         self._thread.join()
+        _kept.discard(self.key.token)
 
     def _keep(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
@@ -132,6 +133,8 @@ class HeldLease:
 
 
 _lost: set[LeaseKey] = set()
+# Tokens of the leases that this process keeps.
+_kept: set[str] = set()
 
 
 def _stop_this_process(key: LeaseKey) -> None:
@@ -181,7 +184,12 @@ def held(
         by_workers=by_workers,
         quiet_seconds=quiet_seconds,
     )
-    held_lease = HeldLease(key, _take(key, lease), lease)
+    _kept.add(key.token)
+    try:
+        held_lease = HeldLease(key, _take(key, lease), lease)
+    except BaseException:
+        _kept.discard(key.token)
+        raise
     try:
         yield held_lease
     except KeyboardInterrupt as error:
@@ -319,7 +327,7 @@ def _wait_until_free(key: LeaseKey, number: int, present: _Lease, own: _Lease) -
         f"; `beamscope status {key.root}` shows its progress",
     )
     if present.machine and present.machine == own.machine and not present.by_workers:
-        if _is_alive(present.process):
+        if _is_alive(present.process) and not _is_left_over(present):
             raise refusal
         return
     wait = present.quiet_seconds - _silent_seconds(key, number)
@@ -408,6 +416,11 @@ def _who() -> str:
     except (OSError, KeyError):
         user = "somebody"
     return f"{user} on {socket.gethostname()} (process {os.getpid()})"
+
+
+def _is_left_over(lease: _Lease) -> bool:
+    """Return whether this process wrote a lease and no longer keeps it: it could not release it."""
+    return lease.process[0] == os.getpid() and lease.token not in _kept
 
 
 def _is_alive(process: tuple[int, str]) -> bool:

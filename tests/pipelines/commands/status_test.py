@@ -41,7 +41,7 @@ def output(tmp_path):
 
 
 def complete(output, fingerprint=RECORD.embedding.digest):
-    description = {"fingerprint": fingerprint, "counts": COUNTS}
+    description = {"fingerprint": fingerprint, "counts": COUNTS, "shards": []}
     (output / "dataset.json").write_text(json.dumps(description))
 
 

@@ -25,7 +25,7 @@ def write(root):
         try:
             raise ValueError("patient Doe")
         except ValueError:
-            logging.getLogger("pydicom").exception("cannot read %s", "Doe^John")
+            logging.getLogger("another").exception("cannot read %s", "Doe^John")
             LOG.exception("one line")
     LOG.info("after the end")
     return log.path
@@ -35,7 +35,7 @@ EXPECTED = [
     "info    loading the model",
     "info    before the output is claimed",
     "warning 3 slides",
-    "error   pydicom: an error is not quoted here (ValueError)",
+    "error   another: an error is not quoted here (ValueError)",
     "error   one line (ValueError)",
 ]
 
