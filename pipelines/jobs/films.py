@@ -69,7 +69,7 @@ class FilmJob(XrayJob):
     def add_arguments(self, parser: Parser) -> None:
         """Add the flags of films, samples and encoding."""
         add_xray_arguments(parser)
-        add_patch_arguments(parser, "films", "source")
+        add_patch_arguments(parser, "films", "source", in_total=False)
         parser.add_argument(
             "--size",
             type=int,

@@ -65,6 +65,9 @@ class Steps:
       encode: transform from ``PCollection[ImageBlock]`` to ``PCollection[EmbeddingBlock]`` of a job
         that runs no model; None for one that does.
       summary: sums up each finished item.
+      prepare: transform from the ``PCollection`` of requests to the same, for what has to be known
+        of all items before the planner divides one; it has an attribute ``guard``. The planner then
+        reads no file of the user. None where items are planned one by one.
       spread: transform that distributes a ``PCollection`` of blocks over all workers.
     """
 
@@ -73,6 +76,7 @@ class Steps:
     summary: ItemSummary
     spread: beam.PTransform = dataclasses.field(default_factory=beam.Reshuffle)
     encode: beam.PTransform | None = None
+    prepare: beam.PTransform | None = None
 
 
 class Job(abc.ABC):

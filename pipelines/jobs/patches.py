@@ -21,10 +21,13 @@ from beamscope.pipelines.options.slides import (
 )
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.patches.encoding import Encoding, image_schema
+from beamscope.transforms.patches.ptransforms.draw_sample import DrawSample
 from beamscope.transforms.patches.ptransforms.encode_blocks import EncodeBlocks
 from beamscope.transforms.patches.sampling import Sample
 from beamscope.transforms.slides.planning.plan import ROW_SCHEMA
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED, SampledSlidePlanner
+from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
+from beamscope.transforms.slides.planning.total_planner import TotalSlidePlanner
 from beamscope.transforms.slides.ptransforms.read_slides import ReadSlideBlocks
 from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
 from beamscope.transforms.slides.settings import SlideSettings
@@ -56,6 +59,7 @@ class PatchJob(SlideJob):
     essential: ClassVar[Sequence[str]] = (
         *SlideJob.essential,
         "sample",
+        "sample_total",
         "seed",
         "encoding",
         "format",
@@ -63,6 +67,7 @@ class PatchJob(SlideJob):
     examples: ClassVar[Sequence[str]] = (
         "beamscope patches --input '/slides/**/*.svs' --sample 1000 --output OUTPUT \\\n"
         "    --format webdataset",
+        "beamscope patches --input '/slides/**/*.svs' --sample_total 100000 --output OUTPUT",
         "beamscope patches --input slide.svs --patch_size 256 --encoding png --output OUTPUT",
     )
     rows = image_schema(ROW_SCHEMA)
@@ -71,7 +76,7 @@ class PatchJob(SlideJob):
     def add_arguments(self, parser: Parser) -> None:
         """Add the flags of slides, resolution, tissue and reading, samples and encoding."""
         add_slide_arguments(parser, patch_size=PATCH_PX)
-        add_patch_arguments(parser, "patches", "slide")
+        add_patch_arguments(parser, "patches", "slide", in_total=True)
 
     def settings_without_model(self, args: argparse.Namespace) -> PatchSettings:
         """Return how slides are cut into patches, and how these are encoded."""
@@ -82,16 +87,33 @@ class PatchJob(SlideJob):
         """Return every dataclass of settings."""
         return [PatchSettings()]
 
-    def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
+    def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:
         """Return how slides are planned, read, encoded and summed up."""
         cache = slide_cache_from(args)
+        planner: SlidePlanner = SampledSlidePlanner(settings.slides, cache, sample=settings.sample)
+        prepare = None
+        if settings.sample.total is not None:
+            planner = TotalSlidePlanner(settings.slides, cache, sample=settings.sample)
+            prepare = DrawSample(planner, layout)
         return Steps(
-            planner=SampledSlidePlanner(settings.slides, cache, sample=settings.sample),
+            planner=planner,
+            prepare=prepare,
             read=ReadSlideBlocks(args.read_threads, cache, encoding=settings.encoding),
             summary=SlideSummary(),
             spread=SpreadBlocks(),
             encode=EncodeBlocks(settings.encoding),
         )
+
+    def warnings(self, settings: Any, table: pa.Table) -> Iterator[str]:
+        """Yield a sentence if there are fewer patches than the sample was to have."""
+        yield from super().warnings(settings.slides, table)
+        total = settings.sample.total
+        planned = pc.sum(table["patches_planned"]).as_py() or 0
+        if total is not None and planned < total:
+            yield (
+                f"--sample_total {total:,}: there are no more than {planned:,} patches, so that "
+                "all are taken"
+            )
 
     def told_at_the_end(
         self, layout: Layout, table: pa.Table, counts: Mapping[str, Any]

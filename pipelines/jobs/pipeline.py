@@ -42,11 +42,13 @@ def build_pipeline(
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
-    planned = (
-        pipeline
-        | "Requests" >> beam.Create(list(requests))
-        | "Plan" >> PlanItems(steps.planner, dataset.layout, guard)
-    )
+    asked = pipeline | "Requests" >> beam.Create(list(requests))
+    planning_guard = guard
+    if steps.prepare is not None:
+        steps.prepare.guard = guard
+        asked = asked | "Prepare" >> steps.prepare
+        planning_guard = None
+    planned = asked | "Plan" >> PlanItems(steps.planner, dataset.layout, planning_guard)
     spread = (
         planned.blocks
         | "Spread" >> steps.spread

@@ -14,13 +14,16 @@ _ENCODING = Encoding()
 _LARGEST_SAMPLE = 1_000_000_000
 
 
-def add_patch_arguments(parser: argparse.ArgumentParser, unit: str, item: str) -> None:
+def add_patch_arguments(
+    parser: argparse.ArgumentParser, unit: str, item: str, *, in_total: bool
+) -> None:
     """Add the flags of samples and encoding.
 
     Args:
       parser: of the job.
       unit: plural noun for the images: ``patches`` or ``films``.
       item: noun for what they come from: ``slide`` or ``source``.
+      in_total: whether the job can take a sample of all items together.
     """
     group = parser.add_argument_group(f"which {unit}, and how they are written")
     group.add_argument(
@@ -30,6 +33,15 @@ def add_patch_arguments(parser: argparse.ArgumentParser, unit: str, item: str) -
         help=f"take a random sample of N {unit} of each {item}, or all of one that has fewer; "
         "a smaller N takes a part of the same sample (default: all)",
     )
+    if in_total:
+        group.add_argument(
+            "--sample_total",
+            type=int,
+            metavar="N",
+            help=f"take a random sample of N {unit} of all {item}s together, all with the same "
+            "chance, or all if there are fewer; a smaller N takes a part of the same sample; every "
+            f"{item} is planned before the first is read (default: all)",
+        )
     group.add_argument(
         "--seed",
         type=int,
@@ -56,13 +68,24 @@ def sample_from(args: argparse.Namespace) -> Sample:
     Raises:
       InputError: a flag has an invalid value, or would have no effect.
     """
+    in_total = hasattr(args, "sample_total")
+    total = args.sample_total if in_total else None
     if args.sample is not None:
         check_range("--sample", args.sample, 1, _LARGEST_SAMPLE)
+    if total is not None:
+        check_range("--sample_total", total, 1, _LARGEST_SAMPLE)
+        if args.sample is not None:
+            raise InputError(
+                Kind.BAD_OPTION,
+                f"give --sample {args.sample} or --sample_total {total}, not both: the one is of "
+                "each slide, the other of all together",
+            )
     if args.seed is not None:
         check_range("--seed", args.seed, 0, (1 << 63) - 1)
-        if args.sample is None:
-            raise InputError(Kind.BAD_OPTION, "--seed needs --sample")
-    return Sample(args.sample, args.seed or 0)
+        if args.sample is None and total is None:
+            needed = "--sample or --sample_total" if in_total else "--sample"
+            raise InputError(Kind.BAD_OPTION, f"--seed needs {needed}")
+    return Sample(args.sample, args.seed or 0, total)
 
 
 def encoding_from(args: argparse.Namespace) -> Encoding:

@@ -60,6 +60,23 @@ def test_progress_is_parts_against_plans(tmp_path: Path) -> None:
     assert plans.read == {"a.arrow": 1, "b.arrow": 1}
 
 
+def test_whole_plans_are_the_progress_until_a_sample_is_taken_from_them(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    whole, plans = _Plans(layout.whole), _Plans(layout)
+    reader = ProgressReader(layout, 2, plans.glance)
+    whole.write("a", 80)
+    whole.write("b", 20)
+    seen = [reader.read()]
+    plans.write("a", 7)
+    plans.write("b", 3)
+    write_part(layout, block_of("a", 0, 4))
+    seen.append(reader.read())
+    assert [_counts(one) for one in seen] == [
+        Progress(items=2, items_planned=2, rows_planned=100, rows_done=0),
+        Progress(items=2, items_planned=2, rows_planned=10, rows_done=4),
+    ]
+
+
 def test_a_plan_made_anew_is_read_anew(tmp_path: Path) -> None:
     plans = _Plans(layout_in(tmp_path))
     reader = ProgressReader(plans.layout, 1, plans.glance)

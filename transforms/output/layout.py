@@ -10,6 +10,8 @@ OUTPUT/
     logs/<time>-<process>.txt             what a start of the job did
     lease/all/000003.json                 who is writing the output
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
+    <plan>/whole/plans/<item>.arrow .jpg  likewise, before a sample in total is taken of all items
+    <plan>/sample.json                    where that sample ends
     <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
     <plan>/tries/<item>/plan.1 <embedding>/000003.1    a plan or block that a process has begun
@@ -74,6 +76,16 @@ class Layout:
     def plans(self) -> str:
         """Return the directory of plans."""
         return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "plans")
+
+    @property
+    def whole(self) -> Layout:
+        """Return the paths of the plans from which a sample in total is taken."""
+        return Layout(self.root, f"{self.plan_fingerprint}/whole")
+
+    @property
+    def sample(self) -> str:
+        """Return the path of the file that says where a sample in total ends."""
+        return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "sample.json")
 
     @property
     def parts(self) -> str:

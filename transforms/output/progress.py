@@ -80,9 +80,8 @@ class ProgressReader:
 
     def read(self) -> Progress:
         """Return the present progress from a listing of the plans and one of the parts."""
-        plans = [
-            file for file in files.list_files(self.layout.plans) if file.path.endswith(".arrow")
-        ]
+        # A sample in total is taken when every item is planned whole.
+        plans = _plans(self.layout) or _plans(self.layout.whole)
         glances = self._glances(plans)
         planned = {_item_of(plan.path): glance for plan, glance in glances.items()}
         parts = list_parts(self.layout)
@@ -137,6 +136,10 @@ def rate(written: Sequence[tuple[float, int]]) -> float | None:
         return None
     # The time for the oldest part lies before it was written.
     return sum(rows for moment, rows in recent if moment > oldest) / (newest - oldest)
+
+
+def _plans(layout: Layout) -> list[files.FileInfo]:
+    return [file for file in files.list_files(layout.plans) if file.path.endswith(".arrow")]
 
 
 def _item_of(plan: str) -> str:

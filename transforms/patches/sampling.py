@@ -22,10 +22,12 @@ class Sample:
     Attributes:
       size: most that are taken of each item; None for all.
       seed: another seed gives another sample.
+      total: most that are taken of all items together, see `total.py`; None for all.
     """
 
     size: int | None = in_plan(default=None, name="sample")
     seed: int = in_plan(default=0)
+    total: int | None = in_plan(default=None, name="sample_total")
 
     def chosen(self, item_id: str, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
         """Return the indices of the rows that are taken, in ascending order.
@@ -36,10 +38,13 @@ class Sample:
         """
         if self.size is None or len(keys) <= self.size:
             return np.arange(len(keys))
+        return np.sort(np.argsort(self.hashes(item_id, keys))[: self.size])
+
+    def hashes(self, item_id: str, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Return the hash of each row, uint64 ``[n]``, all different; arguments as `chosen`."""
         text = f"{self.seed}/{item_id}".encode()
         start = np.uint64(int.from_bytes(hashlib.sha256(text).digest()[:8], "big"))
-        hashes = _mixed(_mixed(keys) ^ start)
-        return np.sort(np.lexsort((keys, hashes))[: self.size])
+        return _mixed(_mixed(keys) ^ start)
 
 
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

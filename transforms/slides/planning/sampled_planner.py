@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+import numpy.typing as npt
+
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.patches.sampling import Sample, place_keys
 from beamscope.transforms.slides.planning.plan import ReadyPlan, SlidePlan
@@ -36,7 +39,16 @@ def sampled_plan(plan: SlidePlan, sample: Sample) -> SlidePlan:
     """Return a plan of the sample's patches, in the order of the whole plan."""
     if not isinstance(plan, ReadyPlan):
         return plan
-    taken = sample.chosen(plan.slide_id, place_keys(plan.x_level0, plan.y_level0))
+    return plan_of(plan, sample.chosen(plan.slide_id, place_keys(plan.x_level0, plan.y_level0)))
+
+
+def plan_of(plan: ReadyPlan, taken: npt.NDArray[np.intp]) -> ReadyPlan:
+    """Return a plan of some of the patches.
+
+    Args:
+      plan: the whole plan.
+      taken: ascending indices of the patches, at least one.
+    """
     if len(taken) == plan.patches:
         return plan
     return dataclasses.replace(
