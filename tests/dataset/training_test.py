@@ -125,7 +125,8 @@ def test_a_batch_has_rows(dataset):
 
 
 def test_to_torch_errors_without_torch(dataset, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in ("torch", "torch.utils.data"):
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "beamscope.transforms.dataset.torch_stream", raising=False)
     with pytest.raises(bs.InputError, match="needs PyTorch: pip install torch") as raised:
         dataset.stream(4).to_torch()
