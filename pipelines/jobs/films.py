@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from beamscope.pipelines.jobs.job import Requests, Steps
@@ -15,11 +15,14 @@ from beamscope.pipelines.options.xrays import add_xray_arguments, xray_settings_
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.patches.encoding import Encoding, image_schema
+from beamscope.transforms.patches.ptransforms.draw_sample import DrawSample
 from beamscope.transforms.patches.ptransforms.encode_blocks import EncodeBlocks
 from beamscope.transforms.patches.sampling import Sample
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.planning.sampled_planner import SampledSourcePlanner
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.planning.total_planner import TotalSourcePlanner
 from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
@@ -54,6 +57,7 @@ class FilmJob(XrayJob):
         *XrayJob.essential,
         "size",
         "sample",
+        "sample_total",
         "seed",
         "encoding",
         "format",
@@ -69,7 +73,7 @@ class FilmJob(XrayJob):
     def add_arguments(self, parser: Parser) -> None:
         """Add the flags of films, samples and encoding."""
         add_xray_arguments(parser)
-        add_patch_arguments(parser, "films", "source", in_total=False)
+        add_patch_arguments(parser, "films", "source")
         parser.add_argument(
             "--size",
             type=int,
@@ -85,11 +89,13 @@ class FilmJob(XrayJob):
           InputError: a sample of an archive that has no listing.
         """
         found = super().requests(args)
+        flags = {"--sample": args.sample, "--sample_total": args.sample_total}
+        given = [f"{flag} {size}" for flag, size in flags.items() if size is not None]
         for source in found.items:
-            if args.sample is not None and source.kind == "tgz":
+            if given and source.kind == "tgz":
                 raise InputError(
                     Kind.BAD_OPTION,
-                    f"--sample {args.sample}: {source.uri} has no listing to sample from, since it "
+                    f"{given[0]}: {source.uri} has no listing to sample from, since it "
                     "is compressed as a whole; unpack it, or make a .tar or .zip of it",
                 )
         return found
@@ -106,8 +112,14 @@ class FilmJob(XrayJob):
 
     def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
         """Return how sources are planned, read, encoded and summed up."""
+        planner: SourcePlanner = SampledSourcePlanner(settings.films, sample=settings.sample)
+        prepare = None
+        if settings.sample.total is not None:
+            planner = TotalSourcePlanner(settings.films, sample=settings.sample)
+            prepare = DrawSample(planner, layout)
         return Steps(
-            planner=SampledSourcePlanner(settings.films, sample=settings.sample),
+            planner=planner,
+            prepare=prepare,
             read=ReadFilmBlocks(settings.films, layout),
             summary=SourceSummary(settings.films),
             encode=EncodeBlocks(settings.encoding),
@@ -121,9 +133,15 @@ class FilmJob(XrayJob):
         """Return a function that adds the further columns of the catalogue, if there is one."""
         return super().extend_table(settings.films, requests)
 
-    def warnings(self, settings: Any, table: Any) -> Any:
-        """Return a sentence if no film is in the catalogue."""
-        return super().warnings(settings.films, table)
+    def warnings(self, settings: Any, table: Any) -> Iterator[str]:
+        """Yield a sentence if no film is in the catalogue, or there are too few for the sample."""
+        yield from super().warnings(settings.films, table)
+        total = settings.sample.total
+        if total is not None and table.num_rows < total:
+            yield (
+                f"--sample_total {total:,}: there are no more than {table.num_rows:,} films, so "
+                "that all are taken"
+            )
 
 
 JOB = FilmJob()

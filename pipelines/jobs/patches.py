@@ -76,7 +76,7 @@ class PatchJob(SlideJob):
     def add_arguments(self, parser: Parser) -> None:
         """Add the flags of slides, resolution, tissue and reading, samples and encoding."""
         add_slide_arguments(parser, patch_size=PATCH_PX)
-        add_patch_arguments(parser, "patches", "slide", in_total=True)
+        add_patch_arguments(parser, "patches", "slide")
 
     def settings_without_model(self, args: argparse.Namespace) -> PatchSettings:
         """Return how slides are cut into patches, and how these are encoded."""

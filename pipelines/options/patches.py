@@ -14,16 +14,13 @@ _ENCODING = Encoding()
 _LARGEST_SAMPLE = 1_000_000_000
 
 
-def add_patch_arguments(
-    parser: argparse.ArgumentParser, unit: str, item: str, *, in_total: bool
-) -> None:
+def add_patch_arguments(parser: argparse.ArgumentParser, unit: str, item: str) -> None:
     """Add the flags of samples and encoding.
 
     Args:
       parser: of the job.
       unit: plural noun for the images: ``patches`` or ``films``.
       item: noun for what they come from: ``slide`` or ``source``.
-      in_total: whether the job can take a sample of all items together.
     """
     group = parser.add_argument_group(f"which {unit}, and how they are written")
     group.add_argument(
@@ -33,15 +30,14 @@ def add_patch_arguments(
         help=f"take a random sample of N {unit} of each {item}, or all of one that has fewer; "
         "a smaller N takes a part of the same sample (default: all)",
     )
-    if in_total:
-        group.add_argument(
-            "--sample_total",
-            type=int,
-            metavar="N",
-            help=f"take a random sample of N {unit} of all {item}s together, all with the same "
-            "chance, or all if there are fewer; a smaller N takes a part of the same sample; every "
-            f"{item} is planned before the first is read (default: all)",
-        )
+    group.add_argument(
+        "--sample_total",
+        type=int,
+        metavar="N",
+        help=f"take a random sample of N {unit} of all {item}s together, all with the same "
+        "chance, or all if there are fewer; a smaller N takes a part of the same sample; every "
+        f"{item} is planned before the first is read (default: all)",
+    )
     group.add_argument(
         "--seed",
         type=int,
@@ -68,8 +64,7 @@ def sample_from(args: argparse.Namespace) -> Sample:
     Raises:
       InputError: a flag has an invalid value, or would have no effect.
     """
-    in_total = hasattr(args, "sample_total")
-    total = args.sample_total if in_total else None
+    total = args.sample_total
     if args.sample is not None:
         check_range("--sample", args.sample, 1, _LARGEST_SAMPLE)
     if total is not None:
@@ -78,13 +73,12 @@ def sample_from(args: argparse.Namespace) -> Sample:
             raise InputError(
                 Kind.BAD_OPTION,
                 f"give --sample {args.sample} or --sample_total {total}, not both: the one is of "
-                "each slide, the other of all together",
+                "each slide or source, the other of all together",
             )
     if args.seed is not None:
         check_range("--seed", args.seed, 0, (1 << 63) - 1)
         if args.sample is None and total is None:
-            needed = "--sample or --sample_total" if in_total else "--sample"
-            raise InputError(Kind.BAD_OPTION, f"--seed needs {needed}")
+            raise InputError(Kind.BAD_OPTION, "--seed needs --sample or --sample_total")
     return Sample(args.sample, args.seed or 0, total)
 
 

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from beamscope.pipelines.main import main
-from beamscope.transforms.patches.sampling import Sample, place_keys
+from beamscope.transforms.patches.sampling import Sample, name_keys, place_keys
 from beamscope.transforms.slides.planning.planner import plan_slide
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.xrays.sample import sample_members
+from tests.sources.archive_makers import make_tar, make_zip
 
 FLAGS = ["--patch_size", "64", "--block_size", "8", "--max_failed", "0.5"]
 
@@ -251,9 +253,68 @@ def test_what_is_typed_wrong_is_one_line(slides, job, capsys, arguments, message
     assert not output.exists()
 
 
-def test_films_have_samples_of_each_source_alone(slides, tmp_path, capsys):
-    assert main(["films", "--input", str(slides), "--sample_total", "5", "--output",
-                 str(tmp_path / "out")]) == 2  # fmt: skip
+@pytest.fixture
+def films(tmp_path):
+    """A zip, a tar and a folder of films, of different sizes; one is no film."""
+    (tmp_path / "in" / "folder").mkdir(parents=True)
+    content = dict(sample_members(40, seed=5))
+    names = sorted(content)
+    make_zip(tmp_path / "in" / "x.zip", {name: content[name] for name in names[:25]})
+    make_tar(tmp_path / "in" / "y.tar", {name: content[name] for name in names[25:32]}, "w")
+    for place, name in enumerate(names[32:]):
+        (tmp_path / "in" / "folder" / f"{place}.jpg").write_bytes(content[name])
+    return tmp_path / "in"
+
+
+def test_films_of_all_sources_together(films, tmp_path, capsys):
+    inputs = [str(films / name) for name in ("x.zip", "y.tar", "folder")]
+
+    def run(output, *flags, inputs=inputs):
+        status = main(["films", "--input", *inputs, "--size", "32", "--block_size", "4",
+                       "--output", str(tmp_path / output), *flags])  # fmt: skip
+        rows = ds.dataset(str(tmp_path / output / "patches")).to_table().to_pylist()
+        return status, {tuple(row["image_id"].split("/", 1)): row["image"] for row in rows}
+
+    status, everything = run("all")
+    assert (status, len(everything)) == (0, 40)
+    ordered = []
+    for source in {source for source, _ in everything}:
+        own = sorted(film for film in everything if film[0] == source)
+        hashes = Sample(seed=2).hashes(source, name_keys([name for _, name in own])).tolist()
+        ordered += zip(hashes, own, strict=True)
+    expected = [film for _, film in sorted(ordered)]
+    status, taken = run("out", "--sample_total", "15", "--seed", "2")
+    assert status == 0
+    assert taken == {film: everything[film] for film in expected[:15]}
+    counts = json.loads((tmp_path / "out" / "dataset.json").read_text())["counts"]
+    assert counts["left_out_not_sampled"] == 25
+    status, larger = run("larger", "--sample_total", "16", "--seed", "2", inputs=inputs[::-1])
+    assert (status, set(larger)) == (0, set(expected[:16]))
+
+    # Another start goes on with what is there, and finds the same.
+    (tmp_path / "out" / "dataset.json").unlink()
+    (part, *others) = (tmp_path / "out" / ".beamscope").glob("*/parts/*/*/*.arrow")
+    part.unlink()
+    capsys.readouterr()
+    assert run("out", "--sample_total", "15", "--seed", "2", "--verbose") == (0, taken)
+    assert f"blocks embedded: 1 now, {len(others)} before" in capsys.readouterr().out
+
+    # A film that is added to the folder may be in the sample, and then another one is not.
+    shutil.copy(films / "folder" / "0.jpg", films / "folder" / "new.jpg")
+    changed = run("out", "--sample_total", "15", "--seed", "2")
+    assert changed == run("fresh", "--sample_total", "15", "--seed", "2")
+    assert len(changed[1]) == 15
+
+    capsys.readouterr()
+    assert run("most", "--sample_total", "99")[0] == 0
+    text = "--sample_total 99: there are no more than 41 films, so that all are taken"
+    assert text in capsys.readouterr().out
+
+
+def test_a_sample_needs_a_listing(films, tmp_path, capsys):
+    stream = make_tar(tmp_path / "x.tgz", dict(sample_members(2, seed=1)), "w:gz").uri
+    assert main(["films", "--input", stream, "--sample_total", "3", "--output", "o"]) == 2
     error = capsys.readouterr().err
-    assert "--sample_total" in error
+    assert "--sample_total 3: " in error
+    assert "x.tgz has no listing to sample from" in error
     assert error.count("\n") == 1

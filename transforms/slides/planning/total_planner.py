@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +10,13 @@ import numpy.typing as npt
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.patches.sampling import Sample, place_keys
-from beamscope.transforms.patches.total import SampleEnd, read_end
-from beamscope.transforms.problems import RepairNeededError
+from beamscope.transforms.patches.total import SampleEnd
+from beamscope.transforms.patches.whole_plans import made_again, sample_end
 from beamscope.transforms.slides.planning.plan import EmptyPlan, OpenedPlan, ReadyPlan, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED, plan_of
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.requests import SlideRequest
-from beamscope.transforms.storage import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +48,17 @@ class TotalSlidePlanner(SlidePlanner):
         Raises:
           RepairNeededError: the plan is damaged or gone.
         """
-        with _made_again():
+        with made_again():
             return self._hashes(read_plan(layout.whole.plan(item_id)))
 
     def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
         """Return the plan of an earlier start, if the sample has the same patches now."""
         found = super().find(layout, request)
         try:
-            end = read_end(layout.sample)
-            whole = read_plan(layout.whole.plan(request.slide_id))
+            part = self._part(read_plan(layout.whole.plan(request.slide_id)), sample_end(layout))
         except (DamagedError, FileNotFoundError):
             return None
-        if found is None or end is None or not _same(found, self._part(whole, end)):
-            return None
-        return found
+        return found if found is not None and _same(found, part) else None
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Take the slide's part from its whole plan.
@@ -72,10 +66,8 @@ class TotalSlidePlanner(SlidePlanner):
         Raises:
           RepairNeededError: a file that it reads is damaged or gone.
         """
-        with _made_again():
-            end = read_end(layout.sample)
-            if end is None:
-                raise FileNotFoundError(layout.sample)
+        with made_again():
+            end = sample_end(layout)
             whole = read_plan(layout.whole.plan(request.slide_id))
             picture = read_picture(layout.whole, whole)
             if picture is not None and isinstance(whole, ReadyPlan | EmptyPlan):
@@ -112,15 +104,3 @@ def _same(one: SlidePlan, other: SlidePlan) -> bool:
     if isinstance(one, EmptyPlan) and isinstance(other, EmptyPlan):
         return (one.reason, one.funnel) == (other.reason, other.funnel)
     return False
-
-
-@contextlib.contextmanager
-def _made_again() -> Iterator[None]:
-    """Delete a file that the body finds damaged, and ask for another pass, which makes it again."""
-    try:
-        yield
-    except DamagedError as error:
-        files.delete([error.path])
-        raise RepairNeededError(f"damaged: {error}") from error
-    except FileNotFoundError as error:
-        raise RepairNeededError(f"a file of the output is gone: {error}") from error

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+import numpy.typing as npt
+
 from beamscope.transforms.patches.sampling import Sample, name_keys
 from beamscope.transforms.sources.planning.plan import SourcePlan, block_sizes
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
@@ -31,12 +34,23 @@ class SampledSourcePlanner(SourcePlanner):
 def sampled_plan(plan: SourcePlan, sample: Sample, block_size: int) -> SourcePlan:
     """Return a plan of the sample's images, in the order of the whole plan."""
     names = [member.name for member in plan.members]
-    taken = sample.chosen(plan.source.id, name_keys(names))
-    if len(taken) == len(names):
+    return plan_of(plan, sample.chosen(plan.source.id, name_keys(names)), block_size)
+
+
+def plan_of(plan: SourcePlan, taken: npt.NDArray[np.intp], block_size: int) -> SourcePlan:
+    """Return a plan of some of the images.
+
+    Args:
+      plan: the whole plan.
+      taken: ascending indices of the images.
+      block_size: most images in a block.
+    """
+    left = len(plan.members) - len(taken)
+    if not left:
         return plan
     return dataclasses.replace(
         plan,
         members=tuple(plan.members[place] for place in taken),
         block_sizes=block_sizes(len(taken), block_size),
-        skipped={**plan.skipped, NOT_SAMPLED: len(names) - len(taken)},
+        skipped={**plan.skipped, NOT_SAMPLED: left},
     )
