@@ -301,7 +301,8 @@ def test_a_reader_sees_all_of_a_file_or_none(tmp_path: Path) -> None:
 
 
 def test_atomic_path_errors(tmp_path: Path) -> None:
-    with pytest.raises(UnwritableError, match=r"a\.bin"), files.atomic_path(str(tmp_path / "a.bin")):
+    path = str(tmp_path / "a.bin")
+    with pytest.raises(UnwritableError, match=r"a\.bin"), files.atomic_path(path):
         pass  # The body wrote nothing.
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
