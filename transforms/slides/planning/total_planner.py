@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.patches.sampling import Sample, place_keys
 from beamscope.transforms.patches.total import SampleEnd
-from beamscope.transforms.patches.whole_plans import made_again, sample_end
+from beamscope.transforms.patches.whole_plans import sample_end
 from beamscope.transforms.slides.planning.plan import EmptyPlan, OpenedPlan, ReadyPlan, SlidePlan
 from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED, plan_of
@@ -48,7 +49,7 @@ class TotalSlidePlanner(SlidePlanner):
         Raises:
           RepairNeededError: the plan is damaged or gone.
         """
-        with made_again():
+        with repaired_by_another_pass():
             return self._hashes(read_plan(layout.whole.plan(item_id)))
 
     def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
@@ -66,7 +67,7 @@ class TotalSlidePlanner(SlidePlanner):
         Raises:
           RepairNeededError: a file that it reads is damaged or gone.
         """
-        with made_again():
+        with repaired_by_another_pass():
             end = sample_end(layout)
             whole = read_plan(layout.whole.plan(request.slide_id))
             picture = read_picture(layout.whole, whole)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.patches.sampling import Sample, name_keys
 from beamscope.transforms.patches.total import SampleEnd
-from beamscope.transforms.patches.whole_plans import made_again, sample_end
+from beamscope.transforms.patches.whole_plans import sample_end
 from beamscope.transforms.sources.planning.plan import SourcePlan
 from beamscope.transforms.sources.planning.plan_file import earlier_plan, read_plan
 from beamscope.transforms.sources.planning.replan import replan
@@ -47,7 +48,7 @@ class TotalSourcePlanner(SourcePlanner):
         Raises:
           RepairNeededError: the plan is damaged or gone.
         """
-        with made_again():
+        with repaired_by_another_pass():
             return self._hashes(read_plan(layout.whole.plan(item_id)))
 
     def find(self, layout: Layout, request: Source) -> SourcePlan | None:
@@ -68,7 +69,7 @@ class TotalSourcePlanner(SourcePlanner):
         Raises:
           RepairNeededError: a file that it reads is damaged or gone.
         """
-        with made_again():
+        with repaired_by_another_pass():
             part = self._part(read_plan(layout.whole.plan(request.id)), sample_end(layout))
         return replan(earlier_plan(layout, request), part, self.settings.block_size)
 
