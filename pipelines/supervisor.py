@@ -27,6 +27,8 @@ INTERRUPTED = 130
 # So many processes in a row that died before they had finished a single step: what fails is not
 # some step. Each bad block costs two.
 _IN_VAIN = 20
+# So many processes in a row that lost a worker or the runner before any work was begun.
+_LOST_AT_ONCE = 3
 # How long processes that a dead one has left behind may take to end in order.
 _ORPHANS_MAY_TAKE = 10.0
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -113,7 +115,7 @@ class _Supervisor:
             if cause is None:
                 return status
             in_vain = 0 if ENDED in reports else in_vain + 1
-            if BEGUN not in reports:
+            if BEGUN not in reports and (status != LOST_WORKER or in_vain >= _LOST_AT_ONCE):
                 # Workers of a pool are not ours: they tell nothing, and it may be gone.
                 where = (
                     "; the same command continues from here"
@@ -243,7 +245,7 @@ def _death(status: int) -> str | None:
     if status == HUNG:
         return "the process was ended by its watchdog (--item_timeout)"
     if status == LOST_WORKER:
-        return "a worker process died"
+        return "a worker process or the runner died"
     if status >= 0:
         return None
     try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import apache_beam as beam
+import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
@@ -78,6 +79,11 @@ def _own_errors() -> Iterator[None]:
         raise _stopped(type(error).__name__, str(error)) from None
     except StorageError as error:
         raise as_stopped(type(error)(_without_step(str(error)))) from None
+    except grpc.RpcError as error:
+        # A job server on this machine, such as Prism, or the connection to it.
+        if isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.UNAVAILABLE:
+            raise LostWorkerError(f"the runner is gone: {error.details()}") from error
+        raise
     except RuntimeError as error:
         text = str(error)
         if "KeyboardInterrupt" in text:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions
+
+_PORTS_TO_TRY = 20
 
 
 def add_options(parser: argparse.ArgumentParser, kinds: Iterable[type[PipelineOptions]]) -> None:
@@ -46,8 +50,9 @@ def listening_here_only() -> Iterator[None]:
         add_port = started.add_insecure_port
 
         def add_local_port(address: str) -> int:
-            port: int = add_port(address.replace("[::]:", "localhost:"))
-            return port
+            if address == "[::]:0":
+                return _listen_on_a_free_port(add_port)
+            return int(add_port(address.replace("[::]:", "localhost:")))
 
         started.add_insecure_port = add_local_port
         return started
@@ -57,3 +62,42 @@ def listening_here_only() -> Iterator[None]:
         yield
     finally:
         grpc.server = start
+
+
+def _listen_on_a_free_port(add_port: Callable[[str], int]) -> int:
+    """Listen to one port on every address that ``localhost`` stands for, and return it.
+
+    Who connects to ``localhost`` takes the address that answers first. Told to choose the port
+    itself, gRPC warns where another program has the same number on one of the addresses, and goes
+    on: a worker may then talk to that program.
+
+    Raises:
+      RuntimeError: no port is free on all of them.
+    """
+    for _ in range(_PORTS_TO_TRY):
+        with contextlib.suppress(OSError, RuntimeError):
+            port, addresses = _free_port()
+            for address in addresses:
+                add_port(f"{address}:{port}")
+            return port
+    raise RuntimeError("no port is free on all addresses of localhost")
+
+
+def _free_port() -> tuple[int, list[str]]:
+    """Return a port that nobody listens to, and the addresses of this machine for itself."""
+    # Unlike gRPC's, these sockets share their port with nobody.
+    with socket.socket() as on_ipv4:
+        on_ipv4.bind(("127.0.0.1", 0))
+        port: int = on_ipv4.getsockname()[1]
+        try:
+            on_ipv6 = socket.socket(socket.AF_INET6)
+        except OSError:
+            return port, ["127.0.0.1"]
+        with on_ipv6:
+            try:
+                on_ipv6.bind(("::1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                return port, ["127.0.0.1"]
+    return port, ["127.0.0.1", "[::1]"]

@@ -34,6 +34,7 @@ sys.exit(status)
 def supervised(tmp_path, body):
     """Exit status, what was said, and how often the job was started."""
     program = PROGRAM.format(body=textwrap.indent(textwrap.dedent(body), "    ").strip())
+    tmp_path.mkdir(exist_ok=True)
     starts = tmp_path / "starts"
     done = subprocess.run(
         [sys.executable, "-c", program, str(starts)],
@@ -57,7 +58,7 @@ def test_a_job_that_ends_by_itself_is_not_started_again(tmp_path, status):
         ("os.kill(os.getpid(), signal.SIGKILL)", "when memory runs out"),
         ("os.kill(os.getpid(), signal.SIGALRM)", "killed by SIGALRM"),
         ("os._exit(86)", "watchdog"),
-        ("os._exit(87)", "a worker process died"),
+        ("os._exit(87)", "a worker process or the runner died"),
     ],
 )
 def test_a_job_that_dies_at_work_goes_on(tmp_path, death, words):
@@ -79,6 +80,14 @@ def test_a_job_that_dies_before_any_work_is_not_started_again(tmp_path):
     status, said, starts = supervised(tmp_path, "os.abort()")
     assert (status, starts) == (134, 1)
     assert "before any work was begun" in said
+
+
+def test_a_job_that_loses_its_runner_at_once_is_started_again_a_few_times(tmp_path):
+    status, said, starts = supervised(tmp_path, "if count < 3: os._exit(87)\nreturn 0")
+    assert (status, starts) == (0, 3)
+    status, said, starts = supervised(tmp_path / "always", "os._exit(87)")
+    assert (status, starts) == (1, 3)
+    assert said.splitlines()[-1].endswith("the same command continues from here")
 
 
 def test_a_job_that_dies_in_vain_ends(tmp_path):
