@@ -106,6 +106,8 @@ setup(
         # For `beamscope probe`.
         "probe": ["matplotlib>=3.9", "scikit-learn>=1.5", "statsmodels>=0.14.6"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform == 'linux'"],
+        # For ONNX models; OpenVINO of the extra `cpu` reads them without it.
+        "onnx": ["onnxruntime>=1.22"],
         "test": [
             "anndata>=0.12",
             # The programs of docs/reading.md.
@@ -121,6 +123,7 @@ setup(
             "moto[server]>=5.1",
             "mypy>=1.11",
             "onnx>=1.17",
+            "onnxruntime>=1.22",
             "packaging>=24",
             "pandas>=2.2",
             "pandas-stubs",
