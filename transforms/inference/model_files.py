@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beamscope.transforms.inference.onnx_files import is_onnx, onnx_file, read_onnx
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
@@ -36,9 +37,10 @@ def local_model(uri: str) -> Path:
     """Return the directory or the file of a model on this machine.
 
     A remote model is copied whole, once per process (TensorFlow's own client for gs:// neither
-    honours STORAGE_EMULATOR_HOST nor shares Beam's credentials). The copy stays in the user's
-    folder of the temporary directory. It serves later processes for as long as the remote files
-    keep their names, sizes and versions, and until its room is needed.
+    honours STORAGE_EMULATOR_HOST nor shares Beam's credentials); the external data of an ONNX file
+    comes along. The copy stays in the user's folder of the temporary directory. It serves later
+    processes for as long as the remote files keep their names, sizes and versions, and until its
+    room is needed.
 
     Args:
       uri: a local path, or a URI in a store.
@@ -61,23 +63,40 @@ def model_digest(path: Path) -> str:
 
     It is the digest of the listing that `sha256sum` prints for the files in order of their names
     (relative, as UTF-8 bytes), so that any copy of a model has the same. Hidden files and folders
-    are left out. A model of a single file has the SHA-256 of its content, whatever its name.
+    are left out. A model of a single file has the SHA-256 of its content, whatever its name. Of an
+    ONNX model, whether its file or its directory is given, the files are the ONNX file and its
+    external data.
+
+    Raises:
+      InputError: ``bad_model`` where an ONNX file cannot be read, or lacks external data.
     """
-    if path.is_file():
-        with path.open("rb") as file:
+    paths = _files(path)
+    if paths.keys() == {""}:
+        with paths[""].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    directory = path
-    paths = {
-        path.relative_to(directory).as_posix(): path
-        for path in directory.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(directory).parts)
-    }
     listing = hashlib.sha256()
     for name in sorted(paths, key=os.fsencode):
         with paths[name].open("rb") as file:
             listing.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
     return listing.hexdigest()
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Return the files of a model by their names; a single file has the empty one."""
+    onnx = onnx_file(path)
+    if onnx is not None:
+        graph = read_onnx(onnx)
+        graph.check_data()
+        data = {name: onnx.parent / name for name in graph.data_files}
+        return {onnx.name: onnx, **data} if data else {"": onnx}
+    if path.is_file():
+        return {"": path}
+    return {
+        found.relative_to(path).as_posix(): found
+        for found in path.rglob("*")
+        if found.is_file()
+        and not any(part.startswith(".") for part in found.relative_to(path).parts)
+    }
 
 
 def _without_wildcards(directory: Path) -> Path:
@@ -114,4 +133,22 @@ def _copy(uri: str) -> Lease:
             holds="models",
             advice="remove what is not needed",
         )
-        return cache.lease(uri, found)
+        lease = cache.lease(uri, found)
+        graph = read_onnx(lease.path) if is_onnx(uri) and lease.path.is_file() else None
+        if graph is None or not graph.external:
+            return lease
+        # Only the graph tells which files belong to it; without its weights it is small.
+        data = [_remote_data(uri, name) for name in graph.data_files]
+        lease.release()
+        return cache.lease(uri, found + data)
+
+
+def _remote_data(uri: str, name: str) -> files.FileInfo:
+    """Return a file of external data of a remote ONNX file."""
+    place = files.join(uri.rpartition("/")[0], name)
+    if not files.exists(place):
+        raise InputError(
+            Kind.BAD_MODEL,
+            f"model {uri}: its external data {name} is not beside it: copy it to {place}",
+        )
+    return files.stat(place)
