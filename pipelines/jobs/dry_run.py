@@ -111,6 +111,12 @@ def _would(order: Order, layout: Layout) -> Iterable[tuple[str, str]]:
     elif complete_before(layout, job, request_digest(order)):
         yield "would", f"do nothing: the dataset in {args.output} is complete"
         return
+    formats = " and ".join(order.shard_format.formats)
+    what = f"{order.shard_format.dtype} embeddings" if job.embeds else f"encoded {job.unit}"
+    write = f"write {formats} with {what} to {args.output}"
+    if not order.extent.embeds:
+        yield "would", f"{write}, if every planned block is there (--only assemble)"
+        return
     planner = job.steps(order.settings, args, layout).planner
     found = _look(planner, layout, order.requests, with_parts=not args.overwrite)
     planned = [one for one in found if one.planned]
@@ -128,9 +134,7 @@ def _would(order: Order, layout: Layout) -> Iterable[tuple[str, str]]:
         steps.append(f"plan {counted(new, job.items)}, and {verb} the {job.unit} found there")
     for place, step in enumerate(steps):
         yield "" if place else "would", step
-    formats = " and ".join(order.shard_format.formats)
-    what = f"{order.shard_format.dtype} embeddings" if job.embeds else f"encoded {job.unit}"
-    yield "", f"write {formats} with {what} to {args.output}"
+    yield "", write if order.extent.assembles else "write no dataset (--only embed)"
 
 
 def _look(

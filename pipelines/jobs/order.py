@@ -18,7 +18,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.jobs.parser import job_parser
+from beamscope.pipelines.jobs.recorded_model import recorded_model
 from beamscope.pipelines.jobs.requests import merged_requests
+from beamscope.pipelines.options.extent import Extent, extent_from, needs_model
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
@@ -54,6 +56,7 @@ class Order:
       shard_format: the form of the shards.
       left_out: number of files that were found and not taken, by kind of file.
       command_line: the command line as typed, for the description of the dataset.
+      extent: how much of the job this start does.
     """
 
     job: Job
@@ -66,6 +69,7 @@ class Order:
     shard_format: ShardFormat
     left_out: Mapping[str, int]
     command_line: str
+    extent: Extent = dataclasses.field(default_factory=Extent)
 
 
 def understand(job: Job, argv: Sequence[str]) -> Order:
@@ -74,7 +78,8 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     Raises:
       InputError: a flag or an input is wrong.
     """
-    args, options = parse_job(job_parser(job), argv)
+    args, options = parse_job(job_parser(job, model_required=needs_model(argv)), argv)
+    extent = extent_from(args)
     shard_format = shard_format_from(args)
     check_runner(job, args, options)
     with doing(f"looking for {job.items}"):
@@ -87,8 +92,9 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     check_runner_sees(job, options, requests)
     model = spec = None
     if job.embeds:
+        recorded = None if extent.embeds else recorded_model(args)
         model = job.model_settings(args)
-        spec = resolve_model(model, options)
+        spec = recorded or resolve_model(model, options)
         settings = job.settings(args, model, spec.input_size)
     else:
         settings = job.settings_without_model(args)
@@ -107,6 +113,7 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
         shard_format,
         asked.left_out,
         shlex.join(["beamscope", job.name, *argv]),
+        extent,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.extent import add_extent_arguments
 from beamscope.pipelines.options.model import add_model_arguments
 from beamscope.pipelines.options.output import add_output_arguments, add_telling_arguments
 from beamscope.pipelines.runners.config import add_runner_arguments
@@ -19,8 +20,13 @@ _ABOUT_GPUS = " With --require_gpu a job stops at once if the model's backend se
 _ESSENTIAL = ("model", "output", "add", "runner_config", "dry_run")
 
 
-def job_parser(job: Job) -> Parser:
-    """Return the parser of a job."""
+def job_parser(job: Job, *, model_required: bool = True) -> Parser:
+    """Return the parser of a job.
+
+    Args:
+      job: the job.
+      model_required: whether ``--model`` has to be given, if the job runs one.
+    """
     parser = Parser(
         essential=(*job.essential, *_ESSENTIAL),
         examples=job.examples,
@@ -31,8 +37,9 @@ def job_parser(job: Job) -> Parser:
     )
     job.add_arguments(parser)
     if job.embeds:
-        add_model_arguments(parser.add_argument_group("model"))
+        add_model_arguments(parser.add_argument_group("model"), required=model_required)
     add_output_arguments(parser, images=not job.embeds)
+    add_extent_arguments(parser)
     add_runner_arguments(parser)
     add_telling_arguments(parser)
     return parser

@@ -5,7 +5,7 @@ plan ─ drop what is done ─ spread ─ find ─ read ─ RunInference ─ wri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +15,10 @@ from beamscope.pipelines.jobs.job import Steps
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
+from beamscope.transforms.output.ptransforms.end_embedding import EndEmbedding
+from beamscope.transforms.output.ptransforms.find_finished import FindFinished
 from beamscope.transforms.output.ptransforms.find_parts import FindParts
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
@@ -29,6 +32,8 @@ def build_pipeline(
     handler: ModelHandler | None,
     dataset: DatasetSpec,
     guard: Guard | None = None,
+    *,
+    assembles: bool = True,
 ) -> None:
     """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
@@ -39,6 +44,7 @@ def build_pipeline(
       handler: runs the model; None if the steps encode images instead.
       dataset: describes the dataset to write, and its place.
       guard: of the job, for planning and reading; the handler has its own copy.
+      assembles: whether the dataset is written at the end.
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
@@ -61,9 +67,39 @@ def build_pipeline(
         | "Write" >> WriteParts(dataset.layout)
     )
     parts = (planned.parts, spread.parts, new_parts) | "AllParts" >> beam.Flatten()
-    outcomes = {"items": planned.items, "parts": parts} | "SumUp" >> SumUpItems(
-        steps.summary, dataset.layout
-    )
+    if assembles:
+        _assemble({"items": planned.items, "parts": parts}, steps, dataset)
+    else:
+        parts | "EndEmbedding" >> EndEmbedding(dataset.lease)
+
+
+def build_assembly(
+    pipeline: beam.Pipeline,
+    requests: Sequence[Any],
+    steps: Steps,
+    dataset: DatasetSpec,
+    glance: Callable[[str], PlanGlance],
+    remedy: str,
+) -> None:
+    """Add the transforms that write the dataset of what is embedded, and plan and embed nothing.
+
+    Args:
+      pipeline: the pipeline.
+      requests: the items of the dataset.
+      steps: the job's own steps.
+      dataset: describes the dataset to write, and its place.
+      glance: function from the path of a plan to its `PlanGlance`.
+      remedy: the command that embeds what is missing, for the error.
+    """
+    find = FindFinished(steps.planner, dataset.layout, glance, remedy)
+    asked = pipeline | "Requests" >> beam.Create(list(requests))
+    _assemble(asked | "FindFinished" >> find, steps, dataset)
+
+
+def _assemble(
+    found: Mapping[str, beam.PCollection[Any]], steps: Steps, dataset: DatasetSpec
+) -> None:
+    outcomes = dict(found) | "SumUp" >> SumUpItems(steps.summary, dataset.layout)
     outcomes | "Assemble" >> AssembleDataset(dataset)
 
 

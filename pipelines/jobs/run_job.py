@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.dry_run import dry_run
 from beamscope.pipelines.jobs.execute import execute
+from beamscope.pipelines.jobs.extents import command_for, embedding_summary
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.order import (
@@ -20,7 +21,7 @@ from beamscope.pipelines.jobs.order import (
     run_record_of,
     understand,
 )
-from beamscope.pipelines.jobs.pipeline import build_pipeline
+from beamscope.pipelines.jobs.pipeline import build_assembly, build_pipeline
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.dataflow_submit import cloud_job_name, submit
 from beamscope.pipelines.runners.gpu import requires_gpu
@@ -37,6 +38,7 @@ from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
 from beamscope.transforms.output.layout import is_try
 from beamscope.transforms.output.lease import HeldLease
+from beamscope.transforms.output.model_record import ModelRecord, write_model_record
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
 from beamscope.transforms.output.run_record import RunRecord
@@ -83,25 +85,39 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     log.open(args.output)
     write_requests(args.output, order.requests)
     layout = record.layout(args.output)
+    if order.model is not None and order.spec is not None:
+        write_model_record(layout, ModelRecord(order.model, order.spec))
     LOG.info("%s requested; settings %s", counted(len(order.requests), job.items), record.settings)
     request = request_digest(order)
-    finished = None
+    finished = progress = None
     if not complete_before(layout, job, request):
         dataset = dataset_of(order, record, layout, request)
         dataset = dataclasses.replace(dataset, lease=lease.key)
 
         def build(pipeline: beam.Pipeline) -> None:
+            steps = job.steps(order.settings, args, layout)
+            if not order.extent.embeds:
+                remedy = command_for(order, None)
+                build_assembly(pipeline, order.requests, steps, dataset, job.glance, remedy)
+                return
             required = requires_gpu(order.options) and order.spec is not None
             if required and order.spec is not None:
                 _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
             guard = Guard(layout, run_id(), args.item_timeout, len(order.requests), lease.key)
-            steps = job.steps(order.settings, args, layout)
             handler = None
             if order.model is not None and order.spec is not None:
                 # No worker may take another model than the one that has been looked at.
                 pinned = dataclasses.replace(order.model, model_sha256=order.spec.digest)
                 handler = ModelBackendHandler(pinned, require_gpu=required, guard=guard)
-            build_pipeline(pipeline, order.requests, steps, handler, dataset, guard)
+            build_pipeline(
+                pipeline,
+                order.requests,
+                steps,
+                handler,
+                dataset,
+                guard,
+                assembles=order.extent.assembles,
+            )
 
         if runs_on_dataflow(order.options):
             LINE.close()
@@ -111,7 +127,8 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
             return OK
         progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = _execute_and_repair(job, build, order.options, progress)
-        add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
+        if order.extent.assembles:
+            add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
     if not lease.key.by_workers:
         # What killed processes of this output have left: nobody else is writing it.
         files.delete_temporaries(layout.root, recursive=True)
@@ -119,7 +136,10 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
         tries = [file.path for file in files.list_files(layout.tries)]
         files.delete([path for path in tries if is_try(path)])
     delete_left_over()
-    told = read_summary(job, order.settings, layout, finished, max_failed=args.max_failed)
+    if order.extent.assembles or finished is None or progress is None:
+        told = read_summary(job, order.settings, layout, finished, max_failed=args.max_failed)
+    else:
+        told = embedding_summary(order, finished, progress)
     summary = told.with_log(log.path)
     LOG.info("finished\n%s", summary.text(verbose=True))
     LINE.close()

@@ -18,11 +18,19 @@ from beamscope.transforms.inference.model_settings import (
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, positional: bool = False
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    *,
+    positional: bool = False,
+    required: bool = True,
 ) -> None:
     """Add the flags. The model is ``--model``, or a positional argument.
 
     Each other flag has the name and the default of a field of `ModelSettings`.
+
+    Args:
+      parser: where to add them.
+      positional: whether the model is a positional argument.
+      required: whether ``--model`` has to be given.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
     model = " or ".join(backend.summary for backend in BACKENDS) + ", local or remote"
@@ -30,7 +38,7 @@ def add_model_arguments(
         parser.add_argument("model", metavar="MODEL", type=place("model"), help=model)
     else:
         parser.add_argument(
-            "--model", metavar="MODEL", type=place("--model"), required=True, help=model
+            "--model", metavar="MODEL", type=place("--model"), required=required, help=model
         )
     parser.add_argument(
         "--tags",

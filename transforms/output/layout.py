@@ -14,6 +14,7 @@ OUTPUT/
     <plan>/sample.json                    where that sample ends
     <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
+    <plan>/models/<embedding>.json          the model of an embedding, and how it is called
     <plan>/tries/<item>/plan.1 <embedding>/000003.1    a plan or block that a process has begun
     <plan>/faults/<item>/plan.txt 000003.txt           tracebacks of unexpected errors
 
@@ -130,6 +131,12 @@ class Layout:
     def worker_record(self, digest: str) -> str:
         """Return the path of the record of workers with the same versions of packages."""
         return files.join(self.workers, f"{digest}.json")
+
+    @property
+    def model_record(self) -> str:
+        """Return the path of the record of the model that these embeddings are of."""
+        work = files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint)
+        return files.join(work, "models", f"{self.fingerprint}.json")
 
     @property
     def tries(self) -> str:

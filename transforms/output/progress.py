@@ -99,6 +99,14 @@ class ProgressReader:
             rate([(part.modified, rows) for part, rows in parts.items()]),
         )
 
+    def known_items(self) -> set[str]:
+        """Return the items whose plans have been read, as `file_name` writes them."""
+        return {_item_of(plan.path) for plan, _ in self._known}
+
+    def failed_items(self) -> set[str]:
+        """Return those of them that failed as a whole when they were planned."""
+        return {_item_of(plan.path) for (plan, _), one in self._known.items() if one.failed}
+
     def _glances(self, plans: list[files.FileInfo]) -> dict[files.FileInfo, PlanGlance]:
         new = [plan for plan in plans if (plan, plan.modified) not in self._known]
         with ThreadPoolExecutor(_READERS) as readers:

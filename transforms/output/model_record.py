@@ -1,0 +1,57 @@
+"""The record of the model of an output, so that its dataset is assembled without the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
+from beamscope.transforms.output.checked_json import read_json, write_json
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.sealed import DamagedError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelRecord:
+    """The model that embeds into an output.
+
+    Attributes:
+      settings: how its user wanted it called.
+      spec: how it is called.
+    """
+
+    settings: ModelSettings
+    spec: ModelSpec
+
+
+def write_model_record(layout: Layout, record: ModelRecord) -> None:
+    """Write the record of the model whose embeddings have the fingerprint of the layout.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    content = {"settings": dataclasses.asdict(record.settings), "spec": record.spec.to_json()}
+    write_json(layout.model_record, content)
+
+
+def read_model_record(layout: Layout) -> ModelRecord | None:
+    """Return the record of the model of a layout's embeddings; None if there is none.
+
+    Raises:
+      DamagedError: the file is not what was written.
+    """
+    content = read_json(layout.model_record)
+    if content is None:
+        return None
+    try:
+        return ModelRecord(
+            ModelSettings(**_with_tuple(content["settings"], "tags")),
+            ModelSpec(**_with_tuple(content["spec"], "output_shape")),
+        )
+    except (KeyError, TypeError) as error:
+        raise DamagedError(layout.model_record, "it is not the record of a model") from error
+
+
+def _with_tuple(values: dict[str, Any], name: str) -> dict[str, Any]:
+    value = values[name]
+    return {**values, name: None if value is None else tuple(value)}
