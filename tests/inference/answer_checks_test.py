@@ -1,6 +1,6 @@
 """Models in numpy, each with a different fault; they need no model library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -79,6 +79,16 @@ def batch_norm_far_from_zero(model: Model, pixels: np.ndarray) -> np.ndarray:
     return 1000 + batch_norm(model, pixels)
 
 
+def less_the_first(model: Model, pixels: np.ndarray) -> np.ndarray:
+    """Has the first image alone right."""
+    answers = right(model, pixels)
+    return answers - 0.5 * (np.arange(len(answers)) > 0)[:, None] * answers[:1]
+
+
+def by_place(model: Model, pixels: np.ndarray) -> np.ndarray:
+    return right(model, pixels) + np.arange(len(pixels))[:, None]
+
+
 def flipped_by_chance(model: Model, pixels: np.ndarray) -> np.ndarray:
     flips = model.random.random(len(pixels)) < 0.5
     return right(model, np.where(flips[:, None, None, None], pixels[:, :, ::-1], pixels))
@@ -123,6 +133,10 @@ def fails(model: Model, pixels: np.ndarray) -> np.ndarray:
         (batch_norm, None, "another answer for an image alone than in a batch .*training=False"),
         (batch_norm, 4, "another answer for an image among others than in a batch"),
         (batch_norm_far_from_zero, None, "another answer for an image alone"),
+        (less_the_first, None, "another answer for an image alone"),
+        (less_the_first, 4, "another answer for an image among others"),
+        (by_place, None, "another answer for an image alone .*or its place among them"),
+        (by_place, 4, "another answer for an image among others"),
         (dropout, None, "another answer when it gets the same images again .*training=False"),
         (dropout, 1, "the same images again"),
         (flipped_by_chance, None, "the same images again"),
@@ -152,6 +166,18 @@ def test_a_model_that_draws_random_numbers_is_called_more_often(
         check_answers(Model(seldom_flipped, suspicious=True))
     check_answers(Model(right, suspicious=True))
     assert "draws random numbers; they did not change its answers in 12 calls" in caplog.text
+
+
+class Drifting(Model):
+    """Has weights that a call changes, by less than answers show."""
+
+    def weights_that_calls_may_change(self) -> Mapping[str, bytes]:
+        return {"kernel": b"the same", "mean": bytes([self.calls])}
+
+
+def test_a_model_whose_calls_change_its_weights_is_refused() -> None:
+    with pytest.raises(InputError, match="changes its variable mean when it is called"):
+        check_answers(Drifting(right))
 
 
 NAN = np.nan

@@ -47,15 +47,17 @@ _CONSTANT = 1e-6
 def check_answers(loaded: LoadedModel) -> None:
     """Check that a model's answer for an image depends on that image, and on nothing else.
 
-    The model gets the same images twice, then one of them alone (or among other images, where it
-    takes no other number of them). The answer to an image must stay the same, there must be one
-    answer for each image, and unlike images must have unlike answers.
+    The model gets the same images twice, then each of them alone (or one among other images, where
+    it takes no other number of them). The answer to an image must stay the same, there must be one
+    answer for each image, unlike images must have unlike answers, and calls may not change the
+    weights.
 
     Raises:
       InputError: ``bad_model``; the message says what is wrong, and what to do.
     """
     name, batch = loaded.spec.name, loaded.spec.fixed_batch
     images = structured_images(batch or _IMAGES, loaded.spec.input_size)
+    weights = loaded.weights_that_calls_may_change()
     first = _answers(loaded, images)
     different = first if len(first) > 1 else np.concatenate([first, _answers(loaded, 255 - images)])
     spread = _spread(name, different)
@@ -77,16 +79,29 @@ def check_answers(loaded: LoadedModel) -> None:
             calls,
         )
     if batch is None:
-        elsewhere, where = _answers(loaded, images[:1]), "alone"
+        # Each of them: what comes from the first image, or from the place in the batch, shows only
+        # in the answers to the others.
+        elsewhere = np.concatenate([_answers(loaded, image[None]) for image in images])
+        where = "alone"
     else:
         turned = np.concatenate([255 - images[1:], images[:1]])
         elsewhere, where = _answers(loaded, turned)[-1:], "among others"
-    if not same_answers(first[:1], elsewhere, spread, SAME_IMAGE):
+    if not same_answers(first[: len(elsewhere)], elsewhere, spread, SAME_IMAGE):
         raise _bad(
             name,
             f"gives another answer for an image {where} than in a batch "
-            f"({_difference(first[:1], elsewhere)}): the other images are a part of it, as with "
-            "batch normalisation in training mode. Export it for inference (training=False)",
+            f"({_difference(first[: len(elsewhere)], elsewhere)}): the other images, or its place "
+            "among them, are a part of it, as with batch normalisation in training mode. Export it "
+            "for inference (training=False)",
+        )
+    after = loaded.weights_that_calls_may_change()
+    changed = [weight for weight, digest in weights.items() if after[weight] != digest]
+    if changed:
+        raise _bad(
+            name,
+            f"changes its variable {changed[0]} when it is called, so that answers may depend on "
+            "the images before, as the running means of a model in training mode. Export it for "
+            "inference (training=False)",
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -78,6 +78,13 @@ class LoadedModel(abc.ABC):
     def draws_random_numbers(self) -> bool:
         """Return whether the model has operations that draw random numbers, where that is known."""
         return False
+
+    def weights_that_calls_may_change(self) -> Mapping[str, bytes]:
+        """Return a digest of each weight that a call could change, by name; none if calls cannot.
+
+        Whole numbers are left out: they count calls.
+        """
+        return {}
 
 
 class Compiler(abc.ABC, Generic[_Model]):

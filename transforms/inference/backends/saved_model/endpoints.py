@@ -143,8 +143,9 @@ def _groups(restored: Any, name: str, wanted: str | None) -> list[list[_Form]]:
     groups = [forms for forms in groups if forms]
     if not groups:
         asked = "cannot be called itself" if wanted is None else f"has no signature {wanted!r}"
+        remedy = "choose by --signature" if restored.signatures else "wrap it (docs/models.md)"
         raise InputError(
-            Kind.BAD_MODEL, f"model {name}: {asked}; its signatures: {_names(restored)}"
+            Kind.BAD_MODEL, f"model {name}: {asked}; its signatures: {_names(restored)}: {remedy}"
         )
     return groups
 

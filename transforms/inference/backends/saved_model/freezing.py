@@ -48,10 +48,14 @@ def traced(loaded: SavedModel, images: int) -> Any:
 
 def can_freeze(concrete: Any) -> bool:
     """Return whether the graph stays within `MAX_FROZEN_BYTES` with its variables as constants."""
-    variables = sum(
-        variable.dtype.size * variable.shape.num_elements() for variable in concrete.variables
-    )
+    variables = sum(variable.dtype.size * _elements(variable) for variable in concrete.variables)
     return int(variables) + int(concrete.graph.as_graph_def().ByteSize()) <= MAX_FROZEN_BYTES
+
+
+def _elements(variable: Any) -> int:
+    elements: int | None = variable.shape.num_elements()
+    # One of no fixed shape has a shape now.
+    return int(tf.size(variable.read_value())) if elements is None else elements
 
 
 def freeze(concrete: Any, images: int) -> FrozenGraph:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import hashlib
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,15 @@ from beamscope.transforms.problems import InputError, one_line
 
 # The names of TensorFlow's operations that draw random numbers.
 _RANDOM = re.compile(
-    r"Random|Multinomial|TruncatedNormal|Rng|NonDeterministic|Stateful(Unif|Stand)"
+    r"Random|Multinomial|TruncatedNormal|Rng|NonDeterministic|SampleDistorted"
+    r"|Stateful(Unif|Stand)"
 )
+# Those that change variables.
+_ASSIGNS = re.compile(r"^(Resource)?(Sparse)?(Assign|Scatter|Apply)")
+_UNKNOWN_OPERATION = re.compile(r"Op type not registered '([^']*)'")
+_PYTHON_FUNCTION = re.compile(r"\b(Eager)?PyFunc|\bpyfunc_\d+|callback with key=")
+# A graph without tags is named by an empty one.
+_NO_TAG = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,12 +95,34 @@ class SavedModel(LoadedModel):
 
     def draws_random_numbers(self) -> bool:
         """Return whether the graph of a call has operations that draw random numbers."""
+        return any(_RANDOM.search(operation) for operation in self._operations)
+
+    def weights_that_calls_may_change(self) -> Mapping[str, bytes]:
+        """Return digests of the variables of floats, if the graph of a call changes variables."""
+        if not any(_ASSIGNS.search(operation) for operation in self._operations):
+            return {}
+        return {
+            # A name is not always unique.
+            f"{variable.name.partition(':')[0]} ({index})": hashlib.sha256(
+                variable.numpy().tobytes()
+            ).digest()
+            for index, variable in enumerate(self._concrete.variables)
+            if variable.dtype.is_floating
+        }
+
+    @functools.cached_property
+    def _operations(self) -> frozenset[str]:
+        """The names of the kinds of operations in the graph of a call."""
+        graph = self._concrete.graph.as_graph_def()
+        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+        return frozenset(node.op for node in nodes)
+
+    @property
+    def _concrete(self) -> Any:
         size = self.spec.input_size
         pixels = tf.TensorSpec([self.spec.fixed_batch, size, size, 3], tf.uint8)
         function: Any = tf.function(lambda images: self.call(self.prepare(images)))
-        graph = function.get_concrete_function(pixels).graph.as_graph_def()
-        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
-        return any(_RANDOM.search(node.op) for node in nodes)
+        return function.get_concrete_function(pixels)
 
     def _pooled(self, output: tf.Tensor) -> tf.Tensor:
         spec = self.spec
@@ -121,9 +153,9 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
     from beamscope.transforms.inference.backends.saved_model.backend import SAVED_MODEL
 
     name = model_name(settings.uri)
-    _check_tags(name, directory, settings.tags)
+    tags = _tags(name, directory, settings.tags)
     with input_errors(f"model {name}: cannot be loaded"):
-        restored = tf.saved_model.load(str(directory), tags=settings.tags)
+        restored = tf.saved_model.load(str(directory), tags=tags)
 
     remedis = parse_remedis_name(settings.uri)
     endpoint = choose_endpoint(
@@ -156,7 +188,10 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
         other=lambda: trial.shape_at_another_size(reading, key),
     )
     if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(output, tf.float32)))):
-        raise _bad(f"model {name}: answers a grey {size}x{size} image with NaN or infinity")
+        raise _bad(
+            f"model {name}: answers a grey {size}x{size} image with NaN or infinity: is "
+            "--input_range right?"
+        )
     return SavedModel(
         spec=ModelSpec(
             backend=SAVED_MODEL.name,
@@ -187,16 +222,28 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
     )
 
 
-def _check_tags(name: str, directory: Path, tags: tuple[str, ...] | None) -> None:
-    """Raise InputError (``bad_model``) unless the tags name one of a SavedModel's graphs."""
+def _tags(name: str, directory: Path, wanted: tuple[str, ...] | None) -> list[str] | None:
+    """Return the tags of the graph to load, None for the only one.
+
+    Raises:
+      InputError: ``bad_model`` unless they name one of a SavedModel's graphs.
+    """
     with input_errors(f"model {name}: cannot be loaded"):
         graphs = parse_saved_model(str(directory)).meta_graphs
     found = [sorted(graph.meta_info_def.tags) for graph in graphs]
-    listed = " or ".join(f"--tags {' '.join(each)}" for each in found)
-    if tags is None and len(found) > 1:
-        raise _bad(f"model {name}: holds {len(found)} graphs: choose by {listed}")
-    if tags is not None and sorted(tags) not in found:
-        raise _bad(f"model {name}: has no graph of --tags {' '.join(tags)}, only of {listed}")
+    listed = " or ".join(f"--tags {_as_flag(each)}" for each in found)
+    if wanted is None:
+        if len(found) > 1:
+            raise _bad(f"model {name}: holds {len(found)} graphs: choose by {listed}")
+        return None
+    tags = sorted(tag for tag in wanted if tag != _NO_TAG)
+    if tags not in found:
+        raise _bad(f"model {name}: has no graph of --tags {_as_flag(tags)}, only of {listed}")
+    return tags
+
+
+def _as_flag(tags: Sequence[str]) -> str:
+    return shlex.join(tags or [_NO_TAG])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +259,10 @@ class _Trial:
         """Call the model with as many grey images as it wants, of `size` pixels."""
         side = size or self.size
         grey = tf.fill([reading.batch or 1, side, side, 3], tf.constant(128, tf.uint8))
-        with input_errors(f"model {self.name}: fails on a grey {side}x{side} image"):
+        with input_errors(
+            f"model {self.name}: fails on a grey {side}x{side} image",
+            "are --input_size and --input_range right?",
+        ):
             return self.endpoint.call(
                 prepare(
                     grey, self.endpoint.dtype, self.input_range, reading.layout, reading.channels
@@ -250,7 +300,7 @@ class _Trial:
 
 
 @contextlib.contextmanager
-def input_errors(doing: str) -> Iterator[None]:
+def input_errors(doing: str, remedy: str = "is the copy of it complete?") -> Iterator[None]:
     """Turn whatever TensorFlow raises over a model into an InputError (``bad_model``).
 
     That is no small set, and not documented: OSError, ValueError, KeyError, TypeError and every
@@ -260,7 +310,24 @@ def input_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _bad(f"{doing}: {one_line(error)}") from error
+        raise _bad(f"{doing}: {_reason(error, remedy)}") from error
+
+
+def _reason(error: Exception, remedy: str) -> str:
+    """Return what TensorFlow says, and what to do."""
+    text = str(error)
+    unknown = _UNKNOWN_OPERATION.search(text)
+    if unknown:
+        return (
+            f"it has the operation {unknown[1]}, which TensorFlow {tf.__version__} has not: export "
+            "it with TensorFlow's own operations alone (docs/models.md)"
+        )
+    if _PYTHON_FUNCTION.search(text):
+        return (
+            "it calls a Python function of the program that saved it (tf.py_function): export it "
+            "with TensorFlow's own operations alone (docs/models.md)"
+        )
+    return f"{one_line(error)}: {remedy}"
 
 
 def _input_size(
