@@ -21,6 +21,7 @@ _Settings = TypeVar("_Settings")
 
 _SCOPE = "fingerprint"
 _NAME = "fingerprint_name"
+_UNLESS_DEFAULT = "fingerprint_unless_default"
 
 
 def in_plan(*, name: str | None = None, **more: Any) -> Any:
@@ -33,9 +34,16 @@ def in_plan(*, name: str | None = None, **more: Any) -> Any:
     return _field("plan", name, more)
 
 
-def in_embedding(*, name: str | None = None, **more: Any) -> Any:
-    """Return a dataclass field that changes the numbers of an embedding; arguments as `in_plan`."""
-    return _field("embedding", name, more)
+def in_embedding(*, name: str | None = None, unless_default: bool = False, **more: Any) -> Any:
+    """Return a dataclass field that changes the numbers of an embedding.
+
+    Args:
+      name: as for `in_plan`.
+      unless_default: leave the field out of the fingerprint while it has its default. So a setting
+        that comes later changes no fingerprint of an output that does not use it.
+      more: as for `in_plan`; with `unless_default`, ``default`` is among them.
+    """
+    return _field("embedding", name, more, unless_default=unless_default)
 
 
 def in_permission(**more: Any) -> Any:
@@ -52,8 +60,11 @@ def in_none(**more: Any) -> Any:
     return _field("none", None, more)
 
 
-def _field(scope: Scope, name: str | None, more: dict[str, Any]) -> Any:
-    return dataclasses.field(metadata={_SCOPE: scope, _NAME: name}, **more)
+def _field(
+    scope: Scope, name: str | None, more: dict[str, Any], *, unless_default: bool = False
+) -> Any:
+    metadata = {_SCOPE: scope, _NAME: name, _UNLESS_DEFAULT: unless_default}
+    return dataclasses.field(metadata=metadata, **more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +76,14 @@ class DeclaredField:
       name: name under which the field is recorded.
       scope: the fingerprint that the field enters; None if it declares none.
       value: value of the field.
+      left_out: the fingerprint leaves it out, because it has its default.
     """
 
     path: str
     name: str
     scope: Scope | None
     value: Any
+    left_out: bool = False
 
 
 def declared_fields(settings: Any, prefix: str = "") -> Iterator[DeclaredField]:
@@ -86,7 +99,8 @@ def declared_fields(settings: Any, prefix: str = "") -> Iterator[DeclaredField]:
             yield from declared_fields(value, f"{path}.")
             continue
         name = field.metadata.get(_NAME) or field.name
-        yield DeclaredField(path, name, field.metadata.get(_SCOPE), value)
+        left_out = bool(field.metadata.get(_UNLESS_DEFAULT)) and value == field.default
+        yield DeclaredField(path, name, field.metadata.get(_SCOPE), value, left_out)
 
 
 def settings_of(scope: Scope, *settings: Any) -> dict[str, Any]:
@@ -99,7 +113,7 @@ def settings_of(scope: Scope, *settings: Any) -> dict[str, Any]:
     for field in (field for one in settings for field in declared_fields(one)):
         if field.scope is None:
             raise ValueError(f"{field.path}: declare which fingerprint it enters")
-        if field.scope != scope:
+        if field.scope != scope or field.left_out:
             continue
         if field.name in found:
             raise ValueError(f"{field.path}: another setting already has the name {field.name!r}")

@@ -68,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
 def _lines(embedder: Embedder) -> dict[str, str]:
     spec = embedder.spec
     size = f"{spec.input_size}x{spec.input_size}"
-    channels = "RGB" if spec.input_channels == 3 else "grey"
+    channels = spec.channel_order.upper() if spec.input_channels == 3 else "grey"
     order = "channels first" if spec.input_layout == "channels_first" else "channels last"
     compiler = embedder.compile_used
     if embedder.compile_detail:
@@ -82,6 +82,7 @@ def _lines(embedder: Embedder) -> dict[str, str]:
         "called": f"{spec.called}, input {spec.input_name}",
         "input": f"{spec.input_dtype} {channels} {size}, {order} (size from: {spec.size_source})",
         "range": f"{spec.input_range} (from: {spec.range_source})",
+        **_normalisation(spec),
         "output": _output(spec),
         "features": str(spec.features),
         "batch size": str(embedder.batch_size) + (" (the model's own)" if spec.fixed_batch else ""),
@@ -91,6 +92,11 @@ def _lines(embedder: Embedder) -> dict[str, str]:
     if embedder.compile_used != "none":
         lines["cosine"] = f"{embedder.check_cosine:.6f} (lowest of a batch, against the plain call)"
     return lines
+
+
+def _normalisation(spec: ModelSpec) -> dict[str, str]:
+    found = {"mean": spec.input_mean, "std": spec.input_std}
+    return {name: " ".join(f"{n:g}" for n in values) for name, values in found.items() if values}
 
 
 def _output(spec: ModelSpec) -> str:

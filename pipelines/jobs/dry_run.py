@@ -80,7 +80,7 @@ def _runner(order: Order) -> str:
 def _model(spec: ModelSpec) -> str:
     size = f"{spec.input_size} x {spec.input_size}"
     return (
-        f"{spec.name}: {spec.input_dtype} images of {size} px, {spec.input_range} "
+        f"{spec.name}: {spec.input_dtype} images of {size} px, {spec.values_text()} "
         f"({spec.range_source}), to {spec.features:,} features in {spec.precision}"
     )
 

@@ -8,6 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.gpu import check_gpu_here, runs_here
 from beamscope.pipelines.terminal.live import LINE
+from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.embedder import Embedder
@@ -41,3 +42,16 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
             flush=True,
         )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
+
+
+def say_what_is_assumed(spec: ModelSpec) -> None:
+    """Print and log the input range of a model where neither the model nor a flag names one."""
+    if spec.range_source != "assumed":
+        return
+    text = (
+        f"model {spec.name}: input range {spec.input_range} is assumed: the model names none "
+        "(--input_range, --input_mean)"
+    )
+    LOG.info("%s", text)
+    with LINE.lifted():
+        print(text, flush=True)

@@ -13,6 +13,7 @@ from beamscope.pipelines.jobs.execute import execute
 from beamscope.pipelines.jobs.extents import command_for, embedding_summary
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
+from beamscope.pipelines.jobs.model import say_what_is_assumed
 from beamscope.pipelines.jobs.order import (
     Order,
     complete_before,
@@ -87,6 +88,8 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     layout = record.layout(args.output)
     if order.model is not None and order.spec is not None:
         write_model_record(layout, ModelRecord(order.model, order.spec))
+    if order.spec is not None:
+        say_what_is_assumed(order.spec)
     LOG.info("%s requested; settings %s", counted(len(order.requests), job.items), record.settings)
     request = request_digest(order)
     finished = progress = None

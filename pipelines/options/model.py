@@ -8,13 +8,14 @@ import dataclasses
 from beamscope.pipelines.options.command_line import place
 from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
 from beamscope.transforms.inference.model_settings import (
+    CHANNEL_ORDERS,
     INPUT_DTYPES,
-    INPUT_RANGES,
     LAYOUTS,
     POOLINGS,
     PRECISIONS,
     ModelSettings,
 )
+from beamscope.transforms.inference.preprocessing import INPUT_RANGES
 
 
 def add_model_arguments(
@@ -77,6 +78,26 @@ def add_model_arguments(
         "(default: 0..255 for integers, 0..1 for floats)",
     )
     parser.add_argument(
+        "--input_mean",
+        metavar="MEAN",
+        type=float,
+        nargs="+",
+        help="numbers to subtract from values of --input_range: one, or one for each channel in "
+        "the model's order, such as 0.485 0.456 0.406 (default: none)",
+    )
+    parser.add_argument(
+        "--input_std",
+        metavar="STD",
+        type=float,
+        nargs="+",
+        help="numbers to divide by after --input_mean, such as 0.229 0.224 0.225 (default: none)",
+    )
+    parser.add_argument(
+        "--channel_order",
+        choices=CHANNEL_ORDERS,
+        help="order of the channels that the model was trained with (default: rgb)",
+    )
+    parser.add_argument(
         "--input_layout",
         choices=LAYOUTS,
         help="position of the channels in the input's shape (default: found from that shape)",
@@ -132,7 +153,8 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
     Raises:
       InputError: ``bad_option`` for an invalid value.
     """
-    others = {"uri", "tags", "flexible_size"}
+    others = {"uri", "flexible_size"}
     names = {field.name for field in dataclasses.fields(ModelSettings)} - others
     values = {name: getattr(args, name) for name in names}
-    return ModelSettings(uri=args.model, tags=tuple(args.tags) if args.tags else None, **values)
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return ModelSettings(uri=args.model, **(values | lists))

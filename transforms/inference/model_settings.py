@@ -10,28 +10,30 @@ import re
 from typing import Any, Literal
 
 from beamscope.transforms.fingerprints import in_embedding, in_none
+from beamscope.transforms.inference.preprocessing import (
+    INPUT_RANGES,
+    INTEGER_DTYPES,
+    PixelMap,
+    check_normalisation,
+    pixel_map,
+)
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 # Channels last: [N, H, W, C]; first: [N, C, H, W].
 Layout = Literal["channels_last", "channels_first"]
+# Of the three channels of the input.
+ChannelOrder = Literal["rgb", "bgr"]
 # What becomes of a feature map or of tokens, see `output_shapes`.
 Pooling = Literal["none", "mean", "cls", "mean_patches"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16", "float16")
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
 LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")
 POOLINGS: tuple[Pooling, ...] = ("none", "mean", "cls", "mean_patches")
 
-# Range of a model's input -> (factor, offset) that takes a grey level of 0 to 255 there.
-INPUT_RANGES: dict[str, tuple[float, float]] = {
-    "0..1": (1 / 255, 0.0),
-    "-1..1": (2 / 255, -1.0),
-    "0..255": (1.0, 0.0),
-}
 FLOAT_DTYPES = ("float32", "float16", "bfloat16", "float64")
-# These take grey levels as they are. An int8 cannot hold 255.
-INTEGER_DTYPES = ("uint8", "int32", "int64", "int16", "uint16")
 INPUT_DTYPES = FLOAT_DTYPES + INTEGER_DTYPES
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -53,6 +55,10 @@ class ModelSettings:
         where neither `input_size` nor its name says which.
       input_dtype: one of `INPUT_DTYPES`, to choose among several that the model accepts.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
+      input_mean: what is subtracted from values of `input_range`: one number, or one for each
+        channel in the model's order.
+      input_std: what they are divided by then; given together with `input_mean`.
+      channel_order: of the input, one of `CHANNEL_ORDERS`; None means RGB.
       input_layout: where the channels of the input are, one of `LAYOUTS`.
       output_layout: where the channels of a feature map or of tokens are, one of `LAYOUTS`.
       pooling: what becomes of a feature map or of tokens, one of `POOLINGS`.
@@ -77,6 +83,9 @@ class ModelSettings:
     flexible_size: int | None = in_none(default=None)
     input_dtype: str | None = in_none(default=None)
     input_range: str | None = in_none(default=None)
+    input_mean: tuple[float, ...] | None = in_none(default=None)
+    input_std: tuple[float, ...] | None = in_none(default=None)
+    channel_order: ChannelOrder | None = in_none(default=None)
     input_layout: Layout | None = in_none(default=None)
     output_layout: Layout | None = in_none(default=None)
     pooling: Pooling | None = in_none(default=None)
@@ -89,6 +98,7 @@ class ModelSettings:
         for name, value, choices in (
             ("input_dtype", self.input_dtype, INPUT_DTYPES),
             ("input_range", self.input_range, tuple(INPUT_RANGES)),
+            ("channel_order", self.channel_order, CHANNEL_ORDERS),
             ("input_layout", self.input_layout, LAYOUTS),
             ("output_layout", self.output_layout, LAYOUTS),
             ("pooling", self.pooling, POOLINGS),
@@ -98,6 +108,7 @@ class ModelSettings:
                 raise InputError(
                     Kind.BAD_OPTION, f"--{name} must be one of {', '.join(choices)}, got {value!r}"
                 )
+        check_normalisation(self.input_range, self.input_mean, self.input_std)
         for name, number in (("batch_size", self.batch_size), ("input_size", self.input_size)):
             if number is not None and number < 1:
                 raise InputError(Kind.BAD_OPTION, f"--{name} must be at least 1, got {number}")
@@ -133,7 +144,11 @@ class ModelSpec:
         without such an axis.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
       range_source: ``option``, ``REMEDIS name``, ``dtype`` (integers take grey levels as they are)
-        or ``assumed``.
+        ``mean and std`` (which are usual for 0..1) or ``assumed``.
+      input_mean: what is subtracted from values of `input_range`, one number for each channel in
+        the model's order; None where the model takes the range as it is.
+      input_std: what they are divided by then; None together with `input_mean`.
+      channel_order: of an input of three channels, one of `CHANNEL_ORDERS`.
       output_key: which of several outputs is taken; None where there is one.
       output_shape: shape of that output for one image, without the batch: ``(D,)``,
         ``(height, width, D)`` of a feature map, ``(tokens, D)`` or either with D first.
@@ -172,7 +187,40 @@ class ModelSpec:
     compile: str = in_embedding(default="auto")
     precision: Precision = in_embedding(default="float32")
     cosine: float | None = in_none(default=None)
+    input_mean: tuple[float, ...] | None = in_embedding(
+        name="model_input_mean", default=None, unless_default=True
+    )
+    input_std: tuple[float, ...] | None = in_embedding(
+        name="model_input_std", default=None, unless_default=True
+    )
+    channel_order: ChannelOrder = in_embedding(
+        name="model_channel_order", default="rgb", unless_default=True
+    )
+
+    def pixel_map(self) -> PixelMap:
+        """Return the arithmetic from grey levels to the values of the model's input."""
+        return pixel_map(
+            dtype=self.input_dtype,
+            channels=self.input_channels,
+            input_range=self.input_range,
+            mean=self.input_mean,
+            std=self.input_std,
+            channel_order=self.channel_order,
+        )
+
+    def values_text(self) -> str:
+        """Return what becomes of grey levels, such as ``0..1, mean 0.5, std 0.5, BGR``."""
+        parts = [self.input_range]
+        for word, values in (("mean", self.input_mean), ("std", self.input_std)):
+            if values is not None:
+                parts.append(f"{word} {' '.join(f'{value:g}' for value in values)}")
+        return ", ".join([*parts, "BGR"] if self.channel_order == "bgr" else parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the attributes as values that `json.dumps` takes."""
-        return dataclasses.asdict(self) | {"output_shape": list(self.output_shape)}
+        found = dataclasses.asdict(self)
+        return {name: _as_list(value) for name, value in found.items()}
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -45,13 +45,15 @@ def read_model_record(layout: Layout) -> ModelRecord | None:
         return None
     try:
         return ModelRecord(
-            ModelSettings(**_with_tuple(content["settings"], "tags")),
-            ModelSpec(**_with_tuple(content["spec"], "output_shape")),
+            ModelSettings(**_with_tuples(content["settings"])),
+            ModelSpec(**_with_tuples(content["spec"])),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise DamagedError(layout.model_record, "it is not the record of a model") from error
 
 
-def _with_tuple(values: dict[str, Any], name: str) -> dict[str, Any]:
-    value = values[name]
-    return {**values, name: None if value is None else tuple(value)}
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON made lists of as the tuples that they were."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }

@@ -23,8 +23,8 @@ from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 
 # What a dataset records of its model's call, and a user could have chosen.
 _CHOSEN = (
-    "output_key", "input_size", "input_dtype", "input_range", "input_layout", "output_layout",
-    "pooling",
+    "output_key", "input_size", "input_dtype", "input_range", "input_mean", "input_std",
+    "channel_order", "input_layout", "output_layout", "pooling",
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def embed_file(dataset: Dataset, data: bytes, model: str) -> npt.NDArray[np.floa
     recorded: dict[str, Any] = dataset.description["model"]
     settings = ModelSettings(uri=model)
     digest = recorded.get("digest")
-    known = {name: recorded[name] for name in _CHOSEN if recorded.get(name) is not None}
+    known = {name: _value(recorded[name]) for name in _CHOSEN if recorded.get(name) is not None}
     loaded = open_model(dataclasses.replace(settings, **known, **_signature(recorded)))
     if loaded.spec.digest != digest:
         raise InputError(
@@ -72,6 +72,10 @@ def embed_file(dataset: Dataset, data: bytes, model: str) -> npt.NDArray[np.floa
         )
     embedding: npt.NDArray[np.float32] = Embedder(loaded).embed(pixels[None])[0]
     return embedding
+
+
+def _value(recorded: Any) -> Any:
+    return tuple(recorded) if isinstance(recorded, list) else recorded
 
 
 def _signature(recorded: dict[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def test_the_dataset_says_everything(slides, mean_model, tmp_path, capsys):
     assert {path.name for path in (output / "qc").iterdir()} == {"a.jpg", "b.jpg"}
 
     printed = capsys.readouterr()
+    assumed = "model mean-colour: input range 0..1 is assumed: the model names none"
+    assert assumed in printed.out.partition("2 done, 1 failed")[0]
     assert "2 done, 1 failed" in printed.out
     assert "broken: " in printed.out
     assert "33% of the slides failed, more than --max_failed 0.1" in printed.out

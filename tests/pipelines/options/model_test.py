@@ -21,10 +21,12 @@ def test_defaults_are_those_of_the_settings() -> None:
 def test_every_option_reaches_the_settings() -> None:
     settings = parse(
         *("--model", "gs://b/m", "--signature", "s", "--output_key", "k", "--input_size", "96"),
-        *("--input_dtype", "float16", "--input_range=-1..1", "--batch_size", "7"),
+        *("--input_dtype", "float16", "--input_range=0..1", "--batch_size", "7"),
         *("--compile", "graph", "--precision", "bfloat16", "--tags", "serve", "tpu"),
         *("--input_layout", "channels_first", "--output_layout", "channels_last"),
         *("--pooling", "cls", "--model_sha256", "0F" * 32),
+        *("--input_mean", "0.5", "0.4", "0.3", "--input_std", "1", "1", "1"),
+        *("--channel_order", "bgr"),
     )
     assert settings == ModelSettings(
         uri="gs://b/m",
@@ -33,7 +35,10 @@ def test_every_option_reaches_the_settings() -> None:
         output_key="k",
         input_size=96,
         input_dtype="float16",
-        input_range="-1..1",
+        input_range="0..1",
+        input_mean=(0.5, 0.4, 0.3),
+        input_std=(1.0, 1.0, 1.0),
+        channel_order="bgr",
         input_layout="channels_first",
         output_layout="channels_last",
         pooling="cls",

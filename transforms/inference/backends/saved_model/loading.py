@@ -25,12 +25,9 @@ from beamscope.transforms.inference.backends.saved_model.endpoints import (
 from beamscope.transforms.inference.backends.saved_model.images import prepare
 from beamscope.transforms.inference.batches import embed_in_batches
 from beamscope.transforms.inference.input_shapes import ImageInput
+from beamscope.transforms.inference.input_values import InputValues, input_values
 from beamscope.transforms.inference.model_files import model_digest, model_name
-from beamscope.transforms.inference.model_settings import (
-    INTEGER_DTYPES,
-    ModelSettings,
-    ModelSpec,
-)
+from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.inference.output_shapes import read_output
 from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
@@ -69,7 +66,7 @@ class SavedModel(LoadedModel):
         """Take uint8 RGB ``[B, H, W, 3]`` to the dtype, range and layout of the model's input."""
         spec = self.spec
         return prepare(
-            pixels, spec.input_dtype, spec.input_range, spec.input_layout, spec.input_channels
+            pixels, spec.pixel_map(), spec.input_dtype, spec.input_layout, spec.input_channels
         )
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
@@ -168,9 +165,10 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
         preferred_size=settings.flexible_size,
     )
     size, size_source = _input_size(name, settings, remedis, endpoint.readings[0])
-    input_range, range_source = _input_range(name, settings, remedis, endpoint)
-    trial = _Trial(name, endpoint, input_range, size)
+    asked = input_values(name, settings, endpoint.dtype)
+    trial = _Trial(name, endpoint, asked, size)
     reading = trial.reading()
+    values = asked.for_channels(reading.channels)
     result = trial.call(reading)
     key, output = _choose_output(name, result, settings.output_key)
     count = reading.batch or 1
@@ -204,8 +202,11 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
             input_dtype=endpoint.dtype,
             input_layout=reading.layout,
             input_channels=reading.channels,
-            input_range=input_range,
-            range_source=range_source,
+            input_range=values.input_range,
+            range_source=values.range_source,
+            input_mean=values.mean,
+            input_std=values.std,
+            channel_order=values.channel_order,
             output_key=key,
             output_shape=shape,
             output_layout=found.layout,
@@ -252,21 +253,20 @@ class _Trial:
 
     name: str
     endpoint: Endpoint
-    input_range: str
+    values: InputValues
     size: int
 
     def call(self, reading: ImageInput, size: int | None = None) -> Any:
         """Call the model with as many grey images as it wants, of `size` pixels."""
         side = size or self.size
         grey = tf.fill([reading.batch or 1, side, side, 3], tf.constant(128, tf.uint8))
+        arithmetic = self.values.pixel_map(reading.channels)
         with input_errors(
             f"model {self.name}: fails on a grey {side}x{side} image",
             "are --input_size and --input_range right?",
         ):
             return self.endpoint.call(
-                prepare(
-                    grey, self.endpoint.dtype, self.input_range, reading.layout, reading.channels
-                )
+                prepare(grey, arithmetic, self.endpoint.dtype, reading.layout, reading.channels)
             )
 
     def reading(self) -> ImageInput:
@@ -354,23 +354,6 @@ def _input_size(
     if not (size or static):
         raise _bad(f"model {name}: takes images of any size, so --input_size must say which")
     return size or static or 0, source
-
-
-def _input_range(
-    name: str, settings: ModelSettings, remedis: RemedisModel | None, endpoint: Endpoint
-) -> tuple[str, str]:
-    if endpoint.dtype in INTEGER_DTYPES:
-        if settings.input_range not in (None, "0..255"):
-            raise _bad(
-                f"model {name}: takes {endpoint.dtype}, which rules out --input_range "
-                f"{settings.input_range}"
-            )
-        return "0..255", "dtype"
-    if settings.input_range:
-        return settings.input_range, "option"
-    if remedis:
-        return remedis.input_range, "REMEDIS name"
-    return "0..1", "assumed"
 
 
 def _named_outputs(result: Any) -> dict[str, Any]:
