@@ -164,6 +164,34 @@ def test_a_model_too_large_to_freeze_is_compiled_with_its_variables(
     np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
 
 
+def test_openvino_needs_no_freezing_by_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", 0)
+    uri = models.save(tmp_path / "m", models.vectors)
+    embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="openvino"))
+    assert (embedder.compile_used, embedder.compile_detail) == ("openvino", "variables frozen")
+    pixels = models.noise(BATCH + 1)
+    np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
+
+
+def test_tensorflow_freezes_what_openvino_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread(concrete: Any, path: Path) -> None:
+        raise RuntimeError("no such operation\nat line 3")
+
+    monkeypatch.setattr(compiling, "write_graph", unread)
+    uri = models.save(tmp_path / "m", models.vectors)
+    embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile="openvino"))
+    assert (embedder.compile_used, embedder.fallback) == ("openvino", None)
+    assert embedder.compile_detail.startswith(
+        "variables frozen by TensorFlow, because OpenVINO cannot read it: no such operation"
+    )
+    pixels = models.noise(BATCH + 1)
+    np.testing.assert_allclose(embedder.embed(pixels), models.expected(pixels), atol=1e-5)
+
+
 def test_what_can_be_frozen_counts_the_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from beamscope.transforms.inference.agreement import compare
+from beamscope.transforms.inference.backends.saved_model.compiling import write_graph
 from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, freeze, traced
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
@@ -63,7 +64,8 @@ def test_errors_are_raised(tmp_path: Path) -> None:
         model(models.noise(2, size=models.SIZE + 1))
 
 
-def test_bit_agrees_with_the_plain_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["read by OpenVINO", "frozen by TensorFlow"])
+def test_bit_agrees_with_the_plain_call(tmp_path: Path, way: str) -> None:
     """BiT 50x1 on small images; its norms are what is rewritten for OpenVINO."""
     network = BitResNet("50x1", random_weights("50x1", 0))
 
@@ -71,11 +73,17 @@ def test_bit_agrees_with_the_plain_call(tmp_path: Path) -> None:
     def embed(pixels: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(network(tf.cast(pixels, tf.float32) / 255), [1, 2])
 
-    graph, rewritten = shorten_group_means(freeze(embed.get_concrete_function(), 1))
-    assert rewritten == 2 * 49
+    concrete = embed.get_concrete_function()
+    if way == "read by OpenVINO":
+        write_graph(concrete, tmp_path / "m.xml")
+        model = OpenVinoModel(tmp_path / "m.xml", 2048, "float32")
+    else:
+        graph, rewritten = shorten_group_means(freeze(concrete, 1))
+        assert rewritten == 2 * 49
+        model = from_graph(tmp_path, graph, 2048)
     pixels = structured_images(3, 64)
     plain = np.concatenate([embed(pixels[i : i + 1]).numpy() for i in range(3)])
-    cosine, difference = compare(from_graph(tmp_path, graph, 2048)(pixels), plain)
+    cosine, difference = compare(model(pixels), plain)
     assert cosine >= 0.999999
     assert difference < 1e-4
 

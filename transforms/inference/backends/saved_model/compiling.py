@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from beamscope.transforms.inference.backends.base import Compiled, Embed
 from beamscope.transforms.inference.backends.saved_model.freezing import (
-    FrozenGraph,
     can_freeze,
     freeze,
     traced,
@@ -22,7 +21,11 @@ from beamscope.transforms.inference.backends.saved_model.group_means import shor
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
 from beamscope.transforms.inference.batches import embed_in_batches
-from beamscope.transforms.inference.openvino_model import OpenVinoModel
+from beamscope.transforms.inference.openvino_group_means import (
+    shorten_group_means as shorten_means_in_openvino,
+)
+from beamscope.transforms.inference.openvino_model import OpenVinoModel, import_openvino
+from beamscope.transforms.problems import one_line
 from beamscope.transforms.storage.scratch import scratch_prefix
 
 FROZEN = "variables frozen"
@@ -31,23 +34,51 @@ _TOO_LARGE = "the variables are too large to be constants (2 GiB)"
 
 
 def with_openvino(loaded: SavedModel) -> Compiled:
-    """Freeze a model and compile it with OpenVINO.
+    """Compile a model with OpenVINO, whose front end reads the variables where TensorFlow has them.
+
+    Where the front end cannot read the graph, TensorFlow freezes it first, which takes several
+    times as much memory.
 
     Raises:
-      ValueError: the model is too large, or has what ends the process in OpenVINO.
+      ValueError: the model has what ends the process in OpenVINO, or is too large to be frozen.
       Exception: whatever TensorFlow and OpenVINO raise.
     """
-    images = loaded.spec.fixed_batch or 1
+    spec = loaded.spec
+    images = spec.fixed_batch or 1
     concrete = traced(loaded, images)
+    check_for_openvino(concrete)
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+        detail = FROZEN
+        try:
+            path = Path(folder) / "model.xml"
+            write_graph(concrete, path)
+        # Front ends raise anything; TensorFlow's own freezing may still do.
+        except Exception as error:  # noqa: BLE001
+            detail = f"{FROZEN} by TensorFlow, because OpenVINO cannot read it: {one_line(error)}"
+            path = _frozen_file(concrete, images, Path(folder))
+        return Compiled(OpenVinoModel(path, spec.features, spec.precision), detail)
+
+
+def write_graph(concrete: Any, path: Path) -> None:
+    """Write a function from `traced` as OpenVINO's own files, an .xml and a .bin beside it.
+
+    Weights that are computed from weights (standardised convolutions, folded norms) are computed
+    once, here, and the variables are not copied before.
+    """
+    openvino = import_openvino()
+    model = openvino.convert_model(concrete, share_weights=True)
+    shorten_means_in_openvino(model)
+    # Its default is float16.
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _frozen_file(concrete: Any, images: int, folder: Path) -> Path:
     if not can_freeze(concrete):
         raise ValueError(_TOO_LARGE)
     frozen, _ = shorten_group_means(freeze(concrete, images))
-    _check_for_openvino(frozen)
-    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-        path = Path(folder) / "frozen.pb"
-        path.write_bytes(frozen.graph.SerializeToString())
-        model = OpenVinoModel(path, loaded.spec.features, loaded.spec.precision)
-    return Compiled(model, FROZEN)
+    path = folder / "frozen.pb"
+    path.write_bytes(frozen.graph.SerializeToString())
+    return path
 
 
 def with_xla(loaded: SavedModel) -> Compiled:
@@ -87,9 +118,17 @@ def _in_batches(call: Callable[[Any], Any], batch_size: int, features: int) -> E
     return lambda pixels: embed_in_batches(embed_batch, pixels, batch_size, features)
 
 
-def _check_for_openvino(frozen: FrozenGraph) -> None:
-    """Raise ValueError where OpenVINO would end the process: it aborts on constants of strings."""
-    functions = [node for function in frozen.graph.library.function for node in function.node_def]
-    for node in [*frozen.graph.node, *functions]:
+def check_for_openvino(concrete: Any) -> None:
+    """Raise ValueError where OpenVINO would end the process: it aborts on constants of strings.
+
+    Args:
+      concrete: a function from `traced`; its variables become constants too.
+    """
+    graph = concrete.graph.as_graph_def()
+    functions = [node for function in graph.library.function for node in function.node_def]
+    names = [variable.name for variable in concrete.variables if variable.dtype == tf.string]
+    for node in [*graph.node, *functions]:
         if node.op == "Const" and node.attr["dtype"].type == tf.string.as_datatype_enum:
-            raise ValueError(f"the model computes with strings ({node.name})")
+            names.append(node.name)
+    if names:
+        raise ValueError(f"the model computes with strings ({names[0]})")
