@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 from beamscope.pipelines.options.command_line import place
 from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
+from beamscope.transforms.inference.foreign_models import address_remedy, file_remedy
 from beamscope.transforms.inference.model_settings import (
     CHANNEL_ORDERS,
     INPUT_DTYPES,
@@ -16,6 +19,31 @@ from beamscope.transforms.inference.model_settings import (
     ModelSettings,
 )
 from beamscope.transforms.inference.preprocessing import INPUT_RANGES
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.uris import is_local
+
+
+def model_place(flag: str) -> Callable[[str], str]:
+    """Return an argparse type for a model: a path or URI that may be one, as by its name.
+
+    Raises:
+      InputError: the type raises ``bad_model`` for addresses of hubs and files that are no models,
+        with what to do; else as `place`.
+    """
+
+    def convert(text: str) -> str:
+        remedy = address_remedy(text)
+        if remedy is None:
+            uri = place(flag)(text)
+            path = Path(uri)
+            if not is_local(uri) or path.is_file() or path.suffix == ".mlpackage":
+                remedy = file_remedy(uri)
+        if remedy is not None:
+            raise InputError(Kind.BAD_MODEL, f"{flag} {text}: {remedy}")
+        return uri
+
+    return convert
 
 
 def add_model_arguments(
@@ -36,10 +64,10 @@ def add_model_arguments(
     defaults = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
     model = " or ".join(backend.summary for backend in BACKENDS) + ", local or remote"
     if positional:
-        parser.add_argument("model", metavar="MODEL", type=place("model"), help=model)
+        parser.add_argument("model", metavar="MODEL", type=model_place("model"), help=model)
     else:
         parser.add_argument(
-            "--model", metavar="MODEL", type=place("--model"), required=required, help=model
+            "--model", metavar="MODEL", type=model_place("--model"), required=required, help=model
         )
     parser.add_argument(
         "--tags",

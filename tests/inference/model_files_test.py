@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from beamscope.transforms.inference import model_files
 from beamscope.transforms.inference.find_model import find_model
-from beamscope.transforms.inference.model_files import local_model, model_digest
+from beamscope.transforms.inference.model_files import local_model, model_digest, version_taken
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
@@ -97,6 +97,30 @@ def test_local_model_of_a_name_with_brackets(remote: str, model: Path) -> None:
         files.write_bytes(f"{remote}/{name}/saved_model.pb", name.encode())
     copy = local_model(f"{remote}/m[v2]")
     assert contents(copy) == {"saved_model.pb": b"m[v2]"}
+
+
+def test_local_model_copies_the_highest_version_alone(
+    remote: str, model: Path, copied: list[str]
+) -> None:
+    served = f"{remote}-served"
+    for version, size in (("2", 10), ("10", 20)):
+        files.write_bytes(f"{served}/{version}/saved_model.pb", b"g" * size)
+    files.write_bytes(f"{served}/10/variables/variables.index", b"index")
+    copy = local_model(served)
+    assert contents(copy) == {
+        "saved_model.pb": b"g" * 20,
+        "variables/variables.index": b"index",
+    }
+    assert sorted(copied) == ["saved_model.pb", "variables.index"]
+    assert str(version_taken(served)) == "version 10 is taken, the highest of 2, 10"
+
+
+def test_local_model_copies_nothing_of_several_models(remote: str, copied: list[str]) -> None:
+    for name in ("a", "b"):
+        files.write_bytes(f"{remote}-all/{name}/saved_model.pb", b"graph")
+    with pytest.raises(InputError, match=rf"2 models in .*\(a, b\).* such as {remote}-all/a$"):
+        local_model(f"{remote}-all")
+    assert copied == []
 
 
 def test_tensorflow_loads_a_model_of_a_name_with_brackets(

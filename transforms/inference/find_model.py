@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.answer_checks import check_answers
 from beamscope.transforms.inference.backends.base import Backend, LoadedModel
 from beamscope.transforms.inference.backends.registry import backend_for
-from beamscope.transforms.inference.model_files import local_model, model_digest
+from beamscope.transforms.inference.foreign_models import file_remedy, missing_remedy
+from beamscope.transforms.inference.model_files import local_model, model_digest, version_taken
 from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.served_models import local_names, several_models
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +59,13 @@ def find_model(settings: ModelSettings) -> FoundModel:
     path = local_model(settings.uri)
     if not path.exists():
         raise InputError(
-            Kind.BAD_MODEL, f"model {settings.uri}: there is no such file or directory"
+            Kind.BAD_MODEL,
+            f"model {settings.uri}: there is no such file or directory"
+            f"{missing_remedy(settings.uri)}",
         )
+    version = version_taken(settings.uri)
+    if version is not None:
+        _log.warning("model %s: %s", settings.uri, version)
     if settings.model_sha256 is not None:
         digest, expected = model_digest(path), settings.model_sha256.lower()
         if digest != expected:
@@ -66,8 +76,23 @@ def find_model(settings: ModelSettings) -> FoundModel:
             )
     backend, reasons = backend_for(path)
     if backend is None:
-        raise InputError(Kind.BAD_MODEL, f"model {settings.uri}: {'; '.join(reasons)}")
+        remedy = _remedy(settings.uri, path)
+        raise InputError(Kind.BAD_MODEL, f"model {settings.uri}: {remedy or '; '.join(reasons)}")
     return FoundModel(settings, path, backend)
+
+
+def _remedy(uri: str, path: Path) -> str | None:
+    """Return what to do with what no backend opens, by the names of files; None if they tell not.
+
+    A directory is known by the first file in it that has a remedy.
+    """
+    if path.is_file():
+        return file_remedy(uri)
+    names = local_names(path)
+    held = ((name, file_remedy(name)) for name in names)
+    return several_models(uri, names) or next(
+        (f"the directory holds {name}, which {remedy}" for name, remedy in held if remedy), None
+    )
 
 
 def open_model(settings: ModelSettings, *, require_gpu: bool = False) -> LoadedModel:

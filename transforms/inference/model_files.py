@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beamscope.transforms.inference.onnx_files import is_onnx, onnx_file, read_onnx
+from beamscope.transforms.inference.served_models import (
+    Version,
+    local_names,
+    several_models,
+    version_of,
+)
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
@@ -25,6 +31,7 @@ _WILDCARDS = frozenset("*?[\\")
 
 # Each copy is kept for as long as the process, since TensorFlow reads some of its files late.
 _leases: dict[str, Lease] = {}
+_versions: dict[str, Version] = {}
 _lock = threading.Lock()
 
 
@@ -40,10 +47,13 @@ def local_model(uri: str) -> Path:
     honours STORAGE_EMULATOR_HOST nor shares Beam's credentials); the external data of an ONNX file
     comes along. The copy stays in the user's folder of the temporary directory. It serves later
     processes for as long as the remote files keep their names, sizes and versions, and until its
-    room is needed.
+    room is needed. Of a directory of versions, as servers have them, only the highest is copied.
 
     Args:
       uri: a local path, or a URI in a store.
+
+    Returns:
+      where it lies; of a directory of versions, the highest of them.
 
     Raises:
       InputError: ``bad_model`` where nothing is there or it cannot be read; ``unsafe_folder``
@@ -51,11 +61,21 @@ def local_model(uri: str) -> Path:
     """
     uri = files.normalize(uri)
     if files.is_local(uri):
-        return _without_wildcards(Path(uri))
+        path = Path(uri)
+        version = version_of(local_names(path))
+        if version is not None:
+            _versions[uri] = version
+            path /= version.taken
+        return _without_wildcards(path)
     with _lock:
         if uri not in _leases:
             _leases[uri] = _copy(uri)
         return _without_wildcards(_leases[uri].path)
+
+
+def version_taken(uri: str) -> Version | None:
+    """Return which version `local_model` has taken; None where there are none to choose from."""
+    return _versions.get(files.normalize(uri))
 
 
 def model_digest(path: Path) -> str:
@@ -124,6 +144,15 @@ def _copy(uri: str) -> Lease:
         found = files.list_files(uri)
         if not found and not files.exists(uri):
             raise InputError(Kind.BAD_MODEL, f"model {uri}: there is no such file or directory")
+        names = [file.path.removeprefix(files.join(uri, "")) for file in found]
+        refusal = several_models(uri, names)
+        version = version_of(names)
+        if version is not None:
+            _versions[uri] = version
+            uri = files.join(uri, version.taken)
+            found = [file for file in found if file.path.startswith(files.join(uri, ""))]
+        elif refusal is not None:
+            raise InputError(Kind.BAD_MODEL, f"model {uri}: {refusal}")
         found = found or [files.stat(uri)]
         # A model is a program: nobody else may be able to change the copy.
         cache = FileCache(
