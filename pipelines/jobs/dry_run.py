@@ -61,6 +61,8 @@ def dry_run(order: Order, record: RunRecord) -> str:
 
 def _requested(order: Order) -> Iterable[tuple[str, str]]:
     yield order.job.items, f"{len(order.requests):,}"
+    if order.extent.share is not None:
+        yield "part", f"{order.extent.share} of what follows"
     left_out = {name: count for name, count in order.left_out.items() if count}
     if left_out:
         yield (
@@ -134,7 +136,8 @@ def _would(order: Order, layout: Layout) -> Iterable[tuple[str, str]]:
         steps.append(f"plan {counted(new, job.items)}, and {verb} the {job.unit} found there")
     for place, step in enumerate(steps):
         yield "" if place else "would", step
-    yield "", write if order.extent.assembles else "write no dataset (--only embed)"
+    why = "--only embed" if order.extent.share is None else f"--part {order.extent.share}"
+    yield "", write if order.extent.assembles else f"write no dataset ({why})"
 
 
 def _look(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from beamscope.pipelines.jobs.hold import workers_outlive_this_process
+from beamscope.pipelines.jobs.job import Steps
 from beamscope.pipelines.jobs.order import Order
 from beamscope.pipelines.options.extent import Only
 from beamscope.pipelines.terminal.summary import Finished, Summary
@@ -12,8 +14,11 @@ from beamscope.pipelines.terminal.words import counted, duration
 from beamscope.transforms.output.layout import file_name
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.ptransforms.end_embedding import ROWS_DONE, ROWS_FAILED
+from beamscope.transforms.output.ptransforms.plan_items import takes_some_of
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
 
-_EXTENT_FLAGS = frozenset({"--only"})
+_EXTENT_FLAGS = frozenset({"--only", "--part"})
 
 
 def command_for(order: Order, only: Only | None) -> str:
@@ -33,7 +38,32 @@ def command_for(order: Order, only: Only | None) -> str:
     return shlex.join(kept)
 
 
-def embedding_summary(order: Order, finished: Finished, progress: ProgressReader) -> Summary:
+def check_share(order: Order, steps: Steps) -> None:
+    """Check that a job can be done in parts, where a start is to do one.
+
+    Raises:
+      InputError: ``bad_option``.
+    """
+    share = order.extent.share
+    if share is None:
+        return
+    if workers_outlive_this_process(order.options):
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--part {share}: is for tasks on machines of your own, and this runner spreads the "
+            "work by itself; leave it out, or choose another --runner_config",
+        )
+    if steps.prepare is not None:
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--part {share}: --sample_total draws from all {order.job.items} together, so that no "
+            "part can be done alone; leave one of them out, or use --sample",
+        )
+
+
+def embedding_summary(
+    order: Order, steps: Steps, finished: Finished, progress: ProgressReader
+) -> Summary:
     """Return the summary of a start that has embedded and not assembled.
 
     Like a whole job it has failed where more than ``--max_failed`` of its items failed, or of their
@@ -41,12 +71,18 @@ def embedding_summary(order: Order, finished: Finished, progress: ProgressReader
 
     Args:
       order: the job.
+      steps: its own steps.
       finished: its run.
       progress: reads the progress of the whole output.
     """
     job, limit = order.job, order.args.max_failed
     now = progress.read()
-    own = {file_name(request.id) for request in order.requests}
+    share = order.extent.share
+    own = {
+        file_name(request.id)
+        for request in order.requests
+        if takes_some_of(share, steps.planner, request)
+    }
     failed = len(own & progress.failed_items())
     done, rows_failed = (finished.counters.get(name, 0) for name in (ROWS_DONE, ROWS_FAILED))
     faults = []
@@ -56,6 +92,7 @@ def embedding_summary(order: Order, finished: Finished, progress: ProgressReader
                 f"{bad / all_of:.0%} of the {what} failed, more than --max_failed {limit:g}"
             )
     lines = [
+        *([("part", f"{share} of {counted(len(order.requests), job.items)}")] if share else []),
         (job.items, f"{len(own):,}" + (f", of which {failed:,} failed" if failed else "")),
         (job.unit, f"{done:,} planned = {done - rows_failed:,} embedded or left out + "
                    f"{rows_failed:,} failed"),
@@ -72,6 +109,7 @@ def _left(order: Order, rows: int, items: int) -> Iterator[tuple[str, str]]:
         *([f"{counted(items, job.items)} have no plan"] if items else []),
         *([f"{counted(rows, job.unit)} are not embedded"] if rows else []),
     ]
-    yield "left", " and ".join(left) or "nothing to embed"
+    others = ", for other parts" if left and order.extent.share is not None else ""
+    yield "left", (" and ".join(left) or "nothing to embed") + others
     if not left:
         yield "next", command_for(order, Only.ASSEMBLE)

@@ -13,6 +13,7 @@ from beamscope.pipelines.runners.flink import runs_on_flink_cluster
 from beamscope.pipelines.supervisor import is_supervised, stop_in_order
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.output.lease import (
+    EVERYTHING,
     QUIET_BEFORE_WORKERS,
     QUIET_ON_CLUSTER,
     QUIET_SECONDS,
@@ -25,7 +26,11 @@ from beamscope.transforms.storage import files
 
 @contextlib.contextmanager
 def hold_output(
-    root: str, options: PipelineOptions | None = None, *, cloud_job: str = ""
+    root: str,
+    options: PipelineOptions | None = None,
+    *,
+    cloud_job: str = "",
+    slot: str = EVERYTHING,
 ) -> Iterator[HeldLease]:
     """Hold the lease on an output while the body runs.
 
@@ -36,6 +41,7 @@ def hold_output(
       options: Beam's options of the job; None where all work is done in this process.
       cloud_job: name of a job that nobody waits for. Such a job shares its lease with another one
         of its name, because its runner refuses the second.
+      slot: of the lease: everything, or the share that the job does.
 
     Raises:
       InputError: ``already_running``: another job is writing the output; ``unwritable_output``.
@@ -43,7 +49,7 @@ def hold_output(
     """
     # From here on something is begun that has to be ended.
     stop_in_order()
-    on_cluster = options is not None and _workers_outlive_this_process(options)
+    on_cluster = options is not None and workers_outlive_this_process(options)
     quiet = QUIET_BEFORE_WORKERS if cloud_job else QUIET_ON_CLUSTER
     with contextlib.ExitStack() as stack:
         with files.refusals(Kind.UNWRITABLE_OUTPUT, f"--output {root}: cannot be written to: "):
@@ -55,12 +61,14 @@ def hold_output(
                     by_workers=on_cluster,
                     detached=bool(cloud_job),
                     quiet_seconds=quiet if on_cluster else QUIET_SECONDS,
+                    slot=slot,
                     process=os.getppid() if is_supervised() else os.getpid(),
                 )
             )
         yield lease
 
 
-def _workers_outlive_this_process(options: PipelineOptions) -> bool:
+def workers_outlive_this_process(options: PipelineOptions) -> bool:
+    """Return whether a runner works on other machines, or in a pool of processes."""
     pool = options.view_as(PortableOptions).environment_type == "EXTERNAL"
     return pool or runs_on_dataflow(options) or runs_on_flink_cluster(options)

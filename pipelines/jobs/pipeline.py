@@ -23,6 +23,7 @@ from beamscope.transforms.output.ptransforms.find_parts import FindParts
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
+from beamscope.transforms.output.share import Share
 
 
 def build_pipeline(
@@ -34,6 +35,7 @@ def build_pipeline(
     guard: Guard | None = None,
     *,
     assembles: bool = True,
+    share: Share | None = None,
 ) -> None:
     """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
@@ -45,6 +47,7 @@ def build_pipeline(
       dataset: describes the dataset to write, and its place.
       guard: of the job, for planning and reading; the handler has its own copy.
       assembles: whether the dataset is written at the end.
+      share: which items and blocks are planned and embedded; None for all.
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
@@ -54,7 +57,7 @@ def build_pipeline(
         steps.prepare.guard = guard
         asked = asked | "Prepare" >> steps.prepare
         planning_guard = None
-    planned = asked | "Plan" >> PlanItems(steps.planner, dataset.layout, planning_guard)
+    planned = asked | "Plan" >> PlanItems(steps.planner, dataset.layout, planning_guard, share)
     spread = (
         planned.blocks
         | "Spread" >> steps.spread

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.dry_run import dry_run
 from beamscope.pipelines.jobs.execute import execute
-from beamscope.pipelines.jobs.extents import command_for, embedding_summary
+from beamscope.pipelines.jobs.extents import check_share, command_for, embedding_summary
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import say_what_is_assumed
@@ -38,7 +38,7 @@ from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
 from beamscope.transforms.output.layout import is_try
-from beamscope.transforms.output.lease import HeldLease
+from beamscope.transforms.output.lease import EVERYTHING, HeldLease
 from beamscope.transforms.output.model_record import ModelRecord, write_model_record
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests
@@ -74,16 +74,24 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
         # What refuses an output must not write the lease there.
         check_claim(order.args.output, record, overwrite=order.args.overwrite)
         layout = record.layout(order.args.output)
+        check_share(order, job.steps(order.settings, order.args, layout))
+        share = order.extent.share
         cloud = runs_on_dataflow(order.options)
         name = cloud_job_name(job.name, layout, order.options) if cloud else ""
-        with hold_output(order.args.output, order.options, cloud_job=name) as lease:
+        with hold_output(
+            order.args.output,
+            order.options,
+            cloud_job=name,
+            slot=share.slot if share is not None else EVERYTHING,
+        ) as lease:
             return _run(order, record, log, lease)
 
 
 def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int:
     job, args = order.job, order.args
     claim_output(args.output, record, overwrite=args.overwrite)
-    log.open(args.output)
+    share = order.extent.share
+    log.open(args.output, share.slot if share is not None else "")
     write_requests(args.output, order.requests)
     layout = record.layout(args.output)
     if order.model is not None and order.spec is not None:
@@ -120,6 +128,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 dataset,
                 guard,
                 assembles=order.extent.assembles,
+                share=share,
             )
 
         if runs_on_dataflow(order.options):
@@ -132,7 +141,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
         finished = _execute_and_repair(job, build, order.options, progress)
         if order.extent.assembles:
             add_to_description(layout.root, counters=dict(sorted(finished.counters.items())))
-    if not lease.key.by_workers:
+    if not lease.key.by_workers and share is None:
         # What killed processes of this output have left: nobody else is writing it.
         files.delete_temporaries(layout.root, recursive=True)
         # Of blocks whose process was killed between the part and the end of the try.
@@ -142,7 +151,8 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     if order.extent.assembles or finished is None or progress is None:
         told = read_summary(job, order.settings, layout, finished, max_failed=args.max_failed)
     else:
-        told = embedding_summary(order, finished, progress)
+        steps = job.steps(order.settings, args, layout)
+        told = embedding_summary(order, steps, finished, progress)
     summary = told.with_log(log.path)
     LOG.info("finished\n%s", summary.text(verbose=True))
     LINE.close()

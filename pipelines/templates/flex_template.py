@@ -30,6 +30,9 @@ from beamscope.transforms.problems import InputError
 _BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
 _BEAM_FLAGS = ("require_gpu", "sdk_container_image", "number_of_worker_harness_threads")
 
+# A template's job has all machines that it needs: parts are for tasks of other schedulers.
+_NOT_HERE = ("part",)
+
 # Flags of every job whose value is a path. Each job declares those of its own flags.
 _PATHS = {"model": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER"}
 _PATH_TYPES = {"file": "GCS_READ_FILE", "folder": "GCS_READ_FOLDER", "pattern": "TEXT"}
@@ -124,7 +127,7 @@ def _actions(parser: Parser) -> list[argparse.Action]:
     beam_parser = Parser(add_help=False)
     add_options(beam_parser, _BEAM_OPTIONS)
     return [
-        *parser.actions(),
+        *(action for action in parser.actions() if action.dest not in _NOT_HERE),
         *(action for action in beam_parser.actions() if action.dest in _BEAM_FLAGS),
     ]
 

@@ -42,10 +42,16 @@ class LogFile(logging.Handler):
         self._ended = threading.Event()
         self._file: TextIO | None = None
 
-    def open(self, root: str) -> None:
-        """Begin a file of its own in the output directory of a job."""
+    def open(self, root: str, share: str = "") -> None:
+        """Begin a file of its own in the output directory of a job.
+
+        Args:
+          root: the output directory.
+          share: of the job that this process does; processes on several machines may have one
+            number.
+        """
         now = datetime.datetime.now(datetime.UTC)
-        self.path = job_log(root, f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}")
+        self.path = job_log(root, f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}{share and f'-{share}'}")
         self._write()
         if files.is_local(root) and files.exists(self.path):
             self._file = files.local_path(self.path).open("a", encoding="utf-8")

@@ -35,6 +35,7 @@ def test_the_api_takes_the_metadata(job):
         "help",
         "help_all",
         "-h",
+        "part",  # for schedulers that are not Dataflow
     }
     assert {parameter.name for parameter in template.parameters} == flags | BEAM_FLAGS
     for parameter in template.parameters:

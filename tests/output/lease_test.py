@@ -1,5 +1,6 @@
 """Leases of several jobs on one output: threads and processes of this machine, and stores."""
 
+import contextlib
 import json
 import os
 import signal
@@ -248,3 +249,69 @@ def test_a_damaged_lease_is_watched_and_taken_over(
 def test_slots_do_not_meet(tmp_path: Path) -> None:
     with held(str(tmp_path), "run 1", slot="part-1-of-2"), held(str(tmp_path), "run 2", slot="2"):
         pass
+
+
+def test_shares_of_one_count_meet_no_other(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    with (
+        held(root, "run 1", slot="part-1-of-3"),
+        held(root, "run 2", slot="part-3-of-3"),
+    ):
+        for slot, text in (
+            (lease_module.EVERYTHING, "is writing part 1/3 of it since"),
+            ("part-1-of-2", "is writing part 1/3 of it since"),
+            ("part-3-of-3", "is writing part 3/3 of it since"),
+        ):
+            with pytest.raises(InputError, match=text) as e, held(root, "run 3", slot=slot):
+                raise AssertionError
+            assert e.value.kind == "already_running"
+            assert "\n" not in e.value.message
+        # Who was refused has left nothing that refuses others.
+        with held(root, "run 4", slot="part-2-of-3"):
+            pass
+    with (
+        held(root, "run 5"),
+        pytest.raises(InputError, match="is writing it since"),
+        held(root, "run 6", slot="part-1-of-3"),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_shares_of_machines_that_are_gone_are_watched_together_and_ended(tmp_path: Path) -> None:
+    root, quiet = str(tmp_path), 3.0
+    for number in range(1, 9):
+        with (
+            contextlib.suppress(KeyError),
+            held(root, f"run {number}", slot=f"part-{number}-of-8", quiet_seconds=quiet) as lease,
+        ):
+            forsake(lease)
+            raise KeyError  # as one that is killed: it does not release
+    start = time.monotonic()
+    with held(root, "run"):
+        # One after the other would take eight times as long.
+        assert quiet <= time.monotonic() - start < 8 * quiet
+    for path in tmp_path.glob(".beamscope/lease/*/*.json"):
+        assert json.loads(path.read_text())["released"] is True
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_of_two_that_begin_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, looked = str(tmp_path), []
+    look = lease_module._wait_for_others
+
+    def late(key: lease_module.LeaseKey, own: lease_module._Lease) -> None:
+        look(key, own)
+        if not looked:
+            # Between the first look and the creation of the lease, another begins.
+            looked.append(key)
+            stack.enter_context(held(root, "run 2", slot="part-1-of-2"))
+
+    monkeypatch.setattr(lease_module, "_wait_for_others", late)
+    with contextlib.ExitStack() as stack:
+        with pytest.raises(InputError, match="part 1/2"), held(root, "run 1"):
+            raise AssertionError
+        (left,) = written(root)
+        assert left["released"] is True

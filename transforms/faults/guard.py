@@ -23,7 +23,7 @@ from beamscope.transforms.faults.ending import ProcessEndsError, process_ends
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.faults.watchdog import watched
 from beamscope.transforms.output.layout import Layout, part_name
-from beamscope.transforms.output.lease import LeaseKey, begin_work, end_work
+from beamscope.transforms.output.lease import EVERYTHING, LeaseKey, begin_work, end_work
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, as_stopped, one_line
 from beamscope.transforms.storage import files
@@ -54,6 +54,10 @@ class Guard:
     items: int = 1
     lease: LeaseKey | None = None
 
+    @property
+    def _slot(self) -> str:
+        return EVERYTHING if self.lease is None else self.lease.slot
+
     def begin(self, step: Step) -> Attempt | None:
         """Record that a step is begun.
 
@@ -62,7 +66,7 @@ class Guard:
           ended, so that it may be what ended its process: `begin_alone` when nothing else is at
           work.
         """
-        hold = alone.among_others(self.layout)
+        hold = alone.among_others(self.layout, self._slot)
         try:
             begun = tries.record_first(self.layout, step, self.run)
         except BaseException:
@@ -79,7 +83,7 @@ class Guard:
         The caller must not have begun anything else that has not ended. The attempt of a step that
         has ended its process too often says so (`Attempt.lost`): it must not be worked on again.
         """
-        hold = alone.alone(self.layout)
+        hold = alone.alone(self.layout, self._slot)
         try:
             earlier = tries.earlier_tries(self.layout, step)
             tries.record_alone(self.layout, step, self.run)

@@ -14,10 +14,12 @@ class Step:
     Attributes:
       item_id: of the slide or source.
       index: of the block; None for the plan.
+      slot: of the lease, where several machines may take this step at a time; else empty.
     """
 
     item_id: str
     index: int | None = None
+    slot: str = ""
 
     @classmethod
     def of(cls, key: BlockKey) -> Step:

@@ -52,7 +52,7 @@ def earlier_tries(layout: Layout, step: Step) -> list[Try]:
     found: list[Try] = []
     for count in itertools.count(1):
         try:
-            content = files.read_bytes(layout.a_try(step.item_id, step.index, count))
+            content = files.read_bytes(layout.a_try(step.item_id, step.index, count, step.slot))
         except FileNotFoundError:
             return found
         try:
@@ -71,10 +71,14 @@ def is_lost(tries: list[Try], run: str) -> bool:
 
 def delete_tries(layout: Layout, step: Step, count: int) -> None:
     """Delete the first `count` records of a step."""
-    names = (layout.a_try(step.item_id, step.index, number) for number in range(1, count + 1))
-    files.delete(list(names))
+    files.delete(
+        [
+            layout.a_try(step.item_id, step.index, number, step.slot)
+            for number in range(1, count + 1)
+        ]
+    )
 
 
 def _create(layout: Layout, step: Step, count: int, one: Try) -> bool:
-    path = layout.a_try(step.item_id, step.index, count)
+    path = layout.a_try(step.item_id, step.index, count, step.slot)
     return files.create_if_absent(path, json.dumps(dataclasses.asdict(one)).encode())

@@ -143,11 +143,14 @@ class Layout:
         """The directory of what was begun and has not ended."""
         return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, "tries")
 
-    def a_try(self, item_id: str, index: int | None, count: int) -> str:
-        """The record that a block, or with None the plan, was begun for the `count`-th time."""
+    def a_try(self, item_id: str, index: int | None, count: int, slot: str = "") -> str:
+        """The record that a block, or with None the plan, was begun for the `count`-th time.
+
+        A plan that several machines may make at a time has a record for each `slot`.
+        """
         folder = files.join(self.tries, file_name(item_id))
         if index is None:
-            return files.join(folder, f"plan.{count}")
+            return files.join(folder, *([slot] if slot else []), f"plan.{count}")
         return files.join(folder, self.fingerprint, f"{index:06d}.{count}")
 
     def fault_log(self, item_id: str, index: int | None) -> str:

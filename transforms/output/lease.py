@@ -12,7 +12,10 @@ asked how long ago, by its own time, the lease was written. Of jobs on a cluster
 the beat too, while they work: they need not lose the lease when the process that submitted them is
 gone.
 
-Machines that shall share an output on purpose can hold leases in folders of their own (`slot`).
+Machines that share an output on purpose hold leases in folders of their own (`slot`), one for each
+share of the work. The shares of one count can be held at once; a job without shares, and shares of
+another count, cannot be held with them. Whoever takes a lease looks before and after for those that
+exclude it, so that of two that begin at once one sees the other, or each the other.
 """
 
 from __future__ import annotations
@@ -30,10 +33,13 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from beamscope.transforms.output.layout import WORK_DIRECTORY
+from beamscope.transforms.output.share import exclude_each_other, share_of_slot
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, JobStoppedError, one_line
 from beamscope.transforms.storage import files
@@ -299,6 +305,17 @@ _BEATS = _WorkersBeats()
 
 def _take(key: LeaseKey, lease: _Lease) -> int:
     """Take the lease, and return its number."""
+    _wait_for_others(key, lease)
+    number = _take_own(key, lease)
+    try:
+        _wait_for_others(key, lease)
+    except InputError:
+        _write(key, number, _Lease(key.token, released=True))
+        raise
+    return number
+
+
+def _take_own(key: LeaseKey, lease: _Lease) -> int:
     while True:
         number, present = _highest(key)
         if number and present.token == key.token:
@@ -312,6 +329,35 @@ def _take(key: LeaseKey, lease: _Lease) -> int:
             return number + 1
 
 
+def _wait_for_others(key: LeaseKey, own: _Lease) -> None:
+    """Return when no lease is held that excludes this one; stale ones are then released.
+
+    Raises:
+      InputError: ``already_running``.
+    """
+    folder = files.join(key.root, WORK_DIRECTORY, "lease", "")
+    found = (file.path.removeprefix(folder).split("/")[0] for file in files.list_files(folder))
+    slots = {slot for slot in found if exclude_each_other(key.slot, slot, EVERYTHING)}
+    others = [dataclasses.replace(key, slot=slot) for slot in sorted(slots)]
+    if not others:
+        return
+    # All at a time: of a hundred machines that are gone each is watched for a minute.
+    with ThreadPoolExecutor(len(others)) as watchers:
+        deque(watchers.map(lambda other: _end_if_stale(other, own), others), 0)
+
+
+def _end_if_stale(key: LeaseKey, own: _Lease) -> None:
+    number, present = _highest(key)
+    if not number or present.released:
+        return
+    _wait_until_free(key, number, present, own)
+    if not files.create_if_absent(_path(key, number + 1), _encoded(_Lease(released=True))):
+        # Its own part has been begun again meanwhile.
+        _end_if_stale(key, own)
+        return
+    files.delete([_path(key, number)])
+
+
 def _wait_until_free(key: LeaseKey, number: int, present: _Lease, own: _Lease) -> None:
     """Return when a lease is released or stale.
 
@@ -321,9 +367,11 @@ def _wait_until_free(key: LeaseKey, number: int, present: _Lease, own: _Lease) -
     if present.released or (present.run and present.run == own.run):
         return
     who, since = present.who or "another job", present.since or "an unknown time"
+    share = share_of_slot(key.slot)
+    what = f"part {share} of it" if share is not None else "it"
     refusal = InputError(
         Kind.ALREADY_RUNNING,
-        f"--output {key.root}: {who} is writing it since {since}"
+        f"--output {key.root}: {who} is writing {what} since {since}"
         f"; `beamscope status {key.root}` shows its progress",
     )
     if present.machine and present.machine == own.machine and not present.by_workers:

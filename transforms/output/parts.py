@@ -118,6 +118,7 @@ def finished_parts(
     item_id: str,
     block_sizes: Sequence[int] | None,
     on_damage: Callable[[DamagedError], object] | None = None,
+    wanted: Callable[[int], bool] | None = None,
 ) -> list[PartRef]:
     """Return the existing parts of an item that are blocks of its plan, verified (`check_part`).
 
@@ -129,6 +130,7 @@ def finished_parts(
       block_sizes: planned rows of each block; None if only reading the item tells, so that every
         part counts.
       on_damage: told of each part that is damaged, which is then deleted; without it, nothing is.
+      wanted: whether to look at the block of an index; None for all.
     """
     found = []
     for file in files.list_files(layout.item_parts(item_id), recursive=False):
@@ -137,6 +139,8 @@ def finished_parts(
             continue
         index, planned = name
         known = block_sizes is None or index < len(block_sizes)
+        if wanted is not None and not wanted(index):
+            continue
         if known and (block_sizes is None or block_sizes[index] == planned):
             found.append(file)
     return [ref for ref in check_parts(found, on_damage) if ref is not None]

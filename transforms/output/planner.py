@@ -125,6 +125,14 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
         (part,) = check_parts([found], on_damage)
         return ([], block) if part is None else ([part], None)
 
+    def shared_by_block(self, request: _Request) -> bool:
+        """Return whether several machines can each do some blocks of an item (`share`).
+
+        By default an item is planned and embedded by one machine, which opens it once.
+        """
+        del request
+        return False
+
     def kept_blocks(self, layout: Layout, request: _Request, plan: _Plan) -> frozenset[int]:
         """Return the indices of blocks that are equal in the new plan and in the plan before.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from beamscope.transforms.output.parts import delete_parts, finished_parts, part
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.ptransforms.damage import damaged_part, damaged_plan
 from beamscope.transforms.output.sealed import DamagedError
+from beamscope.transforms.output.share import Share
 from beamscope.transforms.problems import InputError, JobStoppedError
 from beamscope.transforms.read_ahead import in_global_window
 from beamscope.transforms.storage import files
@@ -37,22 +39,27 @@ class PlanItems(beam.PTransform):
       layout: paths of the dataset, where plans are written; one without the fingerprint of an
         embedding gives items alone.
       guard: the job's guard; without one, an unexpected error at an item ends the job.
+      share: of the job that is done here; None for all of it. What is not in it gives nothing.
     """
 
     planner: ItemPlanner[Any, Any]
     layout: Layout
     guard: Guard | None = None
+    share: Share | None = None
 
     def expand(self, requests: beam.PCollection[Any]) -> beam.pvalue.DoOutputsTuple:
         """Plan each item once, on any free worker."""
+        plan = _PlanItemFn(self.planner, self.layout, self.guard, self.share)
         return (
             requests
             | "SpreadItems" >> beam.Reshuffle()
-            | "PlanItem"
-            >> beam.ParDo(_PlanItemFn(self.planner, self.layout, self.guard)).with_outputs(
-                PARTS, ITEMS, main=BLOCKS
-            )
+            | "PlanItem" >> beam.ParDo(plan).with_outputs(PARTS, ITEMS, main=BLOCKS)
         )
+
+
+def takes_some_of(share: Share | None, planner: ItemPlanner[Any, Any], request: Any) -> bool:
+    """Return whether some of an item belongs to a share; whoever does a block has to plan it."""
+    return share is None or planner.shared_by_block(request) or share.takes(request.id)
 
 
 @dataclasses.dataclass
@@ -60,18 +67,21 @@ class _PlanItemFn(beam.DoFn):
     planner: ItemPlanner[Any, Any]
     layout: Layout
     guard: Guard | None
+    share: Share | None
 
     def start_bundle(self) -> None:
         self._suspects: list[Any] = []
 
     def process(self, request: Any) -> Iterator[Any]:
+        if not takes_some_of(self.share, self.planner, request):
+            return
         plan = self._find(request)
         if plan is not None:
             count(f"{self.planner.items}_planned_before")
         elif self.guard is None:
             plan = self._make(request)
         else:
-            attempt = self.guard.begin(Step(request.id))
+            attempt = self.guard.begin(self._step(request))
             if attempt is None:
                 # It may be what ended its process: when nothing else is at work.
                 self._suspects.append(request)
@@ -81,6 +91,16 @@ class _PlanItemFn(beam.DoFn):
             finally:
                 attempt.end()
         yield from self._planned(request, plan)
+
+    def _takes_block(self, request: Any, index: int) -> bool:
+        if self.share is None or not self.planner.shared_by_block(request):
+            return True
+        return self.share.takes(f"{request.id}/{index}")
+
+    def _step(self, request: Any) -> Step:
+        if self.share is not None and self.planner.shared_by_block(request):
+            return Step(request.id, slot=self.share.slot)
+        return Step(request.id)
 
     def _find(self, request: Any) -> Any:
         try:
@@ -101,7 +121,7 @@ class _PlanItemFn(beam.DoFn):
 
     def _make_alone(self, request: Any) -> Any:
         assert self.guard is not None
-        attempt = self.guard.begin_alone(Step(request.id))
+        attempt = self.guard.begin_alone(self._step(request))
         try:
             if attempt.lost is None:
                 return self._make_guarded(request, self.guard)
@@ -114,7 +134,7 @@ class _PlanItemFn(beam.DoFn):
             attempt.end()
 
     def _make_guarded(self, request: Any, guard: Guard) -> Any:
-        step = Step(request.id)
+        step = self._step(request)
         try:
             with guard.watch(step, "plan"):
                 plan = self._make_only(request)
@@ -164,9 +184,18 @@ class _PlanItemFn(beam.DoFn):
             # Nothing is to be embedded: there is a plan now, and that is all.
             yield beam.pvalue.TaggedOutput(ITEMS, request.id)
             return
-        parts = finished_parts(self.layout, request.id, planner.block_sizes(plan), damaged_part)
+        parts = finished_parts(
+            self.layout,
+            request.id,
+            planner.block_sizes(plan),
+            damaged_part,
+            functools.partial(self._takes_block, request),
+        )
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)
-        yield from planner.blocks(plan, frozenset(part.key.index for part in parts))
+        blocks = planner.blocks(plan, frozenset(part.key.index for part in parts))
+        if self.share is not None and planner.shared_by_block(request):
+            blocks = (block for block in blocks if self._takes_block(request, block.key.index))
+        yield from blocks
         yield beam.pvalue.TaggedOutput(ITEMS, request.id)

@@ -82,6 +82,10 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
         elif not plan.known or len(done) < len(plan.block_sizes):
             yield StreamToRead(plan.source, done)
 
+    def shared_by_block(self, request: Source) -> bool:
+        """Return whether several machines can read it: a tar.gz is read from end to end."""
+        return request.kind != "tgz"
+
     def block_rows(self, block: ImagesToRead | StreamToRead) -> int | None:
         """Return the number of images of a block; None for a tar.gz."""
         return len(block.members) if isinstance(block, ImagesToRead) else None
