@@ -49,6 +49,8 @@ class Kind(enum.StrEnum):
     ALREADY_RUNNING = "already_running", "start", "another job is writing the same output"
     NO_GPU = "no_gpu", "start", "a GPU is required, and the model's backend sees none"
     NO_RUN = "no_run", "start", "the directory is not the output of a job"
+    UNFINISHED = "unfinished", "start", "the dataset of the output is not complete"
+    CLEANED = "cleaned", "start", "the finished blocks of the output were removed"
     OTHER_SETTINGS = "other_settings", "start", "the output was begun with other settings"
     DROPPED_ITEMS = (
         "dropped_items", "start", "the output holds items that are not requested now",

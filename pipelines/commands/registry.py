@@ -16,6 +16,7 @@ COMMANDS.register(
 )
 COMMANDS.register("status", f"{_HERE}.status:run", "show a job's progress")
 COMMANDS.register("verify", f"{_HERE}.verify:run", "check all files of an output")
+COMMANDS.register("clean", f"{_HERE}.clean:run", "remove what a finished dataset does not need")
 COMMANDS.register("problems", f"{_HERE}.problems:run", "show what went wrong in an output")
 COMMANDS.register(
     "export", f"{_HERE}.export:run", "write a dataset as HDF5, AnnData, CSV, NumPy or GeoJSON"

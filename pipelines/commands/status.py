@@ -14,6 +14,7 @@ from tqdm import tqdm
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.terminal.quiet import quiet
+from beamscope.transforms.output.cleaning import find_cleaned
 from beamscope.transforms.output.cluster_job import ClusterJob, read_cluster_job
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.progress import Progress, ProgressReader
@@ -37,6 +38,7 @@ class Status:
       progress: progress of the run.
       counts: counts of ``dataset.json``; None if the dataset is not complete.
       cluster_job: the job that was submitted to a cluster last; None where none was.
+      cleaned: when `beamscope clean` has removed the finished blocks; None where it has not.
       table: the key of `counts` with the items by status.
     """
 
@@ -48,6 +50,7 @@ class Status:
     counts: Mapping[str, Any] | None
     table: str
     cluster_job: ClusterJob | None = None
+    cleaned: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as JSON values; times are in seconds, dates in seconds since 1970."""
@@ -58,6 +61,7 @@ class Status:
             **dataclasses.asdict(self.progress),
             "seconds_left": self.progress.seconds_left,
             "cluster_job": self.cluster_job and dataclasses.asdict(self.cluster_job),
+            "cleaned": self.cleaned,
             "counts": self.counts,
         }
 
@@ -76,6 +80,8 @@ class Status:
             ("done", f"{progress.rows_done:,} of {progress.rows_planned:,} {self.unit} "
                      f"({share:.1%})"),
         ]  # fmt: skip
+        if self.cleaned is not None:
+            lines.append(("cleaned", f"the finished blocks were removed on {self.cleaned}"))
         if self.cluster_job is not None:
             submitted = f"{self.cluster_job.runner} {self.cluster_job.id}  {self.cluster_job.url}"
             lines.append(("submitted", submitted.rstrip()))
@@ -159,6 +165,7 @@ def _status(root: str, record: RunRecord) -> Status:
     layout = record.layout(root)
     description = read_description(root)
     # A dataset of other settings stays there until this run assembles its own.
+    cleaned = find_cleaned(root)
     own = description is not None and description.get("fingerprint") == layout.fingerprint
     return Status(
         job.name,
@@ -169,4 +176,5 @@ def _status(root: str, record: RunRecord) -> Status:
         description["counts"] if description is not None and own else None,
         job.table_name,
         read_cluster_job(root),
+        cleaned.when if cleaned is not None else None,
     )

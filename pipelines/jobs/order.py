@@ -29,6 +29,7 @@ from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
+from beamscope.transforms.output.cleaning import find_cleaned
 from beamscope.transforms.output.dataset import DatasetSpec, find_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.provenance import versions
@@ -36,6 +37,8 @@ from beamscope.transforms.output.run_record import RunRecord
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.output.verify import check_dataset
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
 
 _log = logging.getLogger(__name__)
 _DAMAGED_SHOWN = 5
@@ -172,6 +175,27 @@ def complete_before(layout: Layout, job: Job, request: str) -> bool:
     return not damaged
 
 
+def check_not_cleaned(order: Order, layout: Layout) -> None:
+    """Check that a job need not embed again what `beamscope clean` has removed.
+
+    Raises:
+      InputError: ``cleaned``.
+    """
+    root, job = order.args.output, order.job
+    cleaned = find_cleaned(root)
+    if cleaned is None or order.args.overwrite:
+        return
+    if complete_before(layout, job, request_digest(order)):
+        return
+    raise InputError(
+        Kind.CLEANED,
+        f"--output {root}: its finished blocks were removed on {cleaned.day} (beamscope clean), so "
+        f"that for any change all {len(order.requests):,} {job.items} have to be done again: give "
+        "--overwrite for that, or choose another output for what is new. The dataset is still "
+        "there",
+    )
+
+
 def _say_damaged(damaged: Sequence[DamagedError]) -> None:
     for error in damaged[:_DAMAGED_SHOWN]:
         _log.warning("damaged: %s", error)
@@ -203,6 +227,7 @@ def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) ->
             "versions": versions(),
             "command_line": order.command_line,
             "request": request,
+            "items": record.items,
         },
         problems=job.problems,
         count_table=job.count_table(order.settings),

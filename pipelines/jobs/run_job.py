@@ -16,6 +16,7 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import say_what_is_assumed
 from beamscope.pipelines.jobs.order import (
     Order,
+    check_not_cleaned,
     complete_before,
     dataset_of,
     request_digest,
@@ -66,6 +67,7 @@ def run_job(job: Job, argv: Sequence[str]) -> int:
         order = understand(job, argv)
         LOG.info("%s", order.command_line)
         record = run_record_of(order)
+        check_not_cleaned(order, record.layout(order.args.output))
         if order.args.dry_run:
             text = dry_run(order, record)
             with LINE.lifted():

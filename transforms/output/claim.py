@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from beamscope.transforms.formats.registry import sidecar_names
+from beamscope.transforms.output.cleaning import cleaned_path
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_try, run_record
 from beamscope.transforms.output.lease import is_lease
 from beamscope.transforms.output.requests_file import requests_path
@@ -169,6 +170,7 @@ def _delete_work(root: str) -> None:
     if known:
         found = _work_files(root)
         files.delete([path for path in found if is_part(path) or is_try(path)])
+        files.delete([cleaned_path(root)])
     else:
         # The lease of this very job is among them.
         files.delete([path for path in _work_files(root) if not is_lease(path)])

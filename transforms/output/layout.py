@@ -7,6 +7,7 @@ OUTPUT/
   .beamscope/                             the state for a restart
     run.json                              the job and its settings
     requests.json                         the requested items
+    cleaned.json                          when `beamscope clean` has removed finished blocks
     logs/<time>-<process>.txt             what a start of the job did
     lease/all/000003.json                 who is writing the output
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
