@@ -106,8 +106,8 @@ def embedding_summary(
 def _left(order: Order, rows: int, items: int) -> Iterator[tuple[str, str]]:
     job = order.job
     left = [
-        *([f"{counted(items, job.items)} have no plan"] if items else []),
-        *([f"{counted(rows, job.unit)} are not embedded"] if rows else []),
+        *([f"{counted(items, job.items)} without a plan"] if items else []),
+        *([f"{counted(rows, job.unit)} to {'embed' if job.embeds else 'encode'}"] if rows else []),
     ]
     others = ", for other parts" if left and order.extent.share is not None else ""
     yield "left", (" and ".join(left) or "nothing to embed") + others

@@ -44,6 +44,7 @@ def recorded_model(args: argparse.Namespace) -> ModelSpec:
         if field.name in _NOT_COMPARED:
             continue
         now, was = getattr(args, field.name), getattr(record.settings, field.name)
+        now = tuple(now) if isinstance(now, list) else now
         if now not in (field.default, was):
             raise InputError(
                 Kind.OTHER_SETTINGS,

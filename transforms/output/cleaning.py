@@ -31,7 +31,7 @@ class Removable:
     Attributes:
       kinds: by kind, the number of files and their size in bytes.
       places: the directories and files to delete.
-      blocks: number of finished blocks of the dataset among them.
+      blocks: number of finished blocks among them.
       rows_per_second: at which the last of these blocks were written; None if unknown.
     """
 
@@ -78,7 +78,7 @@ def find_removable(layout: Layout) -> Removable:
         kinds[kind] = number + 1, size + file.size
         places[files.join(root, place)] = None
         name = part_name(file.path) if is_part(file.path) else None
-        if kind == BLOCKS and name is not None and f"/{layout.fingerprint}/" in file.path:
+        if kind == BLOCKS and name is not None:
             written.append((file.modified, name[1]))
     return Removable(kinds, tuple(places), len(written), rate(written))
 
