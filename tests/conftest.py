@@ -7,6 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Tests keep no compiled models in the user's cache, but for those that set this themselves.
+os.environ["BEAMSCOPE_COMPILED_GB"] = "0"
+
 # No test holds a time: on a busy machine an example may take as long as it likes.
 settings.register_profile("beamscope", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beamscope")

@@ -6,18 +6,19 @@ import dataclasses
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beamscope.pipelines.runners.gpu import check_gpu_here, runs_here
+from beamscope.pipelines.runners.gpu import check_gpu_here, requires_gpu, runs_here
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import find_model
+from beamscope.transforms.inference.kept_models import kept_spec
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 
 
 def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
-    """Load a model, call it, and return its spec.
+    """Load a model, call it, and return its spec; or take that of an earlier start.
 
     If the precision is below float32 and the workers are on this machine, also compile the model
     and print the cosine with the plain float32 call. The user then sees it before a long job.
@@ -27,6 +28,10 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
         ``no_gpu`` if a GPU is required here and there is none.
     """
     found = find_model(settings)
+    if settings.computed_in == "float32" and not requires_gpu(beam_options):
+        spec = kept_spec(found)
+        if spec is not None:
+            return spec
     # Model libraries take seconds to import: --help and wrong flags must not wait for them.
     with doing("loading the model"):
         start_quietly(found.backend)

@@ -1,18 +1,7 @@
-"""The directory of what beamscope keeps for a user between commands."""
+"""The directory of what beamscope keeps for a user, under the name that runners know it by."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from beamscope.transforms.storage.user_cache import CACHE_VARIABLE, cache_directory
 
-CACHE_VARIABLE = "BEAMSCOPE_CACHE"
-
-
-def cache_directory() -> Path:
-    """Return the directory of runners that were fetched, and of rates that were measured.
-
-    It is ``$BEAMSCOPE_CACHE``, or else ``beamscope`` in the user's cache directory.
-    """
-    if directory := os.environ.get(CACHE_VARIABLE):
-        return Path(directory)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beamscope"
+__all__ = ["CACHE_VARIABLE", "cache_directory"]

@@ -18,10 +18,11 @@ import numpy as np
 
 from beamscope.transforms.checkup.checks import Check
 from beamscope.transforms.inference.backends.registry import BACKENDS
-from beamscope.transforms.problems import one_line
+from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE, compiled_cache
+from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.registry import READERS
-from beamscope.transforms.storage.own_folder import own_folder
+from beamscope.transforms.storage.own_folder import make_own, own_folder
 
 # Of beamscope's requirements, the modules that are imported when a job runs.
 _MODULES = {
@@ -53,6 +54,7 @@ def machine_checks() -> list[Check]:
         ("openslide", openslide_check),
         ("memory", memory_check),
         ("disk", disk_check),
+        ("compiled", compiled_check),
     )
     found = []
     for name, check in checks:
@@ -185,6 +187,25 @@ def disk_check() -> Check:
     if free < _LITTLE_DISK:
         return Check("disk", "note", text, "give another --cache_dir if slides are remote")
     return Check("disk", "ok", text)
+
+
+def compiled_check() -> Check:
+    """Say where compiled models are kept, how many there are, and how large they may get."""
+    cache = compiled_cache()
+    place = f"{cache.directory} (bound: {BOUND_VARIABLE})"
+    if not cache.max_bytes:
+        return Check("compiled", "note", f"{BOUND_VARIABLE} is 0: models are compiled each time")
+    try:
+        if cache.directory.exists():
+            make_own(cache.directory)
+    except InputError as error:
+        return Check(
+            "compiled", "note", f"{error.message}; until then models are compiled each time",
+            "remove the folder, or give another in BEAMSCOPE_CACHE",
+        )  # fmt: skip
+    sizes = cache.sizes()
+    used = f"{sum(sizes.values()) / 1e9:.2f} of {cache.max_bytes / 1e9:g} GB"
+    return Check("compiled", "ok", f"{len(sizes)} models, {used} in {place}")
 
 
 def _memory_limit() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy.typing as npt
 
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.agreement import compare
-from beamscope.transforms.inference.backends.base import Compiler, Embed, LoadedModel
+from beamscope.transforms.inference.backends.base import Compiled, Compiler, Embed, LoadedModel
 from beamscope.transforms.inference.backends.registry import BACKENDS
-from beamscope.transforms.inference.find_model import open_model
+from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE
+from beamscope.transforms.inference.find_model import find_model, open_model
+from beamscope.transforms.inference.kept_models import Kept, Place, place_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec, Precision
 from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
@@ -31,6 +34,9 @@ MAX_LENGTH_DIFFERENCE_ROUNDED = 0.05
 # Measured on 2 cores: a BiT ResNet-50x1 of 91 MB takes 17 s, SqueezeNet's 3 MB 0.8 s.
 _SECONDS_PER_BYTE = 0.18e-6
 _WORTH_SAYING = 4.0
+
+# In float32 these tell as much as more would; a plain call of a large model takes seconds an image.
+_EXACT_IMAGES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -56,26 +62,24 @@ class Embedder:
       fallback: one line on why the requested compiler is not used; None if it is.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, place: Place | None = None) -> None:
         """Compile a model.
+
+        Args:
+          loaded: the model.
+          place: where its compiled form is to be kept, see `kept_models`.
 
         Raises:
           InputError: ``bad_option`` if the machine does not support the settings; ``bad_model`` if
             the model fails on a batch, or cannot be computed in the precision.
         """
         compilers = BACKENDS.get(loaded.spec.backend).candidates(loaded.settings)
-        self.spec: ModelSpec = loaded.spec
-        self.batch_size: int = loaded.batch_size
-        self.compile_used = "none"
-        self.compile_detail = ""
-        self.precision: Precision = loaded.spec.precision
-        self.check_cosine: float | None = None
-        self.fallback: str | None = None
+        self._describe(loaded.spec, loaded.settings)
         # A compiled function replaces it; the memory of the plain model is then freed.
         self._embed: Embed = loaded.embed
         if compilers:
             with doing(f"compiling the model{_expected_time(loaded.settings.uri)}"):
-                self._compile(loaded, compilers)
+                self._compile(loaded, compilers, place)
 
     @classmethod
     def from_settings(cls, settings: ModelSettings, *, require_gpu: bool = False) -> Embedder:
@@ -84,7 +88,49 @@ class Embedder:
         Raises:
           InputError: as `open_model` and `Embedder`.
         """
-        return cls(open_model(settings, require_gpu=require_gpu))
+        found = find_model(settings)
+        place = None if require_gpu else place_of(found)
+        if place is None:
+            return cls(open_model(settings, require_gpu=require_gpu))
+        with place.cache.held(place.key) as held:
+            if held.entry is None:
+                return cls(open_model(settings), place if held.alone else None)
+            with doing("opening the compiled model"):
+                kept, reason = cls._kept(place, held.entry, settings)
+        if kept is not None:
+            return kept
+        place.cache.remove(place.key, reason)
+        return cls(open_model(settings))
+
+    @classmethod
+    def _kept(
+        cls, place: Place, entry: Path, settings: ModelSettings
+    ) -> tuple[Embedder | None, str]:
+        """Open what was compiled before; give the reason where it does not serve."""
+        kept = Kept.read(place, entry)
+        if kept is None:
+            return None, "it was made by another version"
+        embedder = cls.__new__(cls)
+        embedder._describe(kept.spec, settings)
+        try:
+            embed = place.compiler.open(entry, kept.spec)
+            computed = embed(kept.pixels)
+        except Exception as error:  # noqa: BLE001
+            return None, f"it cannot be opened: {one_line(error)}"
+        failure = embedder._difference(place.compiler, computed, kept.answers)
+        if failure is not None:
+            return None, failure
+        embedder._use(place.compiler, embed, kept.detail)
+        return embedder, ""
+
+    def _describe(self, spec: ModelSpec, settings: ModelSettings) -> None:
+        self.spec: ModelSpec = spec
+        self.batch_size: int = spec.fixed_batch or settings.batch_size
+        self.compile_used = "none"
+        self.compile_detail = ""
+        self.precision: Precision = spec.precision
+        self.check_cosine: float | None = None
+        self.fallback: str | None = None
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed images, `batch_size` at a time; pad the last batch with black.
@@ -113,20 +159,24 @@ class Embedder:
         """Return the length of an embedding; likewise."""
         return self.spec.features
 
-    def _compile(self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]]) -> None:
+    def _compile(
+        self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]], place: Place | None
+    ) -> None:
         """Use the first compiler that works; record why others did not."""
-        pixels = structured_images(self.batch_size, self.spec.input_size)
+        count = self.batch_size
+        if self.precision == "float32" and not self.spec.fixed_batch:
+            count = min(count, _EXACT_IMAGES)
+        pixels = structured_images(count, self.spec.input_size)
         try:
-            expected = loaded.embed(pixels)
+            expected = loaded.answer(pixels)
         except Exception as error:
             raise InputError(
                 Kind.BAD_MODEL,
-                f"model {self.spec.name}: fails on a batch of {self.batch_size} images: "
-                f"{one_line(error)}",
+                f"model {self.spec.name}: fails on a batch of {count} images: {one_line(error)}",
             ) from error
         failures = []
         for compiler in compilers:
-            failure = self._try(loaded, compiler, pixels, expected)
+            failure = self._try(loaded, compiler, pixels, expected, place)
             if failure is None:
                 break
             failures.append(failure)
@@ -147,18 +197,35 @@ class Embedder:
         compiler: Compiler[Any],
         pixels: npt.NDArray[np.uint8],
         expected: npt.NDArray[np.float32],
+        place: Place | None,
     ) -> str | None:
         """Compile the model, compare it with the plain call, and use it if they agree.
 
         Returns:
           None if it is used, else the reason why it is not.
         """
+        to_keep = place if place is not None and place.compiler is compiler else None
         try:
-            compiled = compiler.compile(loaded)
+            compiled, to_keep = _compiled(loaded, compiler, to_keep)
             computed = compiled.embed(pixels)
         # Compilers raise any exception of the libraries below them. The next one must still run.
         except Exception as error:  # noqa: BLE001
             return f"compiling ({compiler.name}) failed: {one_line(error)}"
+        failure = self._difference(compiler, computed, expected)
+        if failure is not None:
+            return failure
+        self._use(compiler, compiled.embed, compiled.detail)
+        if to_keep is not None:
+            _keep(to_keep, Kept(self.spec, compiled.detail, expected))
+        return None
+
+    def _difference(
+        self,
+        compiler: Compiler[Any],
+        computed: npt.NDArray[np.float32],
+        expected: npt.NDArray[np.float32],
+    ) -> str | None:
+        """Return how answers differ from those of the plain call; None where they agree."""
         self.check_cosine, difference = compare(computed, expected)
         exact = self.precision == "float32"
         if self.check_cosine < (MIN_COSINE if exact else MIN_COSINE_ROUNDED) or difference > (
@@ -168,11 +235,35 @@ class Embedder:
                 f"compiled ({compiler.name}) it differs from the plain call: cosine "
                 f"{self.check_cosine:.6f}, length difference {difference:.2%}"
             )
-        self._embed = compiled.embed
-        self.compile_used, self.compile_detail = compiler.name, compiled.detail
+        return None
+
+    def _use(self, compiler: Compiler[Any], embed: Embed, detail: str) -> None:
+        self._embed = embed
+        self.compile_used, self.compile_detail = compiler.name, detail
         cosine = f"cosine {self.check_cosine:.6f} with the plain call"
         _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, compiler.name, cosine)
-        return None
+
+
+def _compiled(
+    loaded: LoadedModel, compiler: Compiler[Any], place: Place | None
+) -> tuple[Compiled, Place | None]:
+    """Compile a model into the files to keep, where there is a place that takes them."""
+    if place is not None:
+        try:
+            folder = place.cache.partial(place.key)
+            detail = place.compiler.write(loaded, folder)
+            return Compiled(place.compiler.open(folder, loaded.spec), detail), place
+        except OSError as error:
+            _log.warning("compiled models are not kept: %s", one_line(error))
+    return compiler.compile(loaded), None
+
+
+def _keep(place: Place, kept: Kept) -> None:
+    try:
+        if not kept.write(place):
+            _log.warning("compiled models are not kept: this one alone exceeds %s", BOUND_VARIABLE)
+    except OSError as error:
+        _log.warning("compiled models are not kept: %s", one_line(error))
 
 
 def _expected_time(model: str) -> str:

@@ -14,7 +14,17 @@ from beamscope.transforms.checkup.output import output_check
 from tests.gcs import gcs_emulator
 from tests.s3 import s3_server
 
-NAMES = ["python", "packages", "gpus", "compilers", "codecs", "openslide", "memory", "disk"]
+NAMES = [
+    "python",
+    "packages",
+    "gpus",
+    "compilers",
+    "codecs",
+    "openslide",
+    "memory",
+    "disk",
+    "compiled",
+]
 
 
 def as_json(capsys, *arguments):
@@ -61,7 +71,7 @@ def test_what_is_wrong_is_said_with_a_remedy(tmp_path, capsys):
     assert main(["doctor", "--model", str(tmp_path / "none")]) == 1
     said = capsys.readouterr().out
     assert f"failed  model      model {tmp_path}/none: there is no such file" in said
-    assert "1 of 9 checks failed" in said
+    assert "1 of 10 checks failed" in said
 
 
 def test_a_broken_package_fails_alone(monkeypatch):

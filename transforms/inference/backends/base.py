@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec, Precision
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.scratch import scratch_prefix
 
 # Embeds uint8 RGB [n, H, W, 3], any n, and gives float32 [n, D].
 Embed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -117,6 +119,34 @@ class Compiler(abc.ABC, Generic[_Model]):
           Exception: of any kind where it cannot; the next compiler is tried then. What may end the
             process has to be looked for beforehand, and raised as ValueError.
         """
+
+
+class KeptCompiler(Compiler[_Model]):
+    """A compiler whose work can be kept as files, and opened without the library of the model.
+
+    Attributes:
+      packages: whose versions decide what it makes.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    def is_certain(self) -> bool:
+        """Return whether ``--compile auto`` tries it first here, as far as the system tells."""
+        return False
+
+    @abc.abstractmethod
+    def write(self, loaded: _Model, folder: Path) -> str:
+        """Compile a model into files, and return a note as in `Compiled.detail`."""
+
+    @abc.abstractmethod
+    def open(self, folder: Path, spec: ModelSpec) -> Embed:
+        """Open what `write` wrote; the files may be deleted afterwards."""
+
+    def compile(self, loaded: _Model) -> Compiled:
+        """Compile a model by files that are deleted at once."""
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+            detail = self.write(loaded, Path(folder))
+            return Compiled(self.open(Path(folder), loaded.spec), detail)
 
 
 class Backend(abc.ABC, Generic[_Model]):

@@ -5,22 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beamscope.transforms.inference.backends.base import Compiled, Compiler
-from beamscope.transforms.inference.model_settings import Precision
-from beamscope.transforms.inference.openvino_model import has_bfloat16, openvino_is_installed
+from beamscope.transforms.inference.backends.base import Compiled, Compiler, Embed, KeptCompiler
+from beamscope.transforms.inference.model_settings import ModelSpec, Precision
+from beamscope.transforms.inference.openvino_model import (
+    OpenVinoModel,
+    has_bfloat16,
+    openvino_is_installed,
+)
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 
+# Of Nvidia, AMD, and of either in Windows' own Linux.
+_GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
 _NO_BFLOAT16 = "this processor does not have it"
 
 
-class OpenVino(Compiler["SavedModel"]):
+class OpenVino(KeptCompiler["SavedModel"]):
     """Freeze the variables to constants, and compile with OpenVINO."""
 
     name = "openvino"
     summary = "variables frozen to constants, compiled by OpenVINO for the processor"
     precisions = ("float32", "bfloat16")
+    packages = ("openvino", "tensorflow")
 
     def missing(self, precision: Precision) -> str | None:
         """Return why OpenVINO cannot be used; None where it can."""
@@ -34,11 +41,26 @@ class OpenVino(Compiler["SavedModel"]):
         """Return whether OpenVINO is installed, and nothing better than the processor is there."""
         return openvino_is_installed() and not _gpus()
 
-    def compile(self, loaded: SavedModel) -> Compiled:
-        """Compile a SavedModel with OpenVINO."""
-        from beamscope.transforms.inference.backends.saved_model.compiling import with_openvino
+    def is_certain(self) -> bool:
+        """Return whether it is automatic, told by devices: TensorFlow takes seconds to tell."""
+        return openvino_is_installed() and not any(
+            found for pattern in _GPU_DEVICES for found in Path("/dev").glob(pattern)
+        )
 
-        return with_openvino(loaded)
+    def write(self, loaded: SavedModel, folder: Path) -> str:
+        """Write a SavedModel as files for OpenVINO."""
+        from beamscope.transforms.inference.backends.saved_model.compiling import (
+            write_for_openvino,
+        )
+
+        return write_for_openvino(loaded, folder)
+
+    def open(self, folder: Path, spec: ModelSpec) -> Embed:
+        """Compile those files; where they stay, processes share the pages of the weights."""
+        path = folder / "model.xml"
+        if not path.exists():
+            path = folder / "frozen.pb"
+        return OpenVinoModel(path, spec.features, spec.precision)
 
 
 class Xla(Compiler["SavedModel"]):

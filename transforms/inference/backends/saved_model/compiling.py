@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,39 +23,43 @@ from beamscope.transforms.inference.batches import embed_in_batches
 from beamscope.transforms.inference.openvino_group_means import (
     shorten_group_means as shorten_means_in_openvino,
 )
-from beamscope.transforms.inference.openvino_model import OpenVinoModel, import_openvino
+from beamscope.transforms.inference.openvino_model import import_openvino
 from beamscope.transforms.problems import one_line
-from beamscope.transforms.storage.scratch import scratch_prefix
 
 FROZEN = "variables frozen"
 NOT_FROZEN = "variables not frozen: as constants they would exceed 2 GiB"
 _TOO_LARGE = "the variables are too large to be constants (2 GiB)"
 
 
-def with_openvino(loaded: SavedModel) -> Compiled:
-    """Compile a model with OpenVINO, whose front end reads the variables where TensorFlow has them.
+def write_for_openvino(loaded: SavedModel, folder: Path) -> str:
+    """Write a model as files for OpenVINO, whose front end reads the variables where they are.
 
     Where the front end cannot read the graph, TensorFlow freezes it first, which takes several
     times as much memory.
+
+    Args:
+      loaded: the model.
+      folder: gets ``model.xml`` and ``model.bin``, or ``frozen.pb``.
+
+    Returns:
+      how the variables were frozen.
 
     Raises:
       ValueError: the model has what ends the process in OpenVINO, or is too large to be frozen.
       Exception: whatever TensorFlow and OpenVINO raise.
     """
-    spec = loaded.spec
-    images = spec.fixed_batch or 1
+    images = loaded.spec.fixed_batch or 1
     concrete = traced(loaded, images)
     check_for_openvino(concrete)
-    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-        detail = FROZEN
-        try:
-            path = Path(folder) / "model.xml"
-            write_graph(concrete, path)
-        # Front ends raise anything; TensorFlow's own freezing may still do.
-        except Exception as error:  # noqa: BLE001
-            detail = f"{FROZEN} by TensorFlow, because OpenVINO cannot read it: {one_line(error)}"
-            path = _frozen_file(concrete, images, Path(folder))
-        return Compiled(OpenVinoModel(path, spec.features, spec.precision), detail)
+    try:
+        write_graph(concrete, folder / "model.xml")
+    # Front ends raise anything; TensorFlow's own freezing may still do.
+    except Exception as error:  # noqa: BLE001
+        for name in ("model.xml", "model.bin"):
+            (folder / name).unlink(missing_ok=True)
+        _write_frozen(concrete, images, folder / "frozen.pb")
+        return f"{FROZEN} by TensorFlow, because OpenVINO cannot read it: {one_line(error)}"
+    return FROZEN
 
 
 def write_graph(concrete: Any, path: Path) -> None:
@@ -72,13 +75,11 @@ def write_graph(concrete: Any, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _frozen_file(concrete: Any, images: int, folder: Path) -> Path:
+def _write_frozen(concrete: Any, images: int, path: Path) -> None:
     if not can_freeze(concrete):
         raise ValueError(_TOO_LARGE)
     frozen, _ = shorten_group_means(freeze(concrete, images))
-    path = folder / "frozen.pb"
     path.write_bytes(frozen.graph.SerializeToString())
-    return path
 
 
 def with_xla(loaded: SavedModel) -> Compiled:
