@@ -17,6 +17,7 @@ from beamscope.transforms.inference.backends.registry import BACKENDS
 from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE
 from beamscope.transforms.inference.find_model import find_model, open_model
 from beamscope.transforms.inference.kept_models import Kept, Place, place_of
+from beamscope.transforms.inference.model_memory import refuse_where_lacking
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec, Precision
 from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
@@ -112,6 +113,8 @@ class Embedder:
             return None, "it was made by another version"
         embedder = cls.__new__(cls)
         embedder._describe(kept.spec, settings)
+        weights = sum(file.stat().st_size for file in entry.iterdir())
+        refuse_where_lacking(kept.spec.name, "open", weights)
         try:
             embed = place.compiler.open(entry, kept.spec)
             computed = embed(kept.pixels)

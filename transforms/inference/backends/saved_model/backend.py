@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from beamscope.transforms.inference.backends.base import Backend
 from beamscope.transforms.inference.backends.saved_model.compilers import Graph, OpenVino, Xla
+from beamscope.transforms.inference.model_files import model_name
+from beamscope.transforms.inference.model_memory import refuse_where_lacking
 from beamscope.transforms.inference.model_settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -51,9 +53,11 @@ class SavedModelBackend(Backend["SavedModel"]):
         devices.require_gpu()
 
     def load(self, path: Path, settings: ModelSettings) -> SavedModel:
-        """Load a SavedModel, see `loading.load`."""
+        """Load a SavedModel where there is memory for it, see `loading.load`."""
         from beamscope.transforms.inference.backends.saved_model.loading import load
 
+        weights = sum(file.stat().st_size for file in path.glob("variables/*"))
+        refuse_where_lacking(model_name(settings.uri), "load", weights)
         return load(path, settings)
 
 

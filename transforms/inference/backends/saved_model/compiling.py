@@ -15,11 +15,13 @@ from beamscope.transforms.inference.backends.saved_model.freezing import (
     can_freeze,
     freeze,
     traced,
+    variable_bytes,
 )
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
 from beamscope.transforms.inference.batches import embed_in_batches
+from beamscope.transforms.inference.model_memory import Way, lacking
 from beamscope.transforms.inference.openvino_group_means import (
     shorten_group_means as shorten_means_in_openvino,
 )
@@ -51,6 +53,7 @@ def write_for_openvino(loaded: SavedModel, folder: Path) -> str:
     images = loaded.spec.fixed_batch or 1
     concrete = traced(loaded, images)
     check_for_openvino(concrete)
+    _check_memory("openvino", concrete)
     try:
         write_graph(concrete, folder / "model.xml")
     # Front ends raise anything; TensorFlow's own freezing may still do.
@@ -78,6 +81,7 @@ def write_graph(concrete: Any, path: Path) -> None:
 def _write_frozen(concrete: Any, images: int, path: Path) -> None:
     if not can_freeze(concrete):
         raise ValueError(_TOO_LARGE)
+    _check_memory("freeze", concrete)
     frozen, _ = shorten_group_means(freeze(concrete, images))
     path.write_bytes(frozen.graph.SerializeToString())
 
@@ -95,11 +99,14 @@ def with_graph(loaded: SavedModel) -> Compiled:
 def _by_tensorflow(loaded: SavedModel, *, jit: bool) -> Compiled:
     batch_size, precision = loaded.batch_size, loaded.spec.precision
     concrete = traced(loaded, batch_size)
-    if not can_freeze(concrete):
+    lacks = lacking("xla frozen" if jit else "freeze", variable_bytes(concrete))
+    if not can_freeze(concrete) or lacks is not None:
         if precision != "float32":
-            raise ValueError(_TOO_LARGE)
+            raise ValueError(lacks or _TOO_LARGE)
+        _check_memory("xla", concrete)
+        detail = f"variables not frozen: {lacks}" if can_freeze(concrete) else NOT_FROZEN
         call = tf.function(concrete, jit_compile=True) if jit else concrete
-        return Compiled(_in_batches(call, batch_size, loaded.spec.features), NOT_FROZEN)
+        return Compiled(_in_batches(call, batch_size, loaded.spec.features), detail)
     frozen = freeze(concrete, batch_size)
     if not jit:
         frozen, _ = shorten_group_means(frozen)
@@ -117,6 +124,13 @@ def _in_batches(call: Callable[[Any], Any], batch_size: int, features: int) -> E
         return call(tf.constant(batch)).numpy()
 
     return lambda pixels: embed_in_batches(embed_batch, pixels, batch_size, features)
+
+
+def _check_memory(way: Way, concrete: Any) -> None:
+    """Raise ValueError where a way would take more memory than is left."""
+    lacks = lacking(way, variable_bytes(concrete))
+    if lacks is not None:
+        raise ValueError(lacks)
 
 
 def check_for_openvino(concrete: Any) -> None:

@@ -48,14 +48,17 @@ def traced(loaded: SavedModel, images: int) -> Any:
 
 def can_freeze(concrete: Any) -> bool:
     """Return whether the graph stays within `MAX_FROZEN_BYTES` with its variables as constants."""
-    variables = sum(variable.dtype.size * _elements(variable) for variable in concrete.variables)
-    return int(variables) + int(concrete.graph.as_graph_def().ByteSize()) <= MAX_FROZEN_BYTES
+    size = variable_bytes(concrete) + int(concrete.graph.as_graph_def().ByteSize())
+    return size <= MAX_FROZEN_BYTES
 
 
-def _elements(variable: Any) -> int:
-    elements: int | None = variable.shape.num_elements()
-    # One of no fixed shape has a shape now.
-    return int(tf.size(variable.read_value())) if elements is None else elements
+def variable_bytes(concrete: Any) -> int:
+    """Return the bytes of the variables of a function."""
+    sizes = (
+        variable.dtype.size * (variable.shape.num_elements() or 0)
+        for variable in concrete.variables
+    )
+    return int(sum(sizes))
 
 
 def freeze(concrete: Any, images: int) -> FrozenGraph:
