@@ -19,7 +19,7 @@ SEED   ?= 1
 # A slide with real tissue for `make bench`; skipped if it is missing.
 PIXELS ?= ../shared/data/slides/tcga_generic_pyramid_mpp0.5.tiff
 
-.PHONY: help demo env test-env test test-fast test-faults lint docs lock runners bench bench-peers audit clean
+.PHONY: help demo env test-env test test-fast test-faults lint docs lock runners bench bench-peers image-rehearsal audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make test    run the tests              make lint   run ruff and strict mypy"
 	@echo "make test-fast   run those without servers, models and whole jobs (under 2 minutes)"
 	@echo "make test-faults [SEED=1]   damage thousands of files, kill dozens of jobs, and see what becomes of them (about 30 minutes)"
+	@echo "make image-rehearsal   build the images of containers/ and run jobs in them (root on Debian; some minutes)"
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
@@ -81,6 +82,10 @@ test-fast: test-env
 # The whole of the campaign of which `make test` runs a sample (docs/reliability.md).
 test-faults: test-env
 	BEAMSCOPE_CAMPAIGN=whole BEAMSCOPE_SEED=$(SEED) $(BIN)/python -m pytest -s tests/campaign $(ARGS)
+
+# The images of containers/, on stand-ins for their base images (docs/containers.md).
+image-rehearsal: test-env
+	$(BIN)/python -m tests.containers.rehearsal $(ARGS)
 
 lint: test-env
 	$(BIN)/ruff check .

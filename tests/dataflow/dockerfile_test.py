@@ -1,4 +1,4 @@
-"""Check containers/Dockerfile by reading it: there is no container engine to build it."""
+"""Check containers/Dockerfile by reading it; `make image-rehearsal` builds it."""
 
 import re
 
@@ -84,7 +84,10 @@ def test_installs_the_lock_with_cuda_and_openslide(instructions, lock):
 
 def test_launches_a_template(instructions):
     environment = dict(argument.split("=") for argument in arguments(instructions, "ENV"))
-    (directory,) = arguments(instructions, "WORKDIR")
-    launched = environment["FLEX_TEMPLATE_PYTHON_PY_FILE"].removeprefix(f"{directory}/")
+    sources, workers = arguments(instructions, "WORKDIR")
+    # A worker's Python starts in the last one: the image's sources there would hide what is staged.
+    assert workers == "/"
+    launched = environment["FLEX_TEMPLATE_PYTHON_PY_FILE"].removeprefix(f"{sources}/")
+    assert f"{launched} {sources}/{launched}" in arguments(instructions, "COPY")
     assert (ROOT / launched).read_text().count("BEAMSCOPE_JOB") == 1
     assert environment["BEAMSCOPE_JOB"] == "slides"

@@ -111,9 +111,11 @@ class Prepared:
         return read_dataset(output, self.job)
 
 
-def wait_for_parts(output: Path, process: subprocess.Popen[str], count: int) -> set[Path]:
+def wait_for_parts(
+    output: Path, process: subprocess.Popen[str], count: int, seconds: float = 120
+) -> set[Path]:
     """Waits until a running job has finished so many blocks, and gives their parts."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, "the job ended before it could be disturbed"
         parts = set(output.glob(".beamscope/*/parts/*/*/*.arrow"))
