@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
+from beamscope.pipelines.commands.measure_table import run_measure
 from beamscope.pipelines.estimates.rates import keep_rate
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
@@ -34,10 +35,21 @@ def run(argv: Sequence[str]) -> int:
     )
     add_model_arguments(parser, positional=True)
     parser.add_argument(
-        "--json", action="store_true", help="print it as JSON, without measuring the speed"
+        "--json",
+        action="store_true",
+        help="print it as JSON, without measuring the speed unless with --measure",
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="instead, measure each way to compute the model on this machine, in each precision: "
+        "images per second, memory, seconds until it is ready, and cosine with float32; "
+        "beamscope plan reckons with the fastest",
     )
     args = parser.parse_args(list(argv))
     settings = model_settings_from(args)
+    if args.measure:
+        return run_measure(settings, as_json=args.json)
     found = find_model(settings)
     with activities_shown("loading the model"):
         start_quietly(found.backend)

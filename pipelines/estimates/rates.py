@@ -71,10 +71,14 @@ def keep_rate(
 
 
 def measured_rate(digest: str) -> MeasuredRate | None:
-    """Return the fastest rate at which this machine has run a model; None if none is known."""
+    """Return the fastest rate at which this machine has run a model; None if none is known.
+
+    It is one in float32, as jobs compute by default, where one is known.
+    """
     cores = os.cpu_count() or 1
     rates = [rate for rate in _read().get(digest, []) if rate.cores == cores]
-    return max(rates, key=lambda rate: rate.images_per_second, default=None)
+    exact = [rate for rate in rates if rate.way.endswith(", float32")]
+    return max(exact or rates, key=lambda rate: rate.images_per_second, default=None)
 
 
 def _read() -> dict[str, list[MeasuredRate]]:
