@@ -11,6 +11,7 @@ from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.pipelines.terminal.quiet import import_tensorflow, quiet
 from beamscope.transforms.dataset.dataset import Dataset, open_dataset
 from beamscope.transforms.inference.model_files import local_model, model_digest
+from beamscope.transforms.inference.onnx_files import onnx_file
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slide_vectors.bag_models import BagModel, load_bag_model, mean
@@ -76,7 +77,7 @@ def _model(dataset: Dataset, column: str, uri: str | None) -> tuple[BagModel, di
         return mean, {**about, "beamscope.pooling": "mean"}
     features = dataset.shards[0].schema.field(column).type.list_size
     path = local_model(uri)
-    if path.suffix != ".onnx":
+    if onnx_file(path) is None:
         import_tensorflow()
     model = load_bag_model(path, features, uri)
     return model, {

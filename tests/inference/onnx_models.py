@@ -55,12 +55,12 @@ class Model:
         self.outputs.append(helper.make_tensor_value_info(name, TYPES[dtype], shape))
 
     def save(self, path: Path, *, external: bool = False) -> str:
-        """Write the model; with `external`, all weights to PATH.data beside it."""
+        """Write the model; with `external`, the weights to PATH.data beside it."""
         graph = helper.make_graph(self.nodes, "g", [self.input], self.outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.checker.check_model(model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        where = {"location": f"{path.name}.data", "size_threshold": 0} if external else {}
+        where = {"location": f"{path.name}.data", "size_threshold": 100} if external else {}
         onnx.save_model(model, str(path), save_as_external_data=external, **where)
         return str(path)
 
@@ -107,30 +107,50 @@ def cnn_map(path: Path) -> str:
     return model.save(path)
 
 
-def vit(path: Path, *, external: bool = False, patch: int = 8, width: int = 32) -> str:
-    """One block of a ViT: [n, 1 + patches, width]."""
+def vit(
+    path: Path, *, external: bool = False, patch: int = 8, width: int = 32, projected: bool = True
+) -> str:
+    """One block of a ViT with two heads: [n, 1 + patches, width]."""
     model = Model()
     patches = model.add("Conv", "pixels", model.weight(width, 3, patch, patch), strides=[patch] * 2)
     tokens = model.add("Reshape", patches, model.ints(0, width, -1))
     tokens = model.add("Transpose", tokens, perm=[0, 2, 1])
-    count = (SIZE // patch) ** 2
+    count = 1 + (SIZE // patch) ** 2
     batch = model.add("Shape", tokens, start=0, end=1)
     first = model.add("Concat", batch, model.ints(1, width), axis=0)
     first = model.add("Expand", model.weight(1, 1, width), first)
     tokens = model.add("Concat", first, tokens, axis=1)
-    tokens = model.add("Add", tokens, model.weight(1, count + 1, width))
+    tokens = model.add("Add", tokens, model.weight(1, count, width))
     normal = _layer_norm(model, tokens, width)
-    query, key, value = (model.add("MatMul", normal, model.weight(width, width)) for _ in range(3))
-    scores = model.add("MatMul", query, model.add("Transpose", key, perm=[0, 2, 1]))
-    weights = model.add(
-        "Softmax", model.add("Div", scores, model.constant(np.sqrt(width))), axis=-1
-    )
-    tokens = model.add("Add", tokens, model.add("MatMul", weights, value))
+    attend = _attention if projected else _attention_without_projection
+    tokens = model.add("Add", tokens, attend(model, normal, count, width))
     normal = _layer_norm(model, tokens, width)
     hidden = model.add("Erf", model.add("MatMul", normal, model.weight(width, 2 * width)))
     tokens = model.add("Add", tokens, model.add("MatMul", hidden, model.weight(2 * width, width)))
-    model.output(tokens, "tokens", ("n", count + 1, width))
+    model.output(tokens, "tokens", ("n", count, width))
     return model.save(path, external=external)
+
+
+def _attention(model: Model, normal: str, count: int, width: int, heads: int = 2) -> str:
+    split = model.ints(0, count, heads, width // heads)
+
+    def head(perm: list[int]) -> str:
+        values = model.add("MatMul", normal, model.weight(width, width))
+        return model.add("Transpose", model.add("Reshape", values, split), perm=perm)
+
+    scores = model.add("MatMul", head([0, 2, 1, 3]), head([0, 2, 3, 1]))
+    scores = model.add("Div", scores, model.constant(np.sqrt(width / heads)))
+    mixed = model.add("MatMul", model.add("Softmax", scores, axis=-1), head([0, 2, 1, 3]))
+    mixed = model.add("Transpose", mixed, perm=[0, 2, 1, 3])
+    mixed = model.add("Reshape", mixed, model.ints(0, count, width))
+    return model.add("MatMul", mixed, model.weight(width, width))
+
+
+def _attention_without_projection(model: Model, normal: str, count: int, width: int) -> str:
+    query, key, value = (model.add("MatMul", normal, model.weight(width, width)) for _ in range(3))
+    scores = model.add("MatMul", query, model.add("Transpose", key, perm=[0, 2, 1]))
+    scores = model.add("Div", scores, model.constant(np.sqrt(width)))
+    return model.add("MatMul", model.add("Softmax", scores, axis=-1), value)
 
 
 def _layer_norm(model: Model, tokens: str, width: int) -> str:

@@ -19,6 +19,12 @@ import numpy as np
 from beamscope.transforms.checkup.checks import Check
 from beamscope.transforms.inference.backends.registry import BACKENDS
 from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE, compiled_cache
+from beamscope.transforms.inference.onnx_sessions import (
+    import_onnxruntime,
+    onnxruntime_gpus,
+    onnxruntime_is_installed,
+)
+from beamscope.transforms.inference.openvino_model import openvino_is_installed
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.base import NotServed
 from beamscope.transforms.slides.readers.registry import READERS
@@ -50,6 +56,7 @@ def machine_checks() -> list[Check]:
         ("packages", packages_check),
         ("gpus", gpus_check),
         ("compilers", compilers_check),
+        ("onnx", onnx_check),
         ("codecs", codecs_check),
         ("openslide", openslide_check),
         ("memory", memory_check),
@@ -117,6 +124,26 @@ def compilers_check() -> Check:
         "compilers", "note", f"{', '.join(able)}; {'; '.join(lacking)}",
         "the extra cpu embeds up to twice as fast on processors",
     )  # fmt: skip
+
+
+def onnx_check() -> Check:
+    """Name what reads ONNX models here."""
+    readers = []
+    if openvino_is_installed():
+        readers.append(f"OpenVINO {importlib.metadata.version('openvino')}")
+    if onnxruntime_is_installed():
+        runtime = import_onnxruntime()
+        where = "on a GPU" if onnxruntime_gpus() else "on the processor"
+        readers.append(f"onnxruntime {runtime.__version__} {where}")
+        return Check("onnx", "ok", ", ".join(readers))
+    if readers:
+        return Check(
+            "onnx", "note", f"{readers[0]} alone: nothing checks its answers",
+            "install the extra onnx to use ONNX models",
+        )  # fmt: skip
+    return Check(
+        "onnx", "note", "nothing reads ONNX models", "install the extras cpu and onnx to use them"
+    )
 
 
 def codecs_check() -> Check:

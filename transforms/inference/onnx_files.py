@@ -28,7 +28,10 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-_GRAPH, _OP_TYPE, _TENSOR_NAME, _EXTERNAL_DATA = 7, 4, 8, 13
+_GRAPH, _TENSOR_NAME, _EXTERNAL_DATA = 7, 8, 13
+_NODE_INPUT, _NODE_OUTPUT, _OP_TYPE = 1, 2, 4
+# Of a tensor: int32_data, where lone truth values may be, and raw_data.
+_VALUES = (5, 9)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # What a file of another kind begins with -> what it is, and what to do.
 _OTHERS = {
@@ -63,11 +66,13 @@ class OnnxGraph:
       path: of the file.
       operations: the types of its nodes, those of subgraphs and functions included.
       external: its tensors whose values lie in other files.
+      drops_out: whether a Dropout of it is in training mode.
     """
 
     path: Path
     operations: frozenset[str]
     external: tuple[ExternalTensor, ...]
+    drops_out: bool = False
 
     @property
     def data_files(self) -> tuple[str, ...]:
@@ -128,8 +133,7 @@ def read_onnx(path: Path) -> OnnxGraph:
       InputError: ``bad_model`` where it is no ONNX file or is cut off, or names external data
         outside of its directory.
     """
-    operations: set[str] = set()
-    external: list[ExternalTensor] = []
+    found = _Found()
     with path.open("rb") as file:
         start = file.read(32)
         for known, what in _OTHERS.items():
@@ -141,56 +145,87 @@ def read_onnx(path: Path) -> OnnxGraph:
             try:
                 if not any(number == _GRAPH for number, _, _ in _fields(data, 0, len(data))):
                     raise ValueError("no graph")
-                _walk(data, "model", 0, len(data), operations, external)
+                _walk(data, found)
             except ValueError as error:
                 raise _bad(
                     path, f"is damaged, or no ONNX model ({error}): export or copy it again"
                 ) from error
-    for tensor in external:
+    for tensor in found.external:
         _check_location(path, tensor.location)
-    return OnnxGraph(path, frozenset(operations), tuple(external))
+    drops_out = not found.switches.isdisjoint(found.true)
+    return OnnxGraph(path, frozenset(found.operations), tuple(found.external), drops_out)
 
 
-def _walk(
-    data: mmap.mmap,
-    kind: str,
-    start: int,
-    end: int,
-    operations: set[str],
-    external: list[ExternalTensor],
-) -> None:
-    """Collect the operations and the external tensors of a message at ``data[start:end]``."""
-    # A list and no recursion: files from strangers may be nested as deep as they like.
-    waiting = [(kind, start, end)]
+@dataclasses.dataclass
+class _Found:
+    """What a walk over a file collects.
+
+    `switches` are the tensors that say whether a Dropout is in training mode, and `true` those that
+    hold a lone true value.
+    """
+
+    operations: set[str] = dataclasses.field(default_factory=set)
+    external: list[ExternalTensor] = dataclasses.field(default_factory=list)
+    switches: set[str] = dataclasses.field(default_factory=set)
+    true: set[str] = dataclasses.field(default_factory=set)
+
+
+def _walk(data: mmap.mmap, found: _Found) -> None:
+    """Collect what is looked for in the whole file."""
+    # A list and no recursion: files from strangers may be nested as deep as they like. With each
+    # message goes the name of the constant that it belongs to.
+    waiting = [("model", 0, len(data), "")]
     while waiting:
-        kind, start, end = waiting.pop()
+        kind, start, end, constant = waiting.pop()
         if kind == "tensor":
-            external.extend(_external(data, start, end))
+            _read_tensor(data, start, end, constant, found)
             continue
+        if kind == "node":
+            constant = _read_node(data, start, end, found)
         inner = _MESSAGES[kind]
-        for number, first, last in _fields(data, start, end):
-            if kind == "node" and number == _OP_TYPE:
-                operations.add(_text(data, first, last))
-            elif number in inner:
-                waiting.append((inner[number], first, last))
+        waiting += [
+            (inner[number], first, last, constant)
+            for number, first, last in _fields(data, start, end)
+            if number in inner
+        ]
 
 
-def _external(data: mmap.mmap, start: int, end: int) -> Iterator[ExternalTensor]:
-    """Yield where a tensor's values lie, if they lie elsewhere."""
-    name, entries = "", {}
+def _read_node(data: mmap.mmap, start: int, end: int, found: _Found) -> str:
+    """Collect what a node is; return the name of its output where it is a constant."""
+    texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _OP_TYPE: []}
+    for number, first, last in _fields(data, start, end):
+        if number in texts:
+            texts[number].append(_text(data, first, last))
+    operation = "".join(texts[_OP_TYPE])
+    found.operations.add(operation)
+    if operation == "Dropout":
+        found.switches.update(texts[_NODE_INPUT][2:])
+    return "".join(texts[_NODE_OUTPUT][:1]) if operation == "Constant" else ""
+
+
+def _read_tensor(data: mmap.mmap, start: int, end: int, constant: str, found: _Found) -> None:
+    """Collect where a tensor's values lie, if they lie elsewhere, and whether it is just true."""
+    name, entries = constant, {}
+    is_true = False
     for number, first, last in _fields(data, start, end):
         if number == _TENSOR_NAME:
-            name = _text(data, first, last)
+            name = constant or _text(data, first, last)
+        elif number in _VALUES:
+            is_true |= data[first : min(last, first + 2)] == b"\x01"
         elif number == _EXTERNAL_DATA:
             pair = {key: _text(data, *where) for key, *where in _fields(data, first, last)}
             entries[pair.get(1, "")] = pair.get(2, "")
+    if is_true:
+        found.true.add(name)
     if entries:
         length = entries.get("length")
-        yield ExternalTensor(
-            name,
-            entries.get("location", ""),
-            int(entries.get("offset", 0)),
-            None if length is None else int(length),
+        found.external.append(
+            ExternalTensor(
+                name,
+                entries.get("location", ""),
+                int(entries.get("offset", 0)),
+                None if length is None else int(length),
+            )
         )
 
 

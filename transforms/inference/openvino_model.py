@@ -55,12 +55,12 @@ class OpenVinoModel:
     Several threads may use it at once.
     """
 
-    def __init__(self, path: Path, features: int, precision: Precision) -> None:
+    def __init__(self, graph: Path | openvino.Model, features: int, precision: Precision) -> None:
         """Read a graph and compile it.
 
         Args:
-          path: of a graph from uint8 ``[images, size, size, 3]`` to float32 ``[images, D]``; it
-            may be deleted afterwards.
+          graph: from uint8 ``[images, size, size, 3]`` to float32 ``[images, D]``; its file may be
+            deleted afterwards.
           features: D.
           precision: ``float32`` or ``bfloat16``.
 
@@ -71,7 +71,7 @@ class OpenVinoModel:
         self._features = features
         processors = len(os.sched_getaffinity(0))
         core = openvino.Core()
-        model = core.read_model(path)
+        model = core.read_model(graph) if isinstance(graph, Path) else graph
         self._compiled = core.compile_model(
             model,
             "CPU",

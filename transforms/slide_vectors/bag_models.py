@@ -9,7 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.inference.openvino_model import import_openvino, openvino_is_installed
+from beamscope.transforms.inference.onnx_files import onnx_file, read_onnx
+from beamscope.transforms.inference.onnx_sessions import (
+    OnnxRuntimeSession,
+    OnnxSession,
+    OpenVinoSession,
+    check_onnx_packages,
+)
+from beamscope.transforms.inference.openvino_model import openvino_is_installed
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slide_vectors.inputs import BagInputs, Tensor, bag_inputs
@@ -41,15 +48,16 @@ def load_bag_model(path: Path, features: int, shown: str) -> BagModel:
     """Load a model of bags.
 
     Args:
-      path: directory of a SavedModel, or an ONNX file with its external data beside it.
+      path: directory of a SavedModel, or an ONNX file (or the directory that holds one) with its
+        external data beside it.
       features: D, the length of an embedding.
       shown: the model as the user wrote it, for messages.
 
     Raises:
       InputError: ``bad_model`` if it cannot be loaded or does not take bags; ``missing_package`` if
-        it is ONNX and OpenVINO is not installed.
+        it is ONNX and neither OpenVINO nor onnxruntime is installed.
     """
-    if path.suffix == ".onnx":
+    if onnx_file(path) is not None:
         return OnnxBags(path, features, shown)
     return SavedModelBags(path, features, shown)
 
@@ -98,40 +106,29 @@ class SavedModelBags:
 
 
 class OnnxBags:
-    """An ONNX model, run by OpenVINO on the processor in float32."""
+    """An ONNX model, run in float32 by OpenVINO, or by onnxruntime where that is not installed."""
 
     def __init__(self, path: Path, features: int, shown: str) -> None:
-        if not openvino_is_installed():
-            raise InputError(
-                Kind.MISSING_PACKAGE,
-                f"--model {shown}: ONNX needs OpenVINO: pip install 'beamscope[cpu]'",
-            )
-        openvino = import_openvino()
-        core = openvino.Core()
+        check_onnx_packages(shown)
+        file = onnx_file(path)
+        if file is None:
+            raise _bad(shown, "there is no such file")
+        read_onnx(file).check_data()
         try:
-            model = core.read_model(path)
-            self._inputs = bag_inputs([_tensor(port) for port in model.inputs], features, shown)
-            options = {"INFERENCE_PRECISION_HINT": "f32"}
-            self._compiled = core.compile_model(model, "CPU", options)
-        except RuntimeError as error:
+            self._session: OnnxSession = (
+                OpenVinoSession(file) if openvino_is_installed() else OnnxRuntimeSession(file)
+            )
+        # Of kinds that are OpenVINO's and onnxruntime's own.
+        except Exception as error:
             raise _bad(shown, f"cannot be loaded: {one_line(error)}") from error
+        inputs = [Tensor(each.name, each.shape, each.dtype) for each in self._session.inputs]
+        self._inputs = bag_inputs(inputs, features, shown)
         self._shown = shown
 
     def __call__(self, embeddings: Matrix, coordinates: npt.NDArray[np.int32]) -> Matrix:
         """Return the vector of a slide, ``[F]``."""
-        answer = self._compiled(_arguments(self._inputs, embeddings, coordinates))
-        found = {port.get_any_name(): np.asarray(value) for port, value in answer.items()}
-        return _vector(found, self._shown)
-
-
-def _tensor(port: Any) -> Tensor:
-    shape = port.partial_shape
-    sizes = (
-        None
-        if shape.rank.is_dynamic
-        else tuple(None if size.is_dynamic else size.get_length() for size in shape)
-    )
-    return Tensor(port.get_any_name(), sizes, np.dtype(port.element_type.to_dtype()).name)
+        given = _arguments(self._inputs, embeddings, coordinates)
+        return _vector(self._session.run(given), self._shown)
 
 
 def _arguments(

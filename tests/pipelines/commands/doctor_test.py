@@ -19,6 +19,7 @@ NAMES = [
     "packages",
     "gpus",
     "compilers",
+    "onnx",
     "codecs",
     "openslide",
     "memory",
@@ -71,7 +72,7 @@ def test_what_is_wrong_is_said_with_a_remedy(tmp_path, capsys):
     assert main(["doctor", "--model", str(tmp_path / "none")]) == 1
     said = capsys.readouterr().out
     assert f"failed  model      model {tmp_path}/none: there is no such file" in said
-    assert "1 of 10 checks failed" in said
+    assert "1 of 11 checks failed" in said
 
 
 def test_a_broken_package_fails_alone(monkeypatch):
@@ -102,3 +103,22 @@ def test_disk(gigabytes, state, monkeypatch):
 def test_an_output_in_a_bucket(server, tmp_path):
     with server(tmp_path) as bucket:
         assert output_check(f"{bucket}/out").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("absent", "state", "text", "remedy"),
+    [
+        ((), "ok", "OpenVINO", None),
+        (("openvino",), "ok", "onnxruntime", None),
+        (("onnxruntime",), "note", "alone: nothing checks its answers", "the extra onnx"),
+        (("openvino", "onnxruntime"), "note", "nothing reads ONNX", "the extras cpu and onnx"),
+    ],
+)
+def test_what_reads_onnx_models_is_named(absent, state, text, remedy, monkeypatch):
+    for package in absent:
+        monkeypatch.setattr(machine, f"{package}_is_installed", lambda: False)
+    check = machine.onnx_check()
+    assert check.state == state
+    assert text in check.text
+    assert ("openvino" in absent) != ("OpenVINO" in check.text)
+    assert (remedy or "") in (check.remedy or "")

@@ -16,6 +16,7 @@ BACKENDS: Registry[Backend[Any]] = Registry("model backend", "beamscope.backends
 BACKENDS.register(
     "saved_model", "beamscope.transforms.inference.backends.saved_model.backend:SAVED_MODEL"
 )
+BACKENDS.register("onnx", "beamscope.transforms.inference.backends.onnx.backend:ONNX")
 
 
 def backend_for(path: Path) -> tuple[Backend[Any] | None, list[str]]:
@@ -30,7 +31,9 @@ def backend_for(path: Path) -> tuple[Backend[Any] | None, list[str]]:
 
 
 def compiler_summaries() -> dict[str, str]:
-    """Return every compiler of every backend by name, with what it does."""
-    return {
-        compiler.name: compiler.summary for backend in BACKENDS for compiler in backend.compilers
-    }
+    """Return every compiler of every backend by name, with what it does for the first of them."""
+    found: dict[str, str] = {}
+    for backend in BACKENDS:
+        for compiler in backend.compilers:
+            found.setdefault(compiler.name, compiler.summary)
+    return found

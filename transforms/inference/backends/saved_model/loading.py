@@ -17,19 +17,19 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
-from beamscope.transforms.inference.backends.base import LoadedModel, compiled_by
+from beamscope.transforms.inference.backends.base import LoadedModel
 from beamscope.transforms.inference.backends.saved_model.endpoints import (
     Endpoint,
     choose_endpoint,
 )
 from beamscope.transforms.inference.backends.saved_model.images import prepare
 from beamscope.transforms.inference.batches import embed_in_batches
+from beamscope.transforms.inference.calling import Answer, Callee, find_spec
 from beamscope.transforms.inference.input_shapes import ImageInput
-from beamscope.transforms.inference.input_values import InputValues, input_values
-from beamscope.transforms.inference.model_files import model_digest, model_name
+from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.inference.output_shapes import read_output
-from beamscope.transforms.inference.remedis import RemedisModel, parse_remedis_name
+from beamscope.transforms.inference.preprocessing import PixelMap
+from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
@@ -164,63 +164,26 @@ def load(directory: Path, settings: ModelSettings) -> SavedModel:
         input_layout=settings.input_layout,
         preferred_size=settings.flexible_size,
     )
-    size, size_source = _input_size(name, settings, remedis, endpoint.readings[0])
-    asked = input_values(name, settings, endpoint.dtype)
-    trial = _Trial(name, endpoint, asked, size)
-    reading = trial.reading()
-    values = asked.for_channels(reading.channels)
-    result = trial.call(reading)
-    key, output = _choose_output(name, result, settings.output_key)
-    count = reading.batch or 1
-    if output.shape.rank == 0 or output.shape[0] != count:
-        raise _bad(
-            f"model {name}: answers {count} image(s) with shape {output.shape}, not with one row "
-            "for each: wrap the model (docs/models.md)"
+
+    def call(
+        pixels: npt.NDArray[np.uint8], arithmetic: PixelMap, reading: ImageInput
+    ) -> Mapping[str, Answer]:
+        images = prepare(
+            tf.constant(pixels), arithmetic, endpoint.dtype, reading.layout, reading.channels
         )
-    shape = tuple(output.shape[1:])
-    found = read_output(
-        name,
-        shape,
-        pooling=settings.pooling,
-        layout=settings.output_layout,
-        other=lambda: trial.shape_at_another_size(reading, key),
+        outputs = _named_outputs(endpoint.call(images))
+        return {key: _answer(value) for key, value in outputs.items()}
+
+    callee = Callee(
+        called=endpoint.called,
+        input_name=endpoint.input_name,
+        dtype=endpoint.dtype,
+        readings=endpoint.readings,
+        call=call,
+        reason=lambda error: _reason(error, "are --input_size and --input_range right?"),
     )
-    if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(output, tf.float32)))):
-        raise _bad(
-            f"model {name}: answers a grey {size}x{size} image with NaN or infinity: is "
-            "--input_range right?"
-        )
-    return SavedModel(
-        spec=ModelSpec(
-            backend=SAVED_MODEL.name,
-            name=name,
-            digest=model_digest(directory),
-            called=endpoint.called,
-            input_name=endpoint.input_name,
-            input_size=size,
-            size_source=size_source,
-            input_dtype=endpoint.dtype,
-            input_layout=reading.layout,
-            input_channels=reading.channels,
-            input_range=values.input_range,
-            range_source=values.range_source,
-            input_mean=values.mean,
-            input_std=values.std,
-            channel_order=values.channel_order,
-            output_key=key,
-            output_shape=shape,
-            output_layout=found.layout,
-            pooling=found.pooling,
-            first_patch=found.first_patch,
-            features=found.features,
-            fixed_batch=reading.batch,
-            compile=compiled_by(SAVED_MODEL, settings),
-            precision=settings.computed_in,
-        ),
-        settings=settings,
-        restored=restored,
-        endpoint=endpoint,
-    )
+    spec = find_spec(SAVED_MODEL, directory, settings, callee)
+    return SavedModel(spec, settings, restored, endpoint)
 
 
 def _tags(name: str, directory: Path, wanted: tuple[str, ...] | None) -> list[str] | None:
@@ -245,58 +208,6 @@ def _tags(name: str, directory: Path, wanted: tuple[str, ...] | None) -> list[st
 
 def _as_flag(tags: Sequence[str]) -> str:
     return shlex.join(tags or [_NO_TAG])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Trial:
-    """Calls of an endpoint with grey images, by which its axes are found out."""
-
-    name: str
-    endpoint: Endpoint
-    values: InputValues
-    size: int
-
-    def call(self, reading: ImageInput, size: int | None = None) -> Any:
-        """Call the model with as many grey images as it wants, of `size` pixels."""
-        side = size or self.size
-        grey = tf.fill([reading.batch or 1, side, side, 3], tf.constant(128, tf.uint8))
-        arithmetic = self.values.pixel_map(reading.channels)
-        with input_errors(
-            f"model {self.name}: fails on a grey {side}x{side} image",
-            "are --input_size and --input_range right?",
-        ):
-            return self.endpoint.call(
-                prepare(grey, arithmetic, self.endpoint.dtype, reading.layout, reading.channels)
-            )
-
-    def reading(self) -> ImageInput:
-        """Return how to read the input: where its shape does not tell, the one that works."""
-        readings = self.endpoint.readings
-        if len(readings) == 1:
-            return readings[0]
-        working = []
-        for reading in readings:
-            with contextlib.suppress(InputError):
-                self.call(reading)
-                working.append(reading)
-        if len(working) > 1:
-            first, second = (list(each.shape(1, self.size)[1:]) for each in working)
-            raise _bad(
-                f"model {self.name}: takes images as {first} and as {second}: say by "
-                "--input_layout channels_last or channels_first which it was made for"
-            )
-        return working[0] if working else readings[0]
-
-    def shape_at_another_size(self, reading: ImageInput, key: str | None) -> tuple[int, ...] | None:
-        """Return the output's shape for images of another size; None where it takes no other."""
-        if reading.height is not None or reading.width is not None:
-            return None
-        size = self.size * 2 if self.size <= 256 else self.size // 2
-        try:
-            output = _named_outputs(self.call(reading, size))[key or ""]
-        except InputError:
-            return None
-        return tuple(output.shape[1:])
 
 
 @contextlib.contextmanager
@@ -330,32 +241,6 @@ def _reason(error: Exception, remedy: str) -> str:
     return f"{one_line(error)}: {remedy}"
 
 
-def _input_size(
-    name: str, settings: ModelSettings, remedis: RemedisModel | None, reading: ImageInput
-) -> tuple[int, str]:
-    if settings.input_size:
-        size, source = settings.input_size, "option"
-    elif remedis:
-        size, source = remedis.input_size, "REMEDIS name"
-    else:
-        size, source = 0, "model"
-    height, width = reading.height, reading.width
-    if height and width and height != width:
-        raise _bad(
-            f"model {name}: takes images of {height}x{width}, and only squares are read: wrap the "
-            "model (docs/models.md)"
-        )
-    static = height or width
-    if size and static and size != static:
-        says = "--input_size" if source == "option" else "its REMEDIS name"
-        raise _bad(f"model {name}: takes images of {static}x{static}, and {says} says {size}")
-    if not (size or static) and settings.flexible_size:
-        size, source = settings.flexible_size, "patch size"
-    if not (size or static):
-        raise _bad(f"model {name}: takes images of any size, so --input_size must say which")
-    return size or static or 0, source
-
-
 def _named_outputs(result: Any) -> dict[str, Any]:
     """Return the outputs by key: of a list by position, of a lone tensor by the empty key."""
     if isinstance(result, dict):
@@ -365,23 +250,14 @@ def _named_outputs(result: Any) -> dict[str, Any]:
     return {"": result}
 
 
-def _choose_output(name: str, result: Any, wanted: str | None) -> tuple[str | None, tf.Tensor]:
-    outputs = _named_outputs(result)
-    keys = ", ".join(sorted(outputs))
-    if wanted is not None and wanted not in outputs:
-        has = f"those are {keys}" if keys else "it answers one tensor without a name"
-        raise _bad(f"model {name}: has no output {wanted!r}, {has}")
-    if wanted is None and len(outputs) != 1:
-        raise _bad(f"model {name}: answers {len(outputs)} outputs ({keys}): choose by --output_key")
-    key = wanted if wanted is not None else next(iter(outputs))
-    output = outputs[key]
-    if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
-        found = output.dtype.name if isinstance(output, tf.Tensor) else type(output).__name__
-        raise _bad(
-            f"model {name}: answers {found}, not a tensor of floats: choose another output by "
-            "--output_key, or wrap the model (docs/models.md)"
-        )
-    return key or None, output
+def _answer(value: Any) -> Answer:
+    """Return a tensor of floats as an array; of everything else, what it is."""
+    if not isinstance(value, tf.Tensor):
+        return type(value).__name__
+    if not value.dtype.is_floating:
+        return str(value.dtype.name)
+    answer: npt.NDArray[Any] = value.numpy()
+    return answer
 
 
 def _bad(message: str) -> InputError:
