@@ -4,6 +4,7 @@
 PYTHON ?=
 VENV   := .venv
 PEERS  := .venv-peers
+TORCH  := .venv-torch
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -28,6 +29,7 @@ help:
 	@echo "make test-fast   run those without servers, models and whole jobs (under 2 minutes)"
 	@echo "make test-faults [SEED=1]   damage thousands of files, kill dozens of jobs, and see what becomes of them (about 30 minutes)"
 	@echo "make image-rehearsal   build the images of containers/ and run jobs in them (root on Debian; some minutes)"
+	@echo "make test-export   export models of timm to ONNX, and compare with PyTorch (its environment needs several GB)"
 	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
@@ -86,6 +88,13 @@ test-faults: test-env
 # The images of containers/, on stand-ins for their base images (docs/containers.md).
 image-rehearsal: test-env
 	$(BIN)/python -m tests.containers.rehearsal $(ARGS)
+
+# PyTorch has an environment of its own: no part of beamscope needs it.
+.PHONY: test-export
+test-export: test-env
+	test -d $(TORCH) || $(BIN)/python -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip --disable-pip-version-check install --quiet -r tests/inference/backends/onnx/torch_requirements.txt
+	BEAMSCOPE_TORCH_PYTHON=$(TORCH)/bin/python $(BIN)/python -m pytest -s tests/inference/backends/onnx/torch_export_test.py $(ARGS)
 
 lint: test-env
 	$(BIN)/ruff check .
