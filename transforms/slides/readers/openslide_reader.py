@@ -18,7 +18,8 @@ from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, true_levels
 from beamscope.transforms.slides.readers.local_copy import lease_slide
-from beamscope.transforms.slides.readers.pixels import OPAQUE, background_color, composite
+from beamscope.transforms.slides.readers.openslide_surface import read_region
+from beamscope.transforms.slides.readers.pixels import background_color
 from beamscope.transforms.slides.readers.tiff_bounds import check_tiff
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.byte_source import LocalSource
@@ -30,7 +31,7 @@ from beamscope.transforms.storage.store import Version
 # their sizes may count overlaps of tiles.
 _LEVELS_BY_DIRECTORY = ("aperio", "generic-tiff")
 
-# Of a rectangle: RGBA in OpenSlide, Pillow and NumPy, and 32-bit sums where some of it is
+# Of a rectangle: OpenSlide's and ours of 4 and 3 bytes, and 32-bit sums where some of it is half
 # transparent. Of the tile below it: its pixels as they are decoded, and as RGBA.
 _SIDES = ("width", "height")
 _BYTES_A_PIXEL, _TILE_BYTES_A_PIXEL = 28, 8
@@ -98,54 +99,37 @@ class OpenSlideReader(SlideReader):
         except openslide.OpenSlideError as error:
             return NotServed(f"{uri}: {one_line(error).replace(path, uri)}", Kind.UNOPENABLE)
 
-    def read_rgba(
+    def read_area(
         self, x_level0: int, y_level0: int, level: int, width: int, height: int
-    ) -> npt.NDArray[np.uint8]:
-        """Read a rectangle as uint8 RGBA ``[height, width, 4]``, alpha not multiplied in.
-
-        Args:
-          x_level0: left edge in level-0 pixels.
-          y_level0: top edge in level-0 pixels.
-          level: number of the level to read.
-          width: in pixels of that level.
-          height: in pixels of that level.
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
+        """Read a rectangle; see `SlideReader.read_area`.
 
         Raises:
           InputError: ``unreadable_region``; ``missing_file`` where the file has been replaced.
         """
         where = ((x_level0, y_level0), level, (width, height))
-        handle = self._handle
-        try:
-            return np.asarray(handle.read_region(*where))
-        except openslide.OpenSlideError:
-            pass
-        if self.key(self._path) != self._opened_as:
-            raise InputError(Kind.MISSING_FILE, f"{self._path}: replaced since it was opened")
-        try:
-            fresh = openslide.OpenSlide(self._path)
-            pixels = np.asarray(fresh.read_region(*where))
-        except openslide.OpenSlideError as error:
-            raise InputError(
-                Kind.UNREADABLE_REGION,
-                f"{width} x {height} px of level {level} at ({x_level0}, {y_level0}): "
-                f"{one_line(error)}",
-            ) from error
-        with self._lock:
-            # The old handle is closed with its last reference: other threads may be reading it.
-            if self._handle is handle:
-                self._handle = fresh
-        return pixels
-
-    def read_area(
-        self, x_level0: int, y_level0: int, level: int, width: int, height: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
-        """Read a rectangle; see `SlideReader.read_area`."""
-        needed = width * height * _BYTES_A_PIXEL + self._tile_bytes
-        with DECODING.hold(needed):
-            rgba = self.read_rgba(x_level0, y_level0, level, width, height)
-            alpha = rgba[..., 3]
-            scanned = None if (alpha == 255).all() else alpha >= OPAQUE
-            return composite(rgba, self.background), scanned
+        with DECODING.hold(width * height * _BYTES_A_PIXEL + self._tile_bytes):
+            handle = self._handle
+            try:
+                return read_region(handle, *where, self.background)
+            except openslide.OpenSlideError:
+                pass
+            if self.key(self._path) != self._opened_as:
+                raise InputError(Kind.MISSING_FILE, f"{self._path}: replaced since it was opened")
+            try:
+                fresh = openslide.OpenSlide(self._path)
+                area = read_region(fresh, *where, self.background)
+            except openslide.OpenSlideError as error:
+                raise InputError(
+                    Kind.UNREADABLE_REGION,
+                    f"{width} x {height} px of level {level} at ({x_level0}, {y_level0}): "
+                    f"{one_line(error)}",
+                ) from error
+            with self._lock:
+                # The old handle is closed with its last reference: others may be reading it.
+                if self._handle is handle:
+                    self._handle = fresh
+            return area
 
     def close(self) -> None:
         """Close the file; nobody reads from the slide any more."""
