@@ -1,6 +1,7 @@
 """The speed of reading patches: a loop of read_region, OpenSlide by blocks, native, bare decoding.
 
     python -m benchmarks.reading [--slide FILE.svs | --pixels SLIDE] [--repeats N]
+                                 [--compression jpeg|jpeg2000]
 
 The slide is drawn. With --pixels it is made from the level-0 pixels of a real slide, mirrored until
 they fill it and compressed like the drawn one, because the cost of decoding a tile depends on its
@@ -33,10 +34,16 @@ from beamscope.transforms.slides.planning.grid import Grid, block_slices, in_blo
 from beamscope.transforms.slides.planning.plan import SlideBlock
 from beamscope.transforms.slides.read_block import read_block
 from beamscope.transforms.slides.readers.geometry import ReadPlan, Region
+from beamscope.transforms.slides.readers.native.jpeg import TileDecoder
 from beamscope.transforms.slides.readers.native.slide import NativeReader
 from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
 from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
-from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.slides.sample.slide import (
+    DEFAULT_QUALITY,
+    SampleSlide,
+    write_sample_slide,
+)
+from beamscope.transforms.slides.sample.tiles import TileEncoder
 from beamscope.transforms.storage.byte_source import LocalSource
 
 SLIDE_PX = 8192
@@ -124,7 +131,11 @@ class Contest:
         level = self._level
         side = level.tile_width // scale
         pixels = np.empty((side, side, 3), np.uint8)
+        decoder = level.decoder
         for data in self.tiles(block):
+            if not isinstance(decoder, TileDecoder):
+                decoder.decode(data, scale, pixels)
+                continue
             simplejpeg.decode_jpeg(
                 data, "RGB", min_width=side, min_height=side, min_factor=scale, buffer=pixels
             )
@@ -133,7 +144,7 @@ class Contest:
         self.bare(block, 2)
 
     def tiles(self, block: SlideBlock) -> list[bytes]:
-        """Return the JPEG streams of the tiles that a block touches; this is not timed."""
+        """Return the streams of the tiles that a block touches; this is not timed."""
         if block.key not in self._tiles:
             level, width = self._level, self._level.tile_width
             places = {
@@ -142,18 +153,17 @@ class Contest:
                 for row in range(y // width, (y + READ_PX - 1) // width + 1)
                 for column in range(x // width, (x + READ_PX - 1) // width + 1)
             }
-            self._tiles = {
-                block.key: [
-                    level.decoder.stream(
-                        self._source.read(int(level.offsets[place]), int(level.lengths[place]))
-                    )
-                    for place in sorted(places)
-                ]
-            }
+            stored = [
+                self._source.read(int(level.offsets[place]), int(level.lengths[place]))
+                for place in sorted(places)
+            ]
+            if isinstance(level.decoder, TileDecoder):
+                stored = [level.decoder.stream(data) for data in stored]
+            self._tiles = {block.key: stored}
         return self._tiles[block.key]
 
 
-def write_mosaic(path: Path, pixels: Path) -> None:
+def write_mosaic(path: Path, pixels: Path, compression: str = "jpeg") -> None:
     """Write a 40x Aperio slide of one level from the pixels of another slide."""
     with openslide.OpenSlide(pixels) as slide:
         level0 = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
@@ -161,6 +171,25 @@ def write_mosaic(path: Path, pixels: Path) -> None:
     mosaic = np.pad(
         level0, ((0, SLIDE_PX - height), (0, SLIDE_PX - width), (0, 0)), mode="symmetric"
     )
+    description = f"Aperio Image Library\n{SLIDE_PX}x{SLIDE_PX}|AppMag = 40|MPP = 0.25"
+    if compression == "jpeg2000":
+        encoder = TileEncoder(compression, DEFAULT_QUALITY[compression], 256)
+        tifffile.imwrite(
+            path,
+            (
+                encoder(np.ascontiguousarray(mosaic[y : y + 256, x : x + 256]))
+                for y in range(0, SLIDE_PX, 256)
+                for x in range(0, SLIDE_PX, 256)
+            ),
+            shape=mosaic.shape,
+            dtype=np.uint8,
+            photometric="rgb",
+            tile=(256, 256),
+            compression=33005,
+            description=description,
+            metadata=None,
+        )
+        return
     tifffile.imwrite(
         path,
         mosaic,
@@ -169,7 +198,7 @@ def write_mosaic(path: Path, pixels: Path) -> None:
         compression="jpeg",
         compressionargs={"level": QUALITY},
         subsampling=(2, 2),
-        description=f"Aperio Image Library\n{SLIDE_PX}x{SLIDE_PX}|AppMag = 40|MPP = 0.25",
+        description=description,
         metadata=None,
     )
 
@@ -243,18 +272,22 @@ def main() -> None:
     source.add_argument("--slide", type=Path, help="a tiled JPEG slide (default: draw one)")
     source.add_argument("--pixels", type=Path, help="a slide whose pixels the made one uses")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--compression", choices=sorted(DEFAULT_QUALITY), default="jpeg")
+    parser.add_argument("--blocks", type=int, help="read the first N blocks only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
         path = options.slide or Path(scratch) / "slide.svs"
         if options.pixels:
-            write_mosaic(path, options.pixels)
+            write_mosaic(path, options.pixels, options.compression)
         elif options.slide is None:
-            write_sample_slide(
-                path, SampleSlide(SLIDE_PX, SLIDE_PX, quality=QUALITY, islands=1, coverage=1)
-            )
+            compression = options.compression
+            quality = QUALITY if compression == "jpeg" else DEFAULT_QUALITY[compression]
+            drawn = SampleSlide(SLIDE_PX, SLIDE_PX, quality=quality, islands=1, coverage=1)
+            write_sample_slide(path, dataclasses.replace(drawn, compression=compression))
         contest = Contest(path)
         blocks = blocks_of(*OpenSlideReader(path).dimensions, contest.read)
+        blocks = blocks[: options.blocks]
         print(parity(contest, blocks[0]), flush=True)
         print()
         print(table(measure(contest, blocks, options.repeats)))

@@ -138,16 +138,17 @@ def add_slide_arguments(parser: argparse.ArgumentParser, *, patch_size: int | No
         "--reader",
         choices=READERS,
         default=_DEFAULTS.reader,
-        help="native: decode the tiles of JPEG-tiled TIFF slides (SVS, generic, Philips) directly; "
+        help="native: decode the tiles of TIFF slides directly (JPEG in SVS, generic and Philips, "
+        "JPEG 2000 in SVS); "
         "auto: native if it gives the same as OpenSlide, else openslide (default: %(default)s)",
     )
     group.add_argument(
         "--downscale",
         choices=DOWNSCALES,
         default=_DEFAULTS.downscale,
-        help="how to shrink a patch; area: average the pixels; decoder: let the JPEG decoder scale "
-        "by 1/2, 1/4 or 1/8 where that fits: about 1.4 times as fast, mean error 0.5 grey levels, "
-        "larger on sharp slides (default: %(default)s)",
+        help="how to shrink a patch; area: average the pixels; decoder: let the decoder of tiles "
+        "scale by 1/2, 1/4 or 1/8 where that fits: about 1.4 times as fast, JPEG 2000 more; mean "
+        "error 0.5 grey levels, larger on sharp slides (default: %(default)s)",
     )
     group.add_argument(
         "--block_size",

@@ -1,6 +1,7 @@
 """Every reader passes the suite that ships with the package."""
 
 import numpy as np
+import openslide
 import tifffile
 
 from beamscope.transforms.slides.readers.geometry import Region
@@ -25,6 +26,26 @@ class JpegSlides(ReaderConformance):
         return Region(2 * TILE, TILE, TILE, TILE)
 
 
+class Jpeg2000Slides(ReaderConformance):
+    """Aperio's JPEG 2000, decoded for comparison by OpenSlide and Pillow."""
+
+    suffix = ".svs"
+    compression = 33005
+
+    def write(self, path, levels):
+        slide = files.TiledSlide(tile=TILE, description=files.APERIO, compression=self.compression)
+        files.write_levels(path, slide, levels)
+        with openslide.OpenSlide(path) as slide:
+            return [
+                np.asarray(slide.read_region((0, 0), level, size).convert("RGB"))
+                for level, size in enumerate(slide.level_dimensions)
+            ]
+
+    def damage(self, path):
+        files.damage(path, 0, 8, 8, bytes(4))  # a width of 0
+        return Region(2 * TILE, TILE, TILE, TILE)
+
+
 class TestOpenSlide(JpegSlides):
     reader = OpenSlideReader
 
@@ -40,3 +61,20 @@ class TestNativeScaled(JpegSlides):
     def same_patches(self, ours, theirs):
         # The decoder averages before it makes colours of chroma.
         assert np.abs(ours.astype(int) - theirs).mean() <= 3
+
+
+class TestNativeJpeg2000(Jpeg2000Slides):
+    reader = NativeReader
+
+
+class TestNativeJpeg2000OfYCbCr(Jpeg2000Slides):
+    reader = NativeReader
+    compression = 33003
+
+
+class TestNativeJpeg2000Scaled(Jpeg2000Slides):
+    reader = NativeReader
+    downscale = "decoder"
+
+    def same_patches(self, ours, theirs):
+        assert np.abs(ours.astype(int) - theirs).mean() <= 5

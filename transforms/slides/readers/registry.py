@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 READERS: Registry[type[SlideReader]] = Registry("reader", "beamscope.readers")
 
 _ROOM = "beamscope.transforms.slides.readers"
-# JPEG tiles of TIFF slides, decoded once each and by byte ranges from a store: several times as
-# fast as OpenSlide, with its pixels, but of three formats only. It refuses what may differ.
+# JPEG and JPEG 2000 tiles of TIFF slides, decoded once each and by byte ranges from a store:
+# faster than OpenSlide, with its pixels, but of three formats only. It refuses what may differ.
 READERS.register("native", f"{_ROOM}.native.slide:NativeReader")
 # Every format of OpenSlide, tile by tile a patch; a remote slide is copied first.
 READERS.register("openslide", f"{_ROOM}.openslide_reader:OpenSlideReader")

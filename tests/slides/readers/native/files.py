@@ -1,12 +1,14 @@
-"""Write tiled JPEG slides of every kind that the native reader supports."""
+"""Write tiled JPEG and JPEG 2000 slides of every kind that the native reader supports."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import cv2
 import imagecodecs
 import numpy as np
 import tifffile
+from PIL import Image
 
 from beamscope.transforms.slides.sample.tiles import split_tables
 
@@ -42,6 +44,7 @@ class TiledSlide:
       tables: whether quantisation and Huffman tables are in the JPEGTables tag.
       description: of the first directory.
       missing: (level, tile) pairs without data.
+      compression: of the tiles: 7 for JPEG, or one of Aperio's for JPEG 2000, 33003 and 33005.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((700, 600),)
@@ -53,6 +56,7 @@ class TiledSlide:
     description: str | None = None
     software: str | bool = False
     missing: tuple[tuple[int, int], ...] = ()
+    compression: int = 7
 
 
 PYRAMID = ((700, 600), (350, 300), (175, 150))
@@ -70,6 +74,11 @@ KINDS = {
     "fractional downsamples": TiledSlide(ODD_PYRAMID),
     "Aperio": TiledSlide(ODD_PYRAMID, description=APERIO),
     "Aperio without a tile of level 0": TiledSlide(description=APERIO, missing=((0, 8),)),
+    "Aperio, JPEG 2000 of RGB": TiledSlide(ODD_PYRAMID, description=APERIO, compression=33005),
+    "Aperio, JPEG 2000 of YCbCr": TiledSlide(PYRAMID, description=APERIO, compression=33003),
+    "Aperio, JPEG 2000 without a tile": TiledSlide(
+        PYRAMID, description=APERIO, compression=33005, missing=((0, 8),)
+    ),
     "without tiles": TiledSlide(PYRAMID, missing=((0, 8), (0, 9), (1, 3))),
     "without a tile, fractional": TiledSlide(ODD_PYRAMID, missing=((1, 1),)),
     # Philips pads its lower levels to whole tiles and says so in the TIFF; OpenSlide knows better.
@@ -103,14 +112,15 @@ def write_levels(path: Path, slide: TiledSlide, images) -> None:
         for level, pixels in enumerate(images):
             height, width = pixels.shape[:2]
             encoded = [encode(tile, slide) for tile in cut(pixels, slide.tile)]
-            tags = {"jpegtables": split_tables(encoded[0])[0]} if slide.tables else {}
+            tables = slide.tables and slide.compression == 7
+            tags = {"jpegtables": split_tables(encoded[0])[0]} if tables else {}
             tiff.write(
-                (split_tables(tile)[1] if slide.tables else tile for tile in encoded),
+                (split_tables(tile)[1] if tables else tile for tile in encoded),
                 shape=(height, width, 3),
                 dtype=np.uint8,
                 photometric=slide.photometric,
-                compression=7,
-                subsampling=slide.subsampling,
+                compression=slide.compression,
+                subsampling=slide.subsampling if slide.compression == 7 else None,
                 tile=(slide.tile, slide.tile),
                 description=slide.description if level == 0 else None,
                 software=slide.software if level == 0 else False,
@@ -129,6 +139,10 @@ def cut(pixels: np.ndarray, side: int):
 
 
 def encode(tile: np.ndarray, slide: TiledSlide) -> bytes:
+    if slide.compression != 7:
+        if slide.compression == 33003:
+            tile = cv2.cvtColor(tile, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+        return jpeg_2000(tile, irreversible=True, quality_layers=[8])
     if slide.subsampling is None:
         jpeg = imagecodecs.jpeg8_encode(tile, 85, colorspace="RGB", outcolorspace="RGB")
         return anonymous(bytes(jpeg))
@@ -137,6 +151,13 @@ def encode(tile: np.ndarray, slide: TiledSlide) -> bytes:
             tile, 85, colorspace="RGB", outcolorspace="YCBCR", subsampling=slide.subsampling
         )
     )
+
+
+def jpeg_2000(tile: np.ndarray, **options) -> bytes:
+    """A codestream of three components as they are; see Pillow for the options."""
+    buffer = io.BytesIO()
+    Image.fromarray(tile).save(buffer, "JPEG2000", no_jp2=True, mct=0, **options)
+    return buffer.getvalue()
 
 
 def anonymous(jpeg: bytes) -> bytes:

@@ -63,7 +63,12 @@ class TileDecoder:
       prefix: see `jpeg_prefix`.
       width: of every tile, px.
       height: of every tile, px.
+
+    Attributes:
+      bytes_a_pixel: of memory while a tile is decoded.
     """
+
+    bytes_a_pixel = 6
 
     def __init__(self, prefix: bytes, width: int, height: int) -> None:
         self._prefix = prefix

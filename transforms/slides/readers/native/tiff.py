@@ -16,6 +16,7 @@ import tifffile
 
 from beamscope.transforms.problems import one_line
 from beamscope.transforms.slides.readers.base import NotServed
+from beamscope.transforms.slides.readers.native.jp2k import Jpeg2000Decoder
 from beamscope.transforms.slides.readers.native.jpeg import TileDecoder, TileError, jpeg_prefix
 from beamscope.transforms.slides.readers.native.properties import UnservedError, slide_properties
 from beamscope.transforms.slides.readers.native.tile_grid import TileGrid
@@ -24,6 +25,9 @@ from beamscope.transforms.storage.byte_source import ByteSource, as_file
 
 # Values of TIFF tags (TIFF 6.0).
 _JPEG = 7
+# Aperio's own, JPEG 2000 of YCbCr and of RGB, which OpenSlide knows in Aperio's slides alone. The
+# registered 34712 is not here: OpenSlide opens no slide of it.
+_JPEG_2000_YCBCR, _JPEG_2000_RGB = 33003, 33005
 _RGB, _YCBCR = 2, 6
 _CONTIGUOUS = 1
 _REDUCED_IMAGE = 1  # bit of NewSubfileType
@@ -60,7 +64,7 @@ class TileLevel:
     tile_height: int
     offsets: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
-    decoder: TileDecoder
+    decoder: TileDecoder | Jpeg2000Decoder
     not_served: str | None
 
     def grid(self, shrink: int = 1) -> TileGrid:
@@ -176,7 +180,7 @@ def _levels(vendor: str, pages: Sequence[tifffile.TiffPage]) -> list[TileLevel]:
         width, height = sizes[0]
         downsamples = [(width / w + height / h) / 2 for w, h in sizes]
     levels = [
-        _level(number, *level)
+        _level(number, vendor, *level)
         for number, level in enumerate(zip(tiled, sizes, downsamples, strict=True))
     ]
     if sorted(downsamples) != downsamples:
@@ -199,16 +203,17 @@ def _without_redrawn(levels: list[TileLevel]) -> list[TileLevel]:
 
 
 def _level(
-    number: int, page: tifffile.TiffPage, size: tuple[int, int], downsample: float
+    number: int, vendor: str, page: tifffile.TiffPage, size: tuple[int, int], downsample: float
 ) -> TileLevel:
     across, down = (
         -(-length // side)
         for length, side in ((page.imagewidth, page.tilewidth), (page.imagelength, page.tilelength))
     )
-    reason, prefix = _why_not(page), b""
+    reason = _why_not(vendor, page)
+    decoder: TileDecoder | Jpeg2000Decoder = TileDecoder(b"", page.tilewidth, page.tilelength)
     if reason is None:
         try:
-            prefix = jpeg_prefix(page.jpegtables, ycbcr=page.photometric == _YCBCR)
+            decoder = _decoder(page)
         except TileError as error:
             reason = f"JPEG tables: {error}"
     offsets, lengths = (
@@ -223,17 +228,26 @@ def _level(
         page.tilelength,
         offsets,
         np.where(offsets > 0, lengths, 0),
-        TileDecoder(prefix, page.tilewidth, page.tilelength),
+        decoder,
         reason,
     )
 
 
-def _why_not(page: tifffile.TiffPage) -> str | None:
+def _decoder(page: tifffile.TiffPage) -> TileDecoder | Jpeg2000Decoder:
+    size = page.tilewidth, page.tilelength
+    if page.compression == _JPEG:
+        return TileDecoder(jpeg_prefix(page.jpegtables, ycbcr=page.photometric == _YCBCR), *size)
+    # The photometric interpretation says nothing here: OpenSlide goes by the compression.
+    return Jpeg2000Decoder(*size, ycbcr=page.compression == _JPEG_2000_YCBCR)
+
+
+def _why_not(vendor: str, page: tifffile.TiffPage) -> str | None:
     """Return why a directory's tiles cannot be decoded as OpenSlide does; None where they can."""
-    if page.compression != _JPEG:
+    jpeg_2000 = vendor == "aperio" and page.compression in (_JPEG_2000_YCBCR, _JPEG_2000_RGB)
+    if page.compression != _JPEG and not jpeg_2000:
         name = getattr(page.compression, "name", "")
         return f"compression {int(page.compression)} {name}".rstrip()
-    if page.photometric not in (_RGB, _YCBCR) or page.samplesperpixel != 3:
+    if page.samplesperpixel != 3 or not (jpeg_2000 or page.photometric in (_RGB, _YCBCR)):
         return f"{page.samplesperpixel} samples of photometric interpretation {page.photometric}"
     if page.bitspersample != 8:
         return f"{page.bitspersample} bits a sample"
