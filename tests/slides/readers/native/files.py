@@ -77,7 +77,7 @@ KINDS = {
     "Aperio, JPEG 2000 of RGB": TiledSlide(ODD_PYRAMID, description=APERIO, compression=33005),
     "Aperio, JPEG 2000 of YCbCr": TiledSlide(PYRAMID, description=APERIO, compression=33003),
     "Aperio, JPEG 2000 without a tile": TiledSlide(
-        PYRAMID, description=APERIO, compression=33005, missing=((0, 8),)
+        description=APERIO, compression=33005, missing=((0, 8),)
     ),
     "without tiles": TiledSlide(PYRAMID, missing=((0, 8), (0, 9), (1, 3))),
     "without a tile, fractional": TiledSlide(ODD_PYRAMID, missing=((1, 1),)),
