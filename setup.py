@@ -70,6 +70,7 @@ setup(
         "beamscope.pipelines.runners": ["flink_job_server/pom.xml"],
         "beamscope.pipelines.estimates": ["*.yaml"],
         "beamscope.runner_configs": ["*.yaml"],
+        "beamscope.transforms.inference.cards": ["public/*.yaml"],
         "beamscope.transforms.slides.preview": ["*.html"],
     },
     install_requires=[

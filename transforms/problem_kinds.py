@@ -93,6 +93,7 @@ class Kind(enum.StrEnum):
     BAD_SAMPLE = "bad_sample", "start", "a sample slide cannot have these properties"
     # Models.
     BAD_MODEL = "bad_model", "start", "the model cannot be used"
+    BAD_CARD = "bad_card", "start", "the model card is invalid, or of another model"
     BAD_WEIGHTS = "bad_weights", "start", "the weights do not fit the architecture"
     BAD_ARCHITECTURE = "bad_architecture", "start", "there is no such architecture"
     BAD_MODALITY = "bad_modality", "start", "there is no such modality"

@@ -9,8 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from beamscope.pipelines.commands.measure_table import run_measure
 from beamscope.pipelines.estimates.rates import keep_rate
+from beamscope.pipelines.jobs.model import say_about_card
 from beamscope.pipelines.options.command_line import Parser
-from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
+from beamscope.pipelines.options.model import (
+    add_model_arguments,
+    model_settings_from,
+    with_model_card,
+)
 from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.inference.backends.base import Embed
@@ -47,7 +52,8 @@ def run(argv: Sequence[str]) -> int:
         "beamscope plan reckons with the fastest",
     )
     args = parser.parse_args(list(argv))
-    settings = model_settings_from(args)
+    settings = with_model_card(model_settings_from(args), args)
+    say_about_card(settings)
     if args.measure:
         return run_measure(settings, as_json=args.json)
     found = find_model(settings)
@@ -97,6 +103,7 @@ def _lines(embedder: Embedder) -> dict[str, str]:
         **_normalisation(spec),
         "output": _output(spec),
         "features": str(spec.features),
+        **_card(spec),
         "batch size": str(embedder.batch_size) + (" (the model's own)" if spec.fixed_batch else ""),
         "precision": embedder.precision,
         "compile": compiler,
@@ -109,6 +116,12 @@ def _lines(embedder: Embedder) -> dict[str, str]:
 def _normalisation(spec: ModelSpec) -> dict[str, str]:
     found = {"mean": spec.input_mean, "std": spec.input_std}
     return {name: " ".join(f"{n:g}" for n in values) for name, values in found.items() if values}
+
+
+def _card(spec: ModelSpec) -> dict[str, str]:
+    if spec.card is None:
+        return {}
+    return {"card": f"{spec.card} (gave: {', '.join(spec.from_card) or 'nothing'})"}
 
 
 def _output(spec: ModelSpec) -> str:
@@ -127,6 +140,8 @@ def _output(spec: ModelSpec) -> str:
             "mean": f", averaged over {across}",
             "cls": ", the first token",
             "mean_patches": f", averaged over tokens from {spec.first_patch} on (counted from 0)",
+            "cls_mean_patches": f", the first token and the average of those from "
+            f"{spec.first_patch} on (counted from 0)",
         }[spec.pooling]
     )
 

@@ -12,10 +12,13 @@ from beamscope.transforms.inference.bit.weights import (
     ALIASES,
     ARCHITECTURES,
     INPUT_SIZE,
+    Architecture,
     find_architecture,
     load_npz,
     random_weights,
 )
+from beamscope.transforms.inference.cards.card import ModelCard
+from beamscope.transforms.inference.cards.find_card import CARD_NAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,9 +94,31 @@ def run(argv: Sequence[str]) -> int:
         modality=options.modality,
         weights=weights,
         signature=options.signature,
+        card=_card(options, architecture).to_yaml(),
     )
     print(f"model: {Path(options.output).absolute()}")
+    print(f"card: {Path(options.output).absolute() / CARD_NAMES[0]}")
     print(f"architecture: BiT ResNet {architecture.name}, {architecture.parameters():,} parameters")
     if options.weights is None:
         print(f"weights: random (seed {options.seed}); use the model for tests only")
     return 0
+
+
+def _card(options: argparse.Namespace, architecture: Architecture) -> ModelCard:
+    """Return the card: an official BiT file was trained in -1..1, whatever the model is called."""
+    name = f"BiT ResNet {architecture.name}"
+    official = options.weights is not None
+    return ModelCard(
+        place="",
+        name=f"{name} of {Path(options.weights).name}" if official else f"{name}, random weights",
+        input_size=INPUT_SIZE[options.modality],
+        input_dtype="float32",
+        input_range="-1..1" if official else "0..1",
+        pooling="mean",
+        features=architecture.features,
+        source=(
+            ("beamscope make-model; Kolesnikov et al., arXiv:1912.11370: BiT takes -1..1",)
+            if official
+            else ("beamscope make-model: random weights, called as the REMEDIS models are",)
+        ),
+    )

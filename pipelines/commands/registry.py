@@ -36,6 +36,9 @@ COMMANDS.register(
     "check-model", f"{_HERE}.check_model:run", "load a model, compile it, and show its properties"
 )
 COMMANDS.register(
+    "presets", f"{_HERE}.presets:run", "list the public models whose cards come with beamscope"
+)
+COMMANDS.register(
     "make-model",
     f"{_HERE}.make_model:run",
     "write a BiT ResNet as a SavedModel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -11,6 +12,7 @@ from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.activity import doing
+from beamscope.transforms.inference.cards.apply import with_card_record
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.kept_models import kept_spec
@@ -27,18 +29,19 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
       InputError: ``bad_model``; ``bad_option`` if this machine does not support the precision;
         ``no_gpu`` if a GPU is required here and there is none.
     """
+    say_about_card(settings)
     found = find_model(settings)
     if settings.computed_in == "float32" and not requires_gpu(beam_options):
         spec = kept_spec(found)
         if spec is not None:
-            return spec
+            return with_card_record(spec, settings)
     # Model libraries take seconds to import: --help and wrong flags must not wait for them.
     with doing("loading the model"):
         start_quietly(found.backend)
     check_gpu_here(beam_options, found.backend)
     loaded = found.load()
     if settings.computed_in == "float32" or not runs_here(beam_options):
-        return loaded.spec
+        return with_card_record(loaded.spec, settings)
     embedder = Embedder(loaded)
     with LINE.lifted():
         print(
@@ -47,6 +50,14 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
             flush=True,
         )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
+
+
+def say_about_card(settings: ModelSettings) -> None:
+    """Print and log what a user has to know about the model card, such as its licence."""
+    for note in settings.card_notes:
+        LOG.info("%s", note)
+        with LINE.lifted():
+            print(note, file=sys.stderr, flush=True)
 
 
 def say_what_is_assumed(spec: ModelSpec) -> None:

@@ -21,6 +21,7 @@ from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.recorded_model import recorded_model
 from beamscope.pipelines.jobs.requests import merged_requests
 from beamscope.pipelines.options.extent import Extent, extent_from, needs_model
+from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
@@ -96,7 +97,7 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     model = spec = None
     if job.embeds:
         recorded = None if extent.embeds else recorded_model(args)
-        model = job.model_settings(args)
+        model = with_model_card(job.model_settings(args), args)
         spec = recorded or resolve_model(model, options)
         settings = job.settings(args, model, spec.input_size)
     else:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import place
 from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
+from beamscope.transforms.inference.cards.apply import with_card_of
+from beamscope.transforms.inference.cards.find_card import presets
 from beamscope.transforms.inference.foreign_models import address_remedy, file_remedy
 from beamscope.transforms.inference.model_settings import (
     CHANNEL_ORDERS,
@@ -21,6 +24,7 @@ from beamscope.transforms.inference.model_settings import (
 from beamscope.transforms.inference.preprocessing import INPUT_RANGES
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.planning.resolution import mpp_of_magnification
 from beamscope.transforms.storage.uris import is_local
 
 
@@ -69,6 +73,21 @@ def add_model_arguments(
         parser.add_argument(
             "--model", metavar="MODEL", type=model_place("--model"), required=required, help=model
         )
+    parser.add_argument(
+        "--preset",
+        choices=presets(),
+        metavar="NAME",
+        help="prepare images for this public model, as its card in beamscope says; other flags "
+        f"count before it, and weights are yours to bring: {', '.join(presets())}",
+    )
+    parser.add_argument(
+        "--model_card",
+        metavar="FILE.yaml",
+        type=place("--model_card"),
+        help="YAML file that says how the model is called, local or remote; other flags count "
+        "before it; none: without any (default: beamscope.yaml or model.yaml in the model's "
+        "directory, or MODEL.yaml beside MODEL.onnx)",
+    )
     parser.add_argument(
         "--tags",
         metavar="TAG",
@@ -140,8 +159,8 @@ def add_model_arguments(
         "--pooling",
         choices=POOLINGS,
         help="for tokens (no default): cls takes the first, mean averages all, mean_patches "
-        "averages the patch tokens, none takes all numbers; for feature maps: mean or none "
-        "(default: mean)",
+        "averages the patch tokens, cls_mean_patches joins cls and mean_patches, none takes all "
+        "numbers; for feature maps: mean or none (default: mean)",
     )
     parser.add_argument(
         "--batch_size",
@@ -182,7 +201,24 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
       InputError: ``bad_option`` for an invalid value.
     """
     others = {"uri", "flexible_size"}
+    others |= {"token_pooling", "features", "card", "from_card", "card_notes", "card_mpp"}
     names = {field.name for field in dataclasses.fields(ModelSettings)} - others
     values = {name: getattr(args, name) for name in names}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return ModelSettings(uri=args.model, **(values | lists))
+
+
+def with_model_card(settings: ModelSettings, args: argparse.Namespace) -> ModelSettings:
+    """Return the settings of the model with what its card says; it may be read from a store.
+
+    Raises:
+      InputError: ``bad_card`` for an invalid model card; ``bad_option``.
+    """
+    found = with_card_of(settings, card=args.model_card, preset=args.preset)
+    mpp = getattr(args, "mpp", None)
+    if getattr(args, "magnification", None) is not None:
+        mpp = mpp_of_magnification(args.magnification)
+    if mpp is None or found.card_mpp is None or math.isclose(found.card_mpp, mpp):
+        return found
+    note = f"the card recommends patches of {found.card_mpp:g} µm/px, not of {mpp:g} (--mpp)"
+    return dataclasses.replace(found, card_notes=(*found.card_notes, note))

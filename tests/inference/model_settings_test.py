@@ -20,7 +20,10 @@ from beamscope.transforms.problems import InputError
         ({"input_dtype": "int8"}, "--input_dtype must be one of float32, .*, got 'int8'"),
         ({"input_layout": "NCHW"}, "--input_layout must be one of channels_last, channels_first"),
         ({"output_layout": "last"}, "--output_layout must be one of channels_last"),
-        ({"pooling": "max"}, "--pooling must be one of none, mean, cls, mean_patches, got 'max'"),
+        (
+            {"pooling": "max"},
+            "--pooling must be one of none, mean, cls, mean_patches, .*, got 'max'",
+        ),
         ({"batch_size": 0}, "--batch_size must be at least 1, got 0"),
         ({"model_sha256": "ab12"}, "--model_sha256 must be 64 hexadecimal digits, got 'ab12'"),
         ({"input_size": -224}, "--input_size must be at least 1, got -224"),
@@ -53,7 +56,7 @@ def test_what_enters_a_fingerprint() -> None:
     # Names, sources and measurements tell a person something, and change no number.
     told = {
         *("name", "size_source", "range_source", "output_shape", "features", "fixed_batch"),
-        "cosine",
+        *("cosine", "card", "from_card"),
     }
     assert {field.name for field in dataclasses.fields(ModelSpec)} == entering | told
     found = settings_of("embedding", SPEC)

@@ -33,6 +33,7 @@ LAST, FIRST = "channels_last", "channels_first"
         ((201, 768), "mean_patches", None, None, (LAST, "mean_patches", 5, 768)),
         ((265, 1536), "mean_patches", None, None, (LAST, "mean_patches", 9, 1536)),
         ((196, 384), "mean_patches", None, None, (LAST, "mean_patches", 0, 384)),
+        ((261, 1280), "cls_mean_patches", None, None, (LAST, "cls_mean_patches", 5, 2560)),
         ((197, 768), "none", None, None, (LAST, "none", 0, 197 * 768)),
         ((1, 768), None, None, None, (LAST, "mean", 0, 768)),
         ((384, 196), "mean", None, (384, 784), (FIRST, "mean", 0, 384)),
@@ -72,12 +73,13 @@ def test_read_output_asks_for_another_size_only_where_the_shape_does_not_tell() 
         ),
         ((6, 7, 64), None, "channels_last reads 6x7 positions of 64 .* 7x64 positions of 6"),
         ((197, 768), None, "197 tokens of 768 features: choose by --pooling: cls .*14x14 patches "
-                           "after the first 1, none takes all 151296 numbers"),
+                           "after the first 1, cls_mean_patches .*, none takes all 151296"),
         ((196, 384), None, "those of 14x14 patches, none takes"),
         ((60, 384), None, "mean_patches averages those of 7x7 patches after the first 11"),
         ((2048,), "cls", "^--pooling cls: model m answers one vector: leave the flag out"),
         ((2048,), "mean", "^--pooling mean: model m answers one vector"),
         ((7, 7, 64), "cls", "^--pooling cls: .*feature map .* has no tokens: use mean or none"),
+        ((196, 64), "cls_mean_patches", "none of which is a class token: use mean"),
         ((250, 64), "mean_patches", "nothing tells which are patches of a square image"),
     ],
 )  # fmt: skip
@@ -98,6 +100,12 @@ def test_read_output_errors(shape: tuple[int, ...], pooling: Pooling | None, mes
         ((5, 3), "mean", None, lambda y: y.sum(axis=1) / 5),
         ((5, 3), "mean_patches", None, lambda y: (y[:, 1] + y[:, 2] + y[:, 3] + y[:, 4]) / 4),
         ((3, 5), "mean_patches", FIRST, lambda y: y[:, :, 1:].sum(axis=2) / 4),
+        (
+            (5, 3),
+            "cls_mean_patches",
+            None,
+            lambda y: np.hstack([y[:, 0], (y[:, 1] + y[:, 2] + y[:, 3] + y[:, 4]) / 4]),
+        ),
         ((5, 3), "none", None, lambda y: y.reshape(2, 15)),
     ],
 )

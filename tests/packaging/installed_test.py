@@ -18,7 +18,8 @@ def package_files() -> set[str]:
     """Every file of the package, as it lies in an archive."""
     found = {f"beamscope/{name}" for name in
              ("__init__.py", "__init__.pyi", "__main__.py", "_version.py", "py.typed")}  # fmt: skip
-    for folder, pattern in (("transforms", "*.py"), ("transforms", "*.html"), ("pipelines", "*.py"),
+    for folder, pattern in (("transforms", "*.py"), ("transforms", "*.html"),
+                            ("transforms", "*.yaml"), ("pipelines", "*.py"),
                             ("pipelines", "*.xml"), ("pipelines", "*.yaml"),
                             ("runner_configs", "*.yaml")):  # fmt: skip
         below = list((ROOT / folder).rglob(pattern))

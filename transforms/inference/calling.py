@@ -83,6 +83,7 @@ def find_spec(
         name,
         shape,
         pooling=settings.pooling,
+        token_pooling=settings.token_pooling,
         layout=settings.output_layout,
         other=lambda: trial.shape_at_another_size(reading, key),
     )

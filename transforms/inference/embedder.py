@@ -14,6 +14,7 @@ from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.base import Compiled, Compiler, Embed, LoadedModel
 from beamscope.transforms.inference.backends.registry import BACKENDS
+from beamscope.transforms.inference.cards.apply import check_card, with_card_record
 from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE
 from beamscope.transforms.inference.find_model import find_model, open_model
 from beamscope.transforms.inference.kept_models import Kept, Place, place_of
@@ -127,7 +128,8 @@ class Embedder:
         return embedder, ""
 
     def _describe(self, spec: ModelSpec, settings: ModelSettings) -> None:
-        self.spec: ModelSpec = spec
+        check_card(spec, settings)
+        self.spec: ModelSpec = with_card_record(spec, settings)
         self.batch_size: int = spec.fixed_batch or settings.batch_size
         self.compile_used = "none"
         self.compile_detail = ""

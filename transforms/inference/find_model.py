@@ -11,6 +11,7 @@ from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.answer_checks import check_answers
 from beamscope.transforms.inference.backends.base import Backend, LoadedModel
 from beamscope.transforms.inference.backends.registry import backend_for
+from beamscope.transforms.inference.cards.apply import blamed_on_card, check_card
 from beamscope.transforms.inference.foreign_models import file_remedy, missing_remedy
 from beamscope.transforms.inference.model_files import local_model, model_digest, version_taken
 from beamscope.transforms.inference.model_settings import ModelSettings
@@ -39,13 +40,18 @@ class FoundModel:
         """Load it, and check its answers; `Backend.start` has to be called before.
 
         Raises:
-          InputError: ``bad_model``, or ``bad_option`` for a compiler or a precision that the
+          InputError: ``bad_model``; ``bad_card`` where its card says another length of embeddings;
+            ``bad_option`` for a compiler or a precision that the
             backend or this machine does not have.
         """
         self.backend.candidates(self.settings)  # Before seconds are spent on the model.
         with doing("loading the model"):
-            loaded: LoadedModel = self.backend.load(self.path, self.settings)
-            check_answers(loaded)
+            try:
+                loaded: LoadedModel = self.backend.load(self.path, self.settings)
+                check_card(loaded.spec, self.settings)
+                check_answers(loaded)
+            except InputError as error:
+                raise blamed_on_card(error, self.settings) from error
         return loaded
 
 

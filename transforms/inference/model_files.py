@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beamscope.transforms.inference.cards.find_card import CARD_NAMES
 from beamscope.transforms.inference.onnx_files import is_onnx, onnx_file, read_onnx
 from beamscope.transforms.inference.served_models import (
     Version,
@@ -83,9 +84,9 @@ def model_digest(path: Path) -> str:
 
     It is the digest of the listing that `sha256sum` prints for the files in order of their names
     (relative, as UTF-8 bytes), so that any copy of a model has the same. Hidden files and folders
-    are left out. A model of a single file has the SHA-256 of its content, whatever its name. Of an
-    ONNX model, whether its file or its directory is given, the files are the ONNX file and its
-    external data.
+    are left out, and so are model cards. A model of a single file has the SHA-256 of its content,
+    whatever its name. Of an ONNX model, whether its file or its directory is given, the files are
+    the ONNX file and its external data.
 
     Raises:
       InputError: ``bad_model`` where an ONNX file cannot be read, or lacks external data.
@@ -116,6 +117,7 @@ def _files(path: Path) -> dict[str, Path]:
         for found in path.rglob("*")
         if found.is_file()
         and not any(part.startswith(".") for part in found.relative_to(path).parts)
+        and not (found.parent == path and found.name in CARD_NAMES)
     }
 
 

@@ -26,12 +26,12 @@ Layout = Literal["channels_last", "channels_first"]
 # Of the three channels of the input.
 ChannelOrder = Literal["rgb", "bgr"]
 # What becomes of a feature map or of tokens, see `output_shapes`.
-Pooling = Literal["none", "mean", "cls", "mean_patches"]
+Pooling = Literal["none", "mean", "cls", "mean_patches", "cls_mean_patches"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16", "float16")
 CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
 LAYOUTS: tuple[Layout, ...] = ("channels_last", "channels_first")
-POOLINGS: tuple[Pooling, ...] = ("none", "mean", "cls", "mean_patches")
+POOLINGS: tuple[Pooling, ...] = ("none", "mean", "cls", "mean_patches", "cls_mean_patches")
 
 FLOAT_DTYPES = ("float32", "float16", "bfloat16", "float64")
 INPUT_DTYPES = FLOAT_DTYPES + INTEGER_DTYPES
@@ -70,6 +70,13 @@ class ModelSettings:
         `model_files.model_digest`; None for any.
       precision: ``float32``; ``bfloat16`` on processors that have it; ``float16`` on GPUs; ``auto``
         is float32 everywhere, so that machines agree.
+      token_pooling: as `pooling`, which counts if it is given; but for a model that answers vectors
+        it says nothing. A model card says it so.
+      features: length of an embedding that a model card promises.
+      card: the model card that fills what the user did not say, see `cards.apply`.
+      from_card: names of the settings that it has filled.
+      card_notes: what a user has to know about it, a line each.
+      card_mpp: recommended resolution of patches in µm/px.
 
     Raises:
       InputError: ``bad_option`` for a value that is not one.
@@ -93,6 +100,13 @@ class ModelSettings:
     compile: str = in_none(default="auto")
     precision: Precision = in_none(default="auto")
     model_sha256: str | None = in_none(default=None)
+    token_pooling: Pooling | None = in_none(default=None)
+    features: int | None = in_none(default=None)
+    # Beam takes the text of these settings, in ASCII, to describe the pipeline.
+    card: str | None = in_none(default=None, repr=False)
+    from_card: tuple[str, ...] = in_none(default=(), repr=False)
+    card_notes: tuple[str, ...] = in_none(default=(), repr=False)
+    card_mpp: float | None = in_none(default=None)
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -136,26 +150,29 @@ class ModelSpec:
       called: what of it is called, in the backend's words, such as ``signature NAME``.
       input_name: name of the input in the model.
       input_size: height and width of the images in pixels.
-      size_source: where that comes from: ``option``, ``REMEDIS name``, ``model`` or, for a model
-        that takes any size, ``patch size``.
+      size_source: where that comes from: ``option``, ``card``, ``REMEDIS name``, ``model`` or, for
+        a model that takes any size, ``patch size``.
       input_dtype: element type of the input, one of `INPUT_DTYPES`.
       input_layout: where its channels are, one of `LAYOUTS`.
       input_channels: 3 for RGB; 1 for the luma of the images, in an axis of its own; 0 for the luma
         without such an axis.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
-      range_source: ``option``, ``REMEDIS name``, ``dtype`` (integers take grey levels as they are)
-        ``mean and std`` (which are usual for 0..1) or ``assumed``.
+      range_source: ``option``, ``card``, ``REMEDIS name``, ``dtype`` (integers take grey levels as
+        they are), ``mean and std`` (which are usual for 0..1) or ``assumed``.
       input_mean: what is subtracted from values of `input_range`, one number for each channel in
         the model's order; None where the model takes the range as it is.
       input_std: what they are divided by then; None together with `input_mean`.
       channel_order: of an input of three channels, one of `CHANNEL_ORDERS`.
+      card: the model card that was used.
+      from_card: names of the settings that came from it.
       output_key: which of several outputs is taken; None where there is one.
       output_shape: shape of that output for one image, without the batch: ``(D,)``,
         ``(height, width, D)`` of a feature map, ``(tokens, D)`` or either with D first.
       output_layout: where D is: `channels_first` means before height and width, or before tokens.
       pooling: what becomes of the output, one of `POOLINGS`: ``none`` takes all its numbers as one
         row; ``mean`` is the average over height and width, or over tokens; ``cls`` is the first
-        token; ``mean_patches`` is the average over the tokens from `first_patch` on.
+        token; ``mean_patches`` is the average over the tokens from `first_patch` on;
+        ``cls_mean_patches`` is the first token, followed by that average.
       first_patch: how many tokens come before those of patches: class and register tokens.
       features: D, the length of an embedding.
       fixed_batch: how many images a call takes where the model is bound to a number; else None.
@@ -196,6 +213,8 @@ class ModelSpec:
     channel_order: ChannelOrder = in_embedding(
         name="model_channel_order", default="rgb", unless_default=True
     )
+    card: str | None = in_none(default=None)
+    from_card: tuple[str, ...] = in_none(default=())
 
     def pixel_map(self) -> PixelMap:
         """Return the arithmetic from grey levels to the values of the model's input."""

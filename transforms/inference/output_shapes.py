@@ -36,6 +36,7 @@ def read_output(
     shape: tuple[int, ...],
     *,
     pooling: Pooling | None = None,
+    token_pooling: Pooling | None = None,
     layout: Layout | None = None,
     other: OtherShape = lambda: None,
 ) -> OutputReading:
@@ -48,6 +49,7 @@ def read_output(
       name: of the model, for messages.
       shape: of the output for one image, without the batch.
       pooling: what the user asks for.
+      token_pooling: what becomes of tokens or a feature map where the user does not ask.
       layout: where the channels are, if the user says so.
       other: gives the shape for images of another size.
 
@@ -66,6 +68,7 @@ def read_output(
         if pooling not in (None, "none"):
             raise _bad_pooling(name, pooling, "answers one vector", "leave the flag out")
         return OutputReading("channels_last", "none", 0, shape[0])
+    pooling = pooling or token_pooling
     if len(shape) == 2:
         return _tokens(name, shape, pooling, layout, other)
     return _feature_map(name, shape, pooling, layout, other)
@@ -77,8 +80,11 @@ def pooled(output: npt.NDArray[np.float32], reading: OutputReading) -> npt.NDArr
         output = np.moveaxis(output, 1, -1)
     if reading.pooling == "cls":
         return output[:, 0]
-    if reading.pooling == "mean_patches":
-        return output[:, reading.first_patch :].mean(axis=1, dtype=np.float32)
+    if reading.pooling in ("mean_patches", "cls_mean_patches"):
+        patches = output[:, reading.first_patch :].mean(axis=1, dtype=np.float32)
+        if reading.pooling == "mean_patches":
+            return patches
+        return np.concatenate([output[:, 0], patches], axis=1)
     if reading.pooling == "mean":
         return output.mean(axis=tuple(range(1, output.ndim - 1)), dtype=np.float32)
     return output.reshape(len(output), -1)
@@ -134,20 +140,26 @@ def _tokens(
     if pooling is None:
         patches = f"{side}x{side} patches" if prefix <= _MOST_PREFIX_TOKENS else "patches"
         first = f" after the first {prefix}" if 0 < prefix <= _MOST_PREFIX_TOKENS else ""
+        both = "cls_mean_patches puts the first and that average in one row, " if first else ""
         raise _bad(
             name,
             f"answers an image with {tokens} tokens of {features} features: choose by --pooling: "
             f"cls takes the first token, mean averages all, mean_patches averages those of "
-            f"{patches}{first}, none takes all {tokens * features} numbers (where the tokens are "
-            f"features, and the features tokens: --output_layout channels_first)",
+            f"{patches}{first}, {both}none takes all {tokens * features} numbers (where the tokens "
+            "are features, and the features tokens: --output_layout channels_first)",
         )
     if pooling == "none":
         return OutputReading(layout, "none", 0, tokens * features)
-    if pooling == "mean_patches":
+    if pooling in ("mean_patches", "cls_mean_patches"):
         if prefix > _MOST_PREFIX_TOKENS:
             answers = f"of its {tokens} tokens nothing tells which are patches of a square image"
             raise _bad_pooling(name, pooling, answers, "use cls or mean, or wrap the model")
-        return OutputReading(layout, "mean_patches", prefix, features)
+        if pooling == "mean_patches":
+            return OutputReading(layout, pooling, prefix, features)
+        if prefix == 0:
+            answers = f"answers {tokens} tokens of patches, none of which is a class token"
+            raise _bad_pooling(name, pooling, answers, "use mean")
+        return OutputReading(layout, pooling, prefix, 2 * features)
     return OutputReading(layout, pooling, 0, features)
 
 

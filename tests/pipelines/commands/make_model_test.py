@@ -8,6 +8,10 @@ import tensorflow as tf
 from beamscope.pipelines.main import main
 from beamscope.transforms.inference.bit.network import BitResNet
 from beamscope.transforms.inference.bit.weights import random_weights
+from beamscope.transforms.inference.cards.apply import with_card_of
+from beamscope.transforms.inference.cards.find_card import card_beside
+from beamscope.transforms.inference.find_model import open_model
+from beamscope.transforms.inference.model_settings import ModelSettings
 
 WANTED = ["--architecture=50x1", "--modality=path"]
 
@@ -32,6 +36,8 @@ def test_random_model(tmp_path, capsys, image):
     assert status == 0
     assert str(output) in out
     assert "23,500,352 parameters" in out
+    card = card_beside(str(output))
+    assert (card.input_size, card.input_range, card.features) == (224, "0..1", 2048)
     assert "random" in out
     expected = BitResNet("50x1", random_weights("50x1", 4))(image[None])
     np.testing.assert_allclose(features(output, image), expected, atol=1e-4)
@@ -41,7 +47,7 @@ def test_random_model(tmp_path, capsys, image):
 def test_model_from_a_file(tmp_path, capsys, image):
     weights = random_weights("50x1", 5)
     np.savez(tmp_path / "official.npz", **weights)
-    output = tmp_path / "path-50x1"
+    output = tmp_path / "path-50x1-remedis-m"
 
     status = main(
         ["make-model", *WANTED, f"--output={output}", f"--weights={tmp_path / 'official.npz'}"]
@@ -49,6 +55,11 @@ def test_model_from_a_file(tmp_path, capsys, image):
 
     assert status == 0
     assert "random" not in capsys.readouterr().out
+    # Its name is one of REMEDIS, of 0..1; the card counts.
+    settings = with_card_of(ModelSettings(str(output)))
+    spec = open_model(settings).spec
+    assert (spec.input_range, spec.input_size, spec.features) == ("-1..1", 224, 2048)
+    assert "input_range -1..1 of the card counts, not 0..1 by REMEDIS name" in settings.card_notes
     expected = BitResNet("50x1", weights)(image[None])
     np.testing.assert_allclose(features(output, image), expected, atol=1e-4)
     assert not tf.saved_model.load(str(output)).signatures

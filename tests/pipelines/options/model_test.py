@@ -1,8 +1,13 @@
 import argparse
+from pathlib import Path
 
 import pytest
 
-from beamscope.pipelines.options.model import add_model_arguments, model_settings_from
+from beamscope.pipelines.options.model import (
+    add_model_arguments,
+    model_settings_from,
+    with_model_card,
+)
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 
@@ -13,9 +18,33 @@ def parse(*arguments: str, positional: bool = False) -> ModelSettings:
     return model_settings_from(parser.parse_args(arguments))
 
 
+def with_card(*arguments: str) -> ModelSettings:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_model_arguments(parser.add_argument_group("model"))
+    parser.add_argument("--mpp", type=float, default=0.5)
+    args = parser.parse_args(arguments)
+    return with_model_card(model_settings_from(args), args)
+
+
+def test_another_resolution_than_the_card_recommends_is_said() -> None:
+    flags = ("--model", "m", "--preset", "h-optimus-0")
+    said = "the card recommends patches of 0.5 µm/px, not of 0.25 (--mpp)"
+    assert said in with_card(*flags, "--mpp", "0.25").card_notes
+    assert not any("recommends" in note for note in with_card(*flags).card_notes)
+
+
 def test_defaults_are_those_of_the_settings() -> None:
     assert parse("--model", "m") == ModelSettings("m")
     assert parse("m", positional=True) == ModelSettings("m")
+
+
+def test_a_card_fills_what_is_not_given(tmp_path: Path) -> None:
+    card = tmp_path / "c.yaml"
+    card.write_text("input_size: 224\ninput_range: -1..1\n")
+    settings = with_card("--model", "m", "--model_card", str(card), "--input_size", "96")
+    assert (settings.input_size, settings.input_range) == (96, "-1..1")
+    assert "--input_size 96 instead of the card's 224" in settings.card_notes
+    assert with_card("--model", "m", "--preset", "conch").input_size == 448
 
 
 def test_every_option_reaches_the_settings() -> None:

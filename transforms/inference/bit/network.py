@@ -31,6 +31,7 @@ from beamscope.transforms.inference.bit.weights import (
     norm_name,
     projection_name,
 )
+from beamscope.transforms.inference.cards.find_card import CARD_NAMES
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
@@ -132,6 +133,7 @@ def save_model(
     modality: str,
     weights: Mapping[str, npt.NDArray[np.float32]],
     signature: str | None = None,
+    card: bytes | None = None,
 ) -> None:
     """Write a SavedModel that is called as the REMEDIS models are.
 
@@ -147,6 +149,7 @@ def save_model(
       weights: arrays by official name.
       signature: name of a signature ``inputs`` → ``feature_map``; None for no signature at all,
         as REMEDIS.
+      card: a model card, which is written into the directory.
 
     Raises:
       InputError: of kind ``exists`` when something is in the way; ``not_local`` for a URI;
@@ -174,6 +177,8 @@ def save_model(
         raise InputError(Kind.UNWRITABLE, f"cannot write {directory}: {one_line(error)}") from error
     try:
         tf.saved_model.save(exported, str(partial), signatures=signatures)
+        if card is not None:
+            (partial / CARD_NAMES[0]).write_bytes(card)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -100,10 +100,14 @@ def _pooled(answer: Any, spec: ModelSpec) -> Any:
         output = ops.transpose(output, _axes([0, *range(2, rank), 1]))
     if spec.pooling == "cls":
         return ops.gather(output, _axes(0), _axes(1))
-    if spec.pooling == "mean_patches":
+    if spec.pooling in ("mean_patches", "cls_mean_patches"):
         last = spec.output_shape[0 if spec.output_layout == "channels_last" else -1]
-        output = ops.gather(output, _axes(range(spec.first_patch, last)), _axes(1))
-        return ops.reduce_mean(output, _axes([1]), keep_dims=False)
+        patches = ops.gather(output, _axes(range(spec.first_patch, last)), _axes(1))
+        patches = ops.reduce_mean(patches, _axes([1]), keep_dims=False)
+        if spec.pooling == "mean_patches":
+            return patches
+        first = ops.gather(output, _axes(0), _axes(1))
+        return ops.concat([first, patches], 1)
     if spec.pooling == "mean":
         return ops.reduce_mean(output, _axes(range(1, rank - 1)), keep_dims=False)
     return ops.reshape(output, _axes([spec.fixed_batch or 1, spec.features]), special_zero=False)

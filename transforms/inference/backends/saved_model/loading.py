@@ -128,8 +128,10 @@ class SavedModel(LoadedModel):
             output = tf.transpose(output, [0, *range(2, rank), 1])
         if spec.pooling == "cls":
             return output[:, 0]
-        if spec.pooling == "mean_patches":
-            return tf.reduce_mean(output[:, spec.first_patch :], axis=1)
+        if spec.pooling in ("mean_patches", "cls_mean_patches"):
+            patches = tf.reduce_mean(output[:, spec.first_patch :], axis=1)
+            both = spec.pooling == "cls_mean_patches"
+            return tf.concat([output[:, 0], patches], axis=1) if both else patches
         if spec.pooling == "mean":
             return tf.reduce_mean(output, axis=list(range(1, rank - 1)))
         return output if rank == 2 else tf.reshape(output, [tf.shape(output)[0], spec.features])
