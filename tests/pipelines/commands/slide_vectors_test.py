@@ -188,7 +188,7 @@ def test_a_probe_of_the_vectors(tmp_path, capsys):
         (["{films}"], "is a dataset of images, not slides"),
         (["{slides}", "--embedding", "uni"], "has no embeddings 'uni'"),
         (["{slides}", "--model", "{slides}/none"], "cannot be loaded"),
-        (["{slides}", "--model", "{text}"], "cannot be loaded"),
+        (["{slides}", "--model", "{text}"], "is damaged, or no ONNX model"),
         (["{slides}", "--model", "{images}"], "must take embeddings [N, 6] or [1, N, 6]"),
         (["{none}"], "holds no finished dataset"),
     ],
