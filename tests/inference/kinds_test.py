@@ -86,7 +86,7 @@ def option(**options: Any) -> dict[str, Any]:
 EMBEDS = {
     "vectors": Embeds(inputs.vectors),
     **{
-        f"in_{dtype.name}": Embeds(inputs.of_dtype(dtype), in_dtype(dtype))
+        f"in_{dtype.name}": Embeds(inputs.of_dtype(dtype), in_dtype(dtype), by="any")
         for dtype in (tf.float64, tf.float16, tf.bfloat16, tf.uint8, tf.int32)
     },
     "channels_first": Embeds(
@@ -159,7 +159,7 @@ EMBEDS = {
     "one_number": Embeds(outputs.one_number),
     "out_float64": Embeds(outputs.cast(tf.float64)),
     "out_float16": Embeds(outputs.cast(tf.float16)),
-    "out_bfloat16": Embeds(outputs.cast(tf.bfloat16)),
+    "out_bfloat16": Embeds(outputs.cast(tf.bfloat16), by="any"),
     "small_beside_large": Embeds(outputs.small_beside_large),
     "only_this_size": Embeds(outputs.only_this_size, options=option(input_size=SIZE)),
     "counts_its_calls": Embeds(faults.counts_its_calls, by="any"),
