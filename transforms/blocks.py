@@ -79,13 +79,31 @@ def _check_counts(block: ImageBlock | EmbeddingBlock, n: int) -> None:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class PartRef:
-    """Reference to the file of a finished block. Only references are shuffled."""
+    """Reference to the file of a finished block. Only references are shuffled.
+
+    Attributes:
+      key: identity of the block.
+      path: of the file.
+      planned: number of planned rows.
+      embedded: number of rows that have an embedding.
+      left_out: number of planned rows that were not wanted.
+      others: of a block that several models have embedded, the files of the models after the first;
+        then `embedded` counts the rows with an embedding of any model.
+      lacking: likewise, for each model, how many of these rows it has no embedding of.
+    """
 
     key: BlockKey
     path: str
     planned: int
     embedded: int
     left_out: int = 0
+    others: tuple[str, ...] = ()
+    lacking: tuple[int, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return the files of all models, in the order of their columns."""
+        return (self.path, *self.others)
 
     @property
     def failed(self) -> int:

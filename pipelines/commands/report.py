@@ -55,6 +55,11 @@ def run(argv: Sequence[str]) -> int:
         "class, or the id)",
     )
     parser.add_argument(
+        "--embedding",
+        metavar="COLUMN",
+        help="the column of embeddings to show, if the dataset has several (default: the first)",
+    )
+    parser.add_argument(
         "--pictures",
         metavar="N",
         type=int,
@@ -65,7 +70,9 @@ def run(argv: Sequence[str]) -> int:
     check_range("--pictures", args.pictures, 0, 2000)
     quiet()
     with activities_shown("opening the dataset"):
-        dataset = open_dataset(args.output)
+        dataset = open_dataset(args.output, embedding=args.embedding)
+        if args.embedding is None and len(dataset.embedding_columns) > 1:
+            dataset = open_dataset(args.output, embedding=dataset.embedding_columns[0])
         _check_label(dataset, args.label)
         job = JOBS.get(str(dataset.description["job"]))
         with files.refusals(Kind.NO_RUN):

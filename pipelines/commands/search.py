@@ -132,7 +132,7 @@ def _query(dataset: Dataset, args: argparse.Namespace) -> _Query:
         raise InputError(
             Kind.MISSING_OPTION,
             f"--like {args.like}: a file needs --model, the model of the dataset "
-            f"({dataset.description['model']['name']})",
+            f"({dataset.model(args.embedding)['name']})",
         )
     with files.refusals(Kind.MISSING_INPUT, "--like "):
         data = files.read_bytes(args.like)
@@ -140,10 +140,10 @@ def _query(dataset: Dataset, args: argparse.Namespace) -> _Query:
     from beamscope.transforms.search.embed_file import embed_file, prepared
 
     try:
-        pixels = prepared(dataset, data)
+        pixels = prepared(dataset, data, args.embedding)
     except InputError as error:
         raise InputError(error.kind, f"--like {args.like}: {error.message}") from error
-    return _Query(embed_file(dataset, data, args.model), [args.like], pixels=pixels)
+    return _Query(embed_file(dataset, data, args.model, args.embedding), [args.like], pixels=pixels)
 
 
 def _text(dataset: Dataset, table: pa.Table) -> str:

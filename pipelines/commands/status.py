@@ -80,6 +80,9 @@ class Status:
             ("done", f"{progress.rows_done:,} of {progress.rows_planned:,} {self.unit} "
                      f"({share:.1%})"),
         ]  # fmt: skip
+        by_model = progress.rows_done_by_model
+        each = progress.rows_planned // max(1, len(by_model))
+        lines += [("", f"{column}: {done:,} of {each:,}") for column, done in by_model.items()]
         if self.cleaned is not None:
             lines.append(("cleaned", f"the finished blocks were removed on {self.cleaned}"))
         if self.cluster_job is not None:

@@ -50,7 +50,7 @@ def dry_run(order: Order, record: RunRecord) -> str:
     lines = [
         ("dry run", "everything was checked; nothing was planned, read or written"),
         *_requested(order),
-        *([("model", _model(order.spec))] if order.spec else []),
+        *_models(order),
         ("settings", ", ".join(f"{name} {_short(value)}" for name, value in _settings(order))),
         ("runner", _runner(order)),
         *_would(order, layout),
@@ -77,6 +77,12 @@ def _runner(order: Order) -> str:
     config = order.args.runner_config
     name = runner_name(order.options)
     return f"{name} (--runner_config {config})" if config else name
+
+
+def _models(order: Order) -> Iterable[tuple[str, str]]:
+    for place, model in enumerate(order.models):
+        column = f"{model.column}: " if len(order.models) > 1 else ""
+        yield ("" if place else "model"), column + _model(model.spec)
 
 
 def _model(spec: ModelSpec) -> str:
@@ -124,14 +130,18 @@ def _would(order: Order, layout: Layout) -> Iterable[tuple[str, str]]:
     planned = [one for one in found if one.planned]
     new = len(found) - len(planned)
     known = [one for one in planned if one.rows is not None]
-    rows, done = sum(one.rows or 0 for one in known), sum(one.rows_done for one in planned)
+    # Of several models, each embeds every row.
+    models = len(layout.each())
+    rows = models * sum(one.rows or 0 for one in known)
+    done = sum(one.rows_done for one in planned)
     steps = []
     verb = "embed" if job.embeds else "encode"
     if planned:
         text = (
             f"{verb} {max(0, rows - done):,} {job.unit} of the {counted(len(planned), job.items)}"
         )
-        steps.append(f"{text} that an earlier start planned; {done:,} are done")
+        each = f" by {models} models together" if models > 1 else ""
+        steps.append(f"{text} that an earlier start planned{each}; {done:,} are done")
     if new:
         steps.append(f"plan {counted(new, job.items)}, and {verb} the {job.unit} found there")
     for place, step in enumerate(steps):

@@ -53,12 +53,14 @@ def execute(
       RuntimeError: the pipeline did not end as DONE.
     """
     start = time.monotonic()
+    models = len(progress.layout.embeddings)
+    unit = f"{job.unit} by {models} models" if models else job.unit
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
     # Garbage collections then skip the million objects of TensorFlow and Beam, which stay anyway.
     gc.freeze()
     with (
-        shown_progress(progress, unit=job.unit, items=job.items),
+        shown_progress(progress, unit=unit, items=job.items),
         _own_errors(),
         # The workers of a cluster may be on other machines, and come to this one.
         contextlib.nullcontext() if runs_on_flink_cluster(options) else listening_here_only(),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from beamscope.pipelines.jobs.hold import workers_outlive_this_process
 from beamscope.pipelines.jobs.job import Steps
+from beamscope.pipelines.jobs.models import ChosenModel
 from beamscope.pipelines.jobs.order import Order
 from beamscope.pipelines.options.extent import Only
 from beamscope.pipelines.terminal.summary import Finished, Summary
@@ -15,6 +16,7 @@ from beamscope.transforms.output.layout import file_name
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.ptransforms.end_embedding import ROWS_DONE, ROWS_FAILED
 from beamscope.transforms.output.ptransforms.plan_items import takes_some_of
+from beamscope.transforms.output.schema import EMBEDDING
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -33,9 +35,16 @@ def command_for(order: Order, only: Only | None) -> str:
             next(words, None)
     if only is not None:
         kept += ["--only", only.value]
-    elif order.model is not None and not any(w.partition("=")[0] == "--model" for w in kept):
-        kept += ["--model", order.model.uri]
+    elif not any(word.partition("=")[0] == "--model" for word in kept):
+        kept += [word for model in order.models for word in ("--model", _named(order, model))]
     return shlex.join(kept)
+
+
+def _named(order: Order, model: ChosenModel) -> str:
+    """Return a model as ``--model`` names it, with the name of its column if there are several."""
+    if len(order.models) == 1:
+        return model.settings.uri
+    return f"{model.column.removeprefix(f'{EMBEDDING}_')}={model.settings.uri}"
 
 
 def check_share(order: Order, steps: Steps) -> None:
@@ -91,11 +100,13 @@ def embedding_summary(
             faults.append(
                 f"{bad / all_of:.0%} of the {what} failed, more than --max_failed {limit:g}"
             )
+    models = len(order.models)
+    by_models = f" by {models} models together" if models > 1 else ""
     lines = [
         *([("part", f"{share} of {counted(len(order.requests), job.items)}")] if share else []),
         (job.items, f"{len(own):,}" + (f", of which {failed:,} failed" if failed else "")),
         (job.unit, f"{done:,} planned = {done - rows_failed:,} embedded or left out + "
-                   f"{rows_failed:,} failed"),
+                   f"{rows_failed:,} failed{by_models}"),
         ("time", duration(finished.seconds)),
         *_left(order, now.rows_planned - now.rows_done, now.items - len(progress.known_items())),
     ]  # fmt: skip

@@ -16,12 +16,11 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.job import Job
-from beamscope.pipelines.jobs.model import resolve_model
+from beamscope.pipelines.jobs.models import ChosenModel, choose_models
 from beamscope.pipelines.jobs.parser import job_parser
-from beamscope.pipelines.jobs.recorded_model import recorded_model
+from beamscope.pipelines.jobs.recorded_model import recorded_models
 from beamscope.pipelines.jobs.requests import merged_requests
 from beamscope.pipelines.options.extent import Extent, extent_from, needs_model
-from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
@@ -29,12 +28,12 @@ from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
-from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.output.cleaning import find_cleaned
 from beamscope.transforms.output.dataset import DatasetSpec, find_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.provenance import versions
 from beamscope.transforms.output.run_record import RunRecord
+from beamscope.transforms.output.schema import FeatureLengths
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.output.verify import check_dataset
@@ -55,8 +54,7 @@ class Order:
       options: Beam's own options.
       requests: the items to embed.
       settings: how items become images.
-      model: the user's settings of the model; None for a job that runs none.
-      spec: how the loaded model is called; likewise.
+      models: the models, in the order of their columns; none for a job that runs none.
       shard_format: the form of the shards.
       left_out: number of files that were found and not taken, by kind of file.
       command_line: the command line as typed, for the description of the dataset.
@@ -68,8 +66,7 @@ class Order:
     options: PipelineOptions
     requests: Sequence[Any]
     settings: Any
-    model: ModelSettings | None
-    spec: ModelSpec | None
+    models: Sequence[ChosenModel]
     shard_format: ShardFormat
     left_out: Mapping[str, int]
     command_line: str
@@ -94,12 +91,10 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
         LOG.info("%s", note)
     requests = asked.items
     check_runner_sees(job, options, requests)
-    model = spec = None
+    models: Sequence[ChosenModel] = ()
     if job.embeds:
-        recorded = None if extent.embeds else recorded_model(args)
-        model = with_model_card(job.model_settings(args), args)
-        spec = recorded or resolve_model(model, options)
-        settings = job.settings(args, model, spec.input_size)
+        recorded = None if extent.embeds else recorded_models(args)
+        models, settings = choose_models(job, args, options, recorded)
     else:
         settings = job.settings_without_model(args)
     if not args.overwrite:
@@ -112,8 +107,7 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
         options,
         requests,
         settings,
-        model,
-        spec,
+        models,
         shard_format,
         asked.left_out,
         shlex.join(["beamscope", job.name, *argv]),
@@ -132,15 +126,21 @@ def run_record_of(order: Order) -> RunRecord:
     """Return the record of a run, with the fingerprints of its plan and its embedding."""
     job = order.job
     plan = plan_fingerprint(job, order.settings)
-    embedding = Fingerprint(
-        {
-            "plan": plan.digest,
-            **settings_of("embedding", order.settings),
-            **(settings_of("embedding", order.spec) if order.spec else {}),
-        }
+    own = {"plan": plan.digest, **settings_of("embedding", order.settings)}
+    of_models = tuple(
+        (model.column, Fingerprint({**own, **settings_of("embedding", model.spec)}))
+        for model in order.models
     )
+    if len(of_models) < 2:
+        embedding = of_models[0][1] if of_models else Fingerprint(own)
+        of_models = ()
+    else:
+        columns = [[column, one.digest] for column, one in of_models]
+        embedding = Fingerprint({"plan": plan.digest, "models": columns})
     permissions = settings_of("permission", order.settings)
-    return RunRecord(job.name, len(order.requests), job.table_name, plan, embedding, permissions)
+    return RunRecord(
+        job.name, len(order.requests), job.table_name, plan, embedding, permissions, of_models
+    )
 
 
 def request_digest(order: Order) -> str:
@@ -213,18 +213,18 @@ def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) ->
         layout=layout,
         shard_format=order.shard_format,
         rows=job.rows,
-        features=order.spec.features if order.spec else 0,
+        features=_features(order.models),
         table_name=job.table_name,
         table=job.table,
         metadata={
             "beamscope.version": importlib.metadata.version("beamscope"),
             "beamscope.fingerprint": layout.fingerprint,
-            **({"beamscope.model_digest": order.spec.digest} if order.spec else {}),
+            **_digests(order.models),
         },
         description={
             "job": job.name,
             "options": record.settings,
-            "model": order.spec.to_json() if order.spec else None,
+            **_described(order.models, layout),
             "versions": versions(),
             "command_line": order.command_line,
             "request": request,
@@ -235,3 +235,32 @@ def dataset_of(order: Order, record: RunRecord, layout: Layout, request: str) ->
         left_out=order.left_out,
         extend_table=job.extend_table(order.settings, order.requests),
     )
+
+
+def _features(models: Sequence[ChosenModel]) -> FeatureLengths:
+    if len(models) > 1:
+        return {model.column: model.spec.features for model in models}
+    return models[0].spec.features if models else 0
+
+
+def _digests(models: Sequence[ChosenModel]) -> dict[str, str]:
+    """Return the digests of the models, for the metadata of shards."""
+    if len(models) > 1:
+        return {f"beamscope.model_digest.{one.column}": one.spec.digest for one in models}
+    return {"beamscope.model_digest": models[0].spec.digest} if models else {}
+
+
+def _described(models: Sequence[ChosenModel], layout: Layout) -> dict[str, Any]:
+    """Return what ``dataset.json`` says of the models: ``model`` of one, ``models`` of several."""
+    if len(models) < 2:
+        return {"model": models[0].spec.to_json() if models else None}
+    fingerprints = dict(layout.embeddings)
+    described = [
+        {
+            "column": model.column,
+            "fingerprint": fingerprints[model.column],
+            **model.spec.to_json(),
+        }
+        for model in models
+    ]
+    return {"model": None, "models": described}

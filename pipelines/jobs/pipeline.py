@@ -1,6 +1,8 @@
 """The wiring that every embedding job shares.
 
 plan ─ drop what is done ─ spread ─ find ─ read ─ RunInference ─ write part ─ sum up ─ assemble
+
+Of several models, each has a RunInference and writes parts of its own, behind one step that reads.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beamscope.pipelines.jobs.job import Steps
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
+from beamscope.transforms.inference.ptransforms.embed_by_several import EmbedBySeveral
 from beamscope.transforms.output.dataset import DatasetSpec
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
@@ -30,7 +33,7 @@ def build_pipeline(
     pipeline: beam.Pipeline,
     requests: Sequence[Any],
     steps: Steps,
-    handler: ModelHandler | None,
+    handlers: Sequence[ModelHandler],
     dataset: DatasetSpec,
     guard: Guard | None = None,
     *,
@@ -43,7 +46,8 @@ def build_pipeline(
       pipeline: the pipeline.
       requests: the items to embed.
       steps: the job's own steps.
-      handler: runs the model; None if the steps encode images instead.
+      handlers: run the models, in the order of the dataset's columns; none if the steps encode
+        images instead.
       dataset: describes the dataset to write, and its place.
       guard: of the job, for planning and reading; the handler has its own copy.
       assembles: whether the dataset is written at the end.
@@ -63,12 +67,15 @@ def build_pipeline(
         | "Spread" >> steps.spread
         | "Find" >> FindParts(steps.planner, dataset.layout)
     )
-    new_parts = (
-        spread.blocks
-        | "Read" >> steps.read
-        | "Embed" >> _embed(steps, handler)
-        | "Write" >> WriteParts(dataset.layout)
-    )
+    images = spread.blocks | "Read" >> steps.read
+    if len(handlers) > 1:
+        new_parts = images | "Embed" >> EmbedBySeveral(tuple(handlers), dataset.layout)
+    else:
+        new_parts = (
+            images
+            | "Embed" >> (EmbedBlocks(handlers[0]) if handlers else _encode(steps))
+            | "Write" >> WriteParts(dataset.layout)
+        )
     parts = (planned.parts, spread.parts, new_parts) | "AllParts" >> beam.Flatten()
     if assembles:
         _assemble({"items": planned.items, "parts": parts}, steps, dataset)
@@ -106,8 +113,6 @@ def _assemble(
     outcomes | "Assemble" >> AssembleDataset(dataset)
 
 
-def _embed(steps: Steps, handler: ModelHandler | None) -> beam.PTransform:
-    if handler is not None:
-        return EmbedBlocks(handler)
+def _encode(steps: Steps) -> beam.PTransform:
     assert steps.encode is not None
     return steps.encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
@@ -20,6 +21,7 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.order import plan_fingerprint
 from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.options.output import add_output_arguments, shard_format_from
+from beamscope.pipelines.options.several_models import named_model
 from beamscope.pipelines.runners.config import add_runner_arguments, config_options, parse_job
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.planned import Planned, table_of, text_of
@@ -67,7 +69,8 @@ def plan_parser(job: Job) -> Parser:
     group.add_argument(
         "--model",
         metavar="MODEL",
-        type=place("--model"),
+        type=named_model(place("--model")),
+        action="append",
         help="for its rate, if `beamscope check-model` has measured it here; it is not loaded",
     )
     group.add_argument(
@@ -137,8 +140,8 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
     for note in asked.notes:
         with LINE.lifted():
             print(note, file=sys.stderr)
-    measured = _measured(args.model)
-    model = ModelSettings(args.model or "")
+    measured = _measured_together(args.model or [])
+    model = ModelSettings(args.model[0] if args.model else "")
     settings = job.settings(args, model, _input_px(job, args, measured))
     record = RunRecord(
         job.name,
@@ -210,10 +213,21 @@ def _check(args: argparse.Namespace) -> Mapping[str, Any]:
     return load_costs(args.costs)
 
 
-def _measured(uri: str | None) -> MeasuredRate | None:
-    """Return the rate of a model that check-model has measured here, by the model's content."""
-    if uri is None:
+def _measured_together(uris: Sequence[str]) -> MeasuredRate | None:
+    """Return the rate of one model after the other; None if that of one of them is not known."""
+    rates = [_measured(uri) for uri in uris]
+    known = [rate for rate in rates if rate is not None]
+    if not known or len(known) < len(rates):
         return None
+    return dataclasses.replace(
+        known[0],
+        images_per_second=1 / sum(1 / rate.images_per_second for rate in known),
+        features=sum(rate.features for rate in known),
+    )
+
+
+def _measured(uri: str) -> MeasuredRate | None:
+    """Return the rate of a model that check-model has measured here, by the model's content."""
     path = local_model(uri)
     if not path.exists():
         raise InputError(Kind.BAD_MODEL, f"--model {uri}: there is no such file or directory")
@@ -229,7 +243,7 @@ def _input_px(job: Job, args: argparse.Namespace, measured: MeasuredRate | None)
         return int(args.input_size)
     if measured:
         return measured.input_px
-    remedis = parse_remedis_name(args.model) if args.model else None
+    remedis = parse_remedis_name(args.model[0]) if args.model else None
     return remedis.input_size if remedis else job.planned_input_px(args)
 
 

@@ -1,14 +1,16 @@
-"""Take the model of a job from the record of its output, without loading it."""
+"""Take the models of a job from the records of its output, without loading them."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 
+from beamscope.pipelines.options.several_models import ModelUri
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.output.model_record import ModelRecord, read_model_record
 from beamscope.transforms.output.run_record import read_run_record
+from beamscope.transforms.output.schema import EMBEDDING
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -18,8 +20,8 @@ from beamscope.transforms.storage import files
 _NOT_COMPARED = frozenset({"uri", "tags", "flexible_size", "model_sha256", "batch_size"})
 
 
-def recorded_model(args: argparse.Namespace) -> ModelSpec:
-    """Return how the model is called that embedded into an output.
+def recorded_models(args: argparse.Namespace) -> list[ModelSpec]:
+    """Return how the models are called that embedded into an output.
 
     Flags of the model that are not given are set to what they were.
 
@@ -30,16 +32,28 @@ def recorded_model(args: argparse.Namespace) -> ModelSpec:
       InputError: ``no_run``: nothing is embedded there; ``bad_model``: a model is given, and it is
         another one; ``other_settings``: so is a flag of the model.
     """
-    record = _record(args.output)
-    if args.model is not None:
-        path = local_model(args.model)
+    names, records = _records(args.output)
+    for flag, given in (("model", args.model), ("model_sha256", args.model_sha256)):
+        if given is not None and len(given) != len(records):
+            raise InputError(
+                Kind.OTHER_SETTINGS,
+                f"--{flag}: {len(given)} models are given, and {args.output} was embedded last by "
+                f"{len(records)}; leave the flag out, or name those",
+            )
+    for model, record in zip(args.model or (), records, strict=False):
+        path = local_model(str(model))
         if not path.exists():
-            message = f"--model {args.model}: there is no such file or directory"
+            message = f"--model {model}: there is no such file or directory"
             raise InputError(Kind.BAD_MODEL, message)
-        _check_digest(f"--model {args.model}", model_digest(path), record.spec)
-    if args.model_sha256 is not None:
-        _check_digest("--model_sha256", args.model_sha256.lower(), record.spec)
-    args.model = record.settings.uri
+        _check_digest(f"--model {model}", model_digest(path), record.spec)
+    for digest, record in zip(args.model_sha256 or (), records, strict=False):
+        _check_digest("--model_sha256", digest.lower(), record.spec)
+    args.model = [
+        ModelUri(record.settings.uri, name) for name, record in zip(names, records, strict=True)
+    ]
+    args.model_sha256 = None
+    # Flags of how models are called hold for all of them.
+    record = records[0]
     for field in dataclasses.fields(ModelSettings):
         if field.name in _NOT_COMPARED:
             continue
@@ -53,10 +67,11 @@ def recorded_model(args: argparse.Namespace) -> ModelSpec:
             )
         setattr(args, field.name, was)
     args.tags = record.settings.tags
-    return record.spec
+    return [record.spec for record in records]
 
 
-def _record(root: str) -> ModelRecord:
+def _records(root: str) -> tuple[list[str], list[ModelRecord]]:
+    """Return the names of the models, empty for one alone, and their records."""
     with files.refusals(Kind.NO_RUN):
         run = read_run_record(root)
     if run is None or run.embedding is None:
@@ -65,17 +80,20 @@ def _record(root: str) -> ModelRecord:
             f"--output {root}: nothing is embedded there that could be assembled; give the command "
             "without --only assemble, or with --only embed",
         )
+    layout = run.layout(root)
     try:
-        record = read_model_record(run.layout(root))
+        found = [read_model_record(one) for one in layout.each()]
     except DamagedError:
-        record = None
-    if record is None:
+        found = []
+    records = [record for record in found if record is not None]
+    if len(records) < len(layout.each()):
         raise InputError(
             Kind.NO_RUN,
             f"--output {root}: there is no record of its model, since an earlier version began it "
             "or the record is damaged; the command without --only assemble writes it",
         )
-    return record
+    names = [column.removeprefix(f"{EMBEDDING}_") for column, _ in layout.embeddings]
+    return names or [""], records
 
 
 def _check_digest(flag: str, digest: str, spec: ModelSpec) -> None:

@@ -38,7 +38,7 @@ from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
-from beamscope.transforms.output.layout import is_try
+from beamscope.transforms.output.layout import Layout, is_try
 from beamscope.transforms.output.lease import EVERYTHING, HeldLease
 from beamscope.transforms.output.model_record import ModelRecord, write_model_record
 from beamscope.transforms.output.progress import ProgressReader
@@ -96,10 +96,9 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     log.open(args.output, share.slot if share is not None else "")
     write_requests(args.output, order.requests)
     layout = record.layout(args.output)
-    if order.model is not None and order.spec is not None:
-        write_model_record(layout, ModelRecord(order.model, order.spec))
-    if order.spec is not None:
-        say_what_is_assumed(order.spec)
+    for model, place in zip(order.models, layout.each(), strict=False):
+        write_model_record(place, ModelRecord(model.settings, model.spec))
+        say_what_is_assumed(model.spec)
     LOG.info("%s requested; settings %s", counted(len(order.requests), job.items), record.settings)
     request = request_digest(order)
     finished = progress = None
@@ -113,20 +112,15 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 remedy = command_for(order, None)
                 build_assembly(pipeline, order.requests, steps, dataset, job.glance, remedy)
                 return
-            required = requires_gpu(order.options) and order.spec is not None
-            if required and order.spec is not None:
-                _ = pipeline | "RequireGpu" >> RequireGpu(order.spec.backend)
+            required = requires_gpu(order.options) and bool(order.models)
+            if required:
+                _ = pipeline | "RequireGpu" >> RequireGpu(order.models[0].spec.backend)
             guard = Guard(layout, run_id(), args.item_timeout, len(order.requests), lease.key)
-            handler = None
-            if order.model is not None and order.spec is not None:
-                # No worker may take another model than the one that has been looked at.
-                pinned = dataclasses.replace(order.model, model_sha256=order.spec.digest)
-                handler = ModelBackendHandler(pinned, require_gpu=required, guard=guard)
             build_pipeline(
                 pipeline,
                 order.requests,
                 steps,
-                handler,
+                _handlers(order, layout, guard, required=required),
                 dataset,
                 guard,
                 assembles=order.extent.assembles,
@@ -160,6 +154,23 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     LINE.close()
     print(f"\n{summary.text(verbose=args.verbose)}")
     return NOT_ALL_THERE if summary.faults else OK
+
+
+def _handlers(
+    order: Order, layout: Layout, guard: Guard, *, required: bool
+) -> list[ModelBackendHandler]:
+    """Return what runs each model, in the order of the columns."""
+    return [
+        ModelBackendHandler(
+            # No worker may take another model than the one that has been looked at.
+            dataclasses.replace(model.settings, model_sha256=model.spec.digest),
+            require_gpu=required,
+            guard=dataclasses.replace(guard, layout=place),
+            # Several models share the memory of a GPU.
+            one_at_a_time=required and len(order.models) > 1,
+        )
+        for model, place in zip(order.models, layout.each(), strict=False)
+    ]
 
 
 def _execute_and_repair(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import place
+from beamscope.pipelines.options.several_models import named_model
 from beamscope.transforms.inference.backends.registry import BACKENDS, compiler_summaries
 from beamscope.transforms.inference.cards.apply import with_card_of
 from beamscope.transforms.inference.cards.find_card import presets
@@ -71,7 +72,14 @@ def add_model_arguments(
         parser.add_argument("model", metavar="MODEL", type=model_place("model"), help=model)
     else:
         parser.add_argument(
-            "--model", metavar="MODEL", type=model_place("--model"), required=required, help=model
+            "--model",
+            metavar="MODEL",
+            type=named_model(model_place("--model")),
+            action="append",
+            required=required,
+            help=f"{model}; several times for several models, which read each block once: each "
+            "fills a column embedding_NAME, by default named as its directory (NAME=MODEL); the "
+            "flags below hold for all of them",
         )
     parser.add_argument(
         "--preset",
@@ -189,13 +197,18 @@ def add_model_arguments(
     parser.add_argument(
         "--model_sha256",
         metavar="HEX",
+        **({} if positional else {"action": "append"}),
         help="refuse a model whose files have another digest; a model is a program that runs with "
-        "your rights (check-model and dataset.json have the digest; default: any)",
+        "your rights (check-model and dataset.json have the digest; default: any)"
+        + ("" if positional else "; of several models, once for each, in their order"),
     )
 
 
 def model_settings_from(args: argparse.Namespace) -> ModelSettings:
-    """Return the settings of the model, from the flags.
+    """Return the settings of a model, from the flags.
+
+    Args:
+      args: the parsed flags; of a job, those of one model (`several_models.arguments_of_each`).
 
     Raises:
       InputError: ``bad_option`` for an invalid value.
@@ -205,7 +218,7 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
     names = {field.name for field in dataclasses.fields(ModelSettings)} - others
     values = {name: getattr(args, name) for name in names}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return ModelSettings(uri=args.model, **(values | lists))
+    return ModelSettings(uri=str(args.model), **(values | lists))
 
 
 def with_model_card(settings: ModelSettings, args: argparse.Namespace) -> ModelSettings:

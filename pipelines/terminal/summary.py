@@ -194,22 +194,28 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     prefix = "blocks_by_"
     counters = finished.counters if finished else {}
     blocks = {name[len(prefix) :]: counters[name] for name in counters if name.startswith(prefix)}
-    model = description["model"] or {}
-    lines = []
+    models = description.get("models") or [description["model"] or {}]
+    lines: list[tuple[str, str]] = []
     if blocks:
         # There are several only if workers differ, or if one failed to compile.
         compilers = " and ".join(
             f"{compiler} ({count:,} blocks)" if len(blocks) > 1 else compiler
             for compiler, count in sorted(blocks.items())
         )
-        cosine = model.get("cosine")
-        text = f"{model['precision']}, compiled by {compilers}"
-        lines.append(("model", text + (f", cosine {cosine:.6f} with float32" if cosine else "")))
-    if model.get("range_source") == "assumed":
-        text = (
-            f"input range {model['input_range']} is assumed: the model names none (--input_range)"
-        )
-        lines.append(("", text))
+        text = f"{models[0]['precision']}, compiled by {compilers}"
+        cosine = models[0].get("cosine") if len(models) == 1 else None
+        text += f", cosine {cosine:.6f} with float32" if cosine else ""
+        lines.append(("models" if len(models) > 1 else "model", text))
+    for model in models:
+        column = f"{model['column']}: " if len(models) > 1 else ""
+        cosine = model.get("cosine") if len(models) > 1 else None
+        if cosine:
+            lines.append(("", f"{column}cosine {cosine:.6f} with float32"))
+        if lacking := description["counts"].get(f"lacking_{model.get('column')}"):
+            lines.append(("", f"{column}{lacking:,} rows have no embedding of this model"))
+        if model.get("range_source") == "assumed":
+            text = f"input range {model['input_range']} is assumed: the model names none"
+            lines.append(("", f"{column}{text} (--input_range)"))
     return lines
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from beamscope.transforms.blocks import EmbeddingBlock
 from beamscope.transforms.formats.parquet import ParquetShardWriter
 from beamscope.transforms.formats.registry import FORMATS
-from beamscope.transforms.output import shards
+from beamscope.transforms.output import joined_parts, shards
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.output.shards import ShardFormat, cut_shards, write_shard
@@ -167,7 +167,7 @@ def test_parts_are_read_when_their_row_group_is_due(
     paths = [write_part(layout, block_of("a", index, 4)).path for index in range(9)]
     read: list[str] = []
     read_at_write: list[int] = []
-    plain_read, plain_write = shards.read_part, ParquetShardWriter.write
+    plain_read, plain_write = joined_parts.read_part, ParquetShardWriter.write
 
     def counted_read(path: str) -> list[pa.RecordBatch]:
         read.append(path)
@@ -178,7 +178,7 @@ def test_parts_are_read_when_their_row_group_is_due(
         plain_write(writer, batch)
 
     monkeypatch.setattr(shards, "ROWS_PER_GROUP", 8)
-    monkeypatch.setattr(shards, "read_part", counted_read)
+    monkeypatch.setattr(joined_parts, "read_part", counted_read)
     monkeypatch.setattr(ParquetShardWriter, "write", counted_write)
     write_shard(layout, 0, 1, paths, ROWS, FEATURES, ShardFormat(), {})
     assert read_at_write == [2, 4, 6, 8, 9]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from beamscope.transforms.dataset.features import Features, features_of
 from beamscope.transforms.dataset.join import join_labels, suggestion
 from beamscope.transforms.dataset.shard_reader import ShardReader
-from beamscope.transforms.output.dataset import find_description
+from beamscope.transforms.output.dataset import find_description, model_of
 from beamscope.transforms.output.schema import EMBEDDING
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 _EMBEDDING_TYPE = "fixed_size_list"
 
 
-def open_dataset(output: str | os.PathLike[str]) -> Dataset:
+def open_dataset(output: str | os.PathLike[str], *, embedding: str | None = None) -> Dataset:
     """Open the dataset that a job has written. It loads neither Beam nor a library of models.
 
     Args:
       output: output directory of the job: a local path, gs:// or s3://.
+      embedding: of a dataset of several models, the one whose embeddings are meant where no column
+        is named: NAME or ``embedding_NAME``.
 
     Raises:
       InputError: ``no_run``: there is no finished dataset. ``no_parquet``: the dataset was written
-        in other formats alone.
+        in other formats alone. ``unknown_column``: it has no such embeddings.
     """
     root = os.fspath(output)
     with files.refusals(Kind.NO_RUN):
@@ -57,7 +59,7 @@ def open_dataset(output: str | os.PathLike[str]) -> Dataset:
             "progress"
         )
         raise InputError(Kind.NO_RUN, f"{root}: holds no finished dataset. {hint}")
-    return Dataset(root, description)
+    return Dataset(root, description, embedding)
 
 
 class Dataset:
@@ -71,10 +73,13 @@ class Dataset:
       columns: names of the columns of the embeddings, ``embedding`` among them.
     """
 
-    def __init__(self, root: str, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, root: str, description: Mapping[str, Any], embedding: str | None = None
+    ) -> None:
         self.root = root
         self.description = description
         self.columns = tuple(description["schema"])
+        self._embedding = None if embedding is None else self.embedding_column(embedding)
         names = [[name for name in shard["files"] if name.endswith(".parquet")]
                  for shard in description["shards"]]  # fmt: skip
         if not all(names):
@@ -143,7 +148,7 @@ class Dataset:
 
     @property
     def embedding_columns(self) -> tuple[str, ...]:
-        """Return the names of the columns that hold embeddings."""
+        """Return the names of the columns that hold embeddings, one for each model."""
         schema = self.description["schema"]
         return tuple(name for name in self.columns if schema[name].startswith(_EMBEDDING_TYPE))
 
@@ -216,6 +221,23 @@ class Dataset:
                 current = item_id
         if waiting:
             yield str(current), features_of(pa.concat_tables(waiting), column)
+
+    def lacking(self, column: str) -> int:
+        """Return of how many rows a model has no embedding, while another model has one."""
+        return int(self.description["counts"].get(f"lacking_{column}", 0))
+
+    def model(self, column: str | None = None) -> Mapping[str, Any]:
+        """Return what ``dataset.json`` says of the model of a column of embeddings.
+
+        Args:
+          column: the column of embeddings; None for the only one.
+
+        Raises:
+          InputError: ``unknown_column``.
+        """
+        column = self.embedding_column(column)
+        found: Mapping[str, Any] = model_of(self.description, column)
+        return found
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield all rows as they lie: a row group at a time, some thousand rows.
@@ -335,17 +357,25 @@ class Dataset:
     def embedding_column(self, column: str | None) -> str:
         """Return the column of embeddings that a caller means.
 
+        Args:
+          column: its name, or what of that comes after ``embedding_``; None for that with which the
+            dataset was opened, for ``embedding``, or for the only one.
+
         Raises:
           InputError: ``unknown_column``: there is none of that name, or several to choose from.
         """
         there = self.embedding_columns
         if column is None:
+            if self._embedding is not None:
+                return self._embedding
             if EMBEDDING in there:
                 return EMBEDDING
             if len(there) == 1:
                 return there[0]
         elif column in there:
             return column
+        elif f"{EMBEDDING}_{column}" in there:
+            return f"{EMBEDDING}_{column}"
         if not there:
             raise InputError(
                 Kind.UNKNOWN_COLUMN,
@@ -353,7 +383,8 @@ class Dataset:
             )
         asked = "several columns of embeddings" if column is None else f"no embeddings {column!r}"
         raise InputError(
-            Kind.UNKNOWN_COLUMN, f"{self.root}: has {asked}; choose column= from {', '.join(there)}"
+            Kind.UNKNOWN_COLUMN,
+            f"{self.root}: has {asked}; choose embedding= (--embedding) from {', '.join(there)}",
         )
 
     @property

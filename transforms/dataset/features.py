@@ -32,16 +32,30 @@ class Features(NamedTuple):
 def features_of(table: pa.Table, column: str) -> Features:
     """Return rows as arrays that belong to the caller.
 
+    Rows of which only other models have an embedding are left out.
+
     Args:
       table: rows of a dataset.
       column: its column of embeddings.
     """
+    matrix = matrix_of(table[column])
+    if not (there := has_embedding(matrix)).all():
+        table, matrix = table.filter(pa.array(there)), matrix[there]
     coordinates = None
     if all(name in table.column_names for name in COORDINATES):
         coordinates = np.stack([table[name].to_numpy() for name in COORDINATES], axis=1)
         coordinates = coordinates.astype(np.int32, copy=False)
     others = [field.name for field in table.schema if not is_embedding(field.type)]
-    return Features(matrix_of(table[column]), coordinates, table.select(others))
+    return Features(matrix, coordinates, table.select(others))
+
+
+def has_embedding(matrix: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Return which rows of ``[n, D]`` are embeddings, not the NaN that stands for none."""
+    if not matrix.shape[1]:
+        return np.ones(len(matrix), bool)
+    # An embedding has no NaN at all: its first value tells.
+    there: npt.NDArray[np.bool_] = ~np.isnan(matrix[:, 0])
+    return there
 
 
 def matrix_of(column: pa.ChunkedArray) -> npt.NDArray[np.floating]:

@@ -136,8 +136,8 @@ class RowStream:
             if not ids and not len(embeddings):
                 length = found.embeddings.shape[1]
                 embeddings = np.empty((most, length), found.embeddings.dtype)
-            embeddings[len(ids) : len(ids) + table.num_rows] = found.embeddings
-            ids += table[self._dataset.id_column].to_pylist()
+            embeddings[len(ids) : len(ids) + found.rows.num_rows] = found.embeddings
+            ids += found.rows[self._dataset.id_column].to_pylist()
             if found.coordinates is not None:
                 coordinates.append(found.coordinates)
         return _Rows(

@@ -97,14 +97,14 @@ class Exporter(abc.ABC):
         return []
 
 
-def provenance(dataset: Dataset) -> dict[str, Any]:
-    """Return where embeddings come from, for files that leave the dataset."""
+def provenance(dataset: Dataset, column: str | None = None) -> dict[str, Any]:
+    """Return where the embeddings of a column come from, for files that leave the dataset."""
     description = dataset.description
-    model = description.get("model", {})
+    model = dataset.model(column)
     return {
         "model": model.get("name"),
         "model_digest": model.get("digest"),
-        "fingerprint": description.get("fingerprint"),
+        "fingerprint": model.get("fingerprint", description.get("fingerprint")),
         "beamscope": description.get("versions", {}).get("beamscope"),
     }
 

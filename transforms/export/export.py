@@ -94,6 +94,11 @@ def _shards(dataset: Dataset, exporter: Exporter) -> Iterator[Unit]:
         if not described["rows"]:
             continue
         name = shard.path.rsplit("/", 1)[-1].removesuffix(".parquet")
+        rows = described["rows"]
+        if dataset.lacking(column):
+            rows = sum(len(features_of(one, column).embeddings) for one in shard.batches([column]))
+            if not rows:
+                continue
         batches = (features_of(table, column) for table in shard.batches(columns))
         length = int(dataset.description["schema"][column].rpartition("[")[2].rstrip("]"))
-        yield Unit(name, None, described["rows"], length, batches)
+        yield Unit(name, None, rows, length, batches)

@@ -43,7 +43,7 @@ class H5Exporter(Exporter):
         """Write a slide."""
         item, found, coordinates = unit.slide()
         size = int(found.rows["size_level0"][0].as_py())
-        origin = provenance(self.dataset)
+        origin = provenance(self.dataset, self.settings.embedding)
         with self._h5py.File(paths[0], "w") as file:
             # CLAM passes them to a float32 layer as they are.
             features = file.create_dataset(

@@ -47,7 +47,7 @@ class H5adExporter(Exporter):
                 frame[name] = frame[name].astype("category")
         frame.index = pd.Index(_names(rows), dtype=object)
         features = [str(index) for index in range(embeddings.shape[1])]
-        unstructured = provenance(self.dataset)
+        unstructured = provenance(self.dataset, self.settings.embedding)
         if unit.item is not None:
             unstructured["slide"] = json.dumps(dict(unit.item), default=str)
         data = self._anndata.AnnData(

@@ -147,12 +147,16 @@ class Guard:
         log = self._write_log(step, f"{_DOING[stage]} {step}\n\n{text}")
         problem = as_problem(error, log, quoted=quoted)
         _LINES.say(f"{_DOING[stage]} {step} failed: {problem.message}", text)
-        _breaker(self.run, stage, self.items).failed(step, error)
+        self._breaker(stage).failed(step, error)
         return problem
 
     def worked(self, stage: str) -> None:
         """Count that a stage of a step has worked, or met only what is expected."""
-        _breaker(self.run, stage, self.items).worked()
+        self._breaker(stage).worked()
+
+    def _breaker(self, stage: str) -> Breaker:
+        # Each of several models has its own: one that fails everywhere is not outvoted by others.
+        return _breaker(self.run, stage, self.items, self.layout.fingerprint)
 
     def forget(self, error: DefectEverywhereError) -> None:
         """Delete the parts of blocks that were lost to what is wrong everywhere.
@@ -164,7 +168,11 @@ class Guard:
             if step.index is not None:
                 indices[step.item_id].add(step.index)
         for item_id, lost in indices.items():
-            found = files.list_files(self.layout.item_parts(item_id), recursive=False)
+            found = [
+                file
+                for one in self.layout.each()
+                for file in files.list_files(one.item_parts(item_id), recursive=False)
+            ]
             names = ((file.path, part_name(file.path)) for file in found)
             files.delete([path for path, name in names if name is not None and name[0] in lost])
 
@@ -277,7 +285,7 @@ def _crashes(earlier: list[tries.Try]) -> InputError:
 
 
 @functools.cache
-def _breaker(run_id: str, stage: str, items: int) -> Breaker:
+def _breaker(run_id: str, stage: str, items: int, embedding: str) -> Breaker:
     # One for a run and stage in each process, whatever DoFns there are.
-    del run_id, stage
+    del run_id, stage, embedding
     return Breaker(items)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ from beamscope.transforms.problems import InputError, Problem
 if TYPE_CHECKING:
     from beamscope.transforms.inference.embedder import Embedder
 
+_ONE_AT_A_TIME = threading.Lock()
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
@@ -40,6 +44,8 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       guard: of the job.
       in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
         the next one comes, though a block is a batch already.
+      one_at_a_time: whether the handlers of one process call their models one after the other, as
+        where several models share a GPU.
     """
 
     settings: ModelSettings
@@ -47,6 +53,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     require_gpu: bool = False
     guard: Guard | None = None
     in_lists: bool = False
+    one_at_a_time: bool = False
 
     def load_model(self) -> Embedder:
         """Load and compile the model, once per process (or machine).
@@ -77,7 +84,9 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         compiler = model.compiler()
         for block in batch:
             count(f"blocks_by_{compiler}")
-            yield self._embedded(block, model)
+            with _ONE_AT_A_TIME if self.one_at_a_time else contextlib.nullcontext():
+                embedded = self._embedded(block, model)
+            yield embedded
 
     def _embedded(self, block: ImageBlock, model: Embedder) -> EmbeddingBlock:
         guard = self.guard

@@ -82,7 +82,8 @@ def _check(root: str, record: RunRecord) -> None:
             raise InputError(
                 Kind.OTHER_SETTINGS,
                 f"--output {root}: was begun with other settings: {'; '.join(differences)}. "
-                "Use those settings, choose another output, or start anew with --overwrite",
+                f"Use those settings, {_adding(differences)}choose another output, or start anew "
+                "with --overwrite",
             )
     elif list_shards(root):
         raise InputError(
@@ -106,9 +107,9 @@ def _earlier_record(root: str, now: RunRecord) -> RunRecord | None:
     try:
         return find_run_record(root)
     except DamagedError as error:
-        own = f"/{now.layout(root).fingerprint}/"
+        own = {one.fingerprint for one in now.layout(root).each()}
         parts = [path for path in _work_files(root) if is_part(path)]
-        if parts and not any(own in path for path in parts):
+        if parts and not any(path.rsplit("/", 2)[-2] in own for path in parts):
             raise InputError(
                 Kind.OTHER_SETTINGS,
                 f"--output {root}: .beamscope/run.json is damaged, and what is embedded there has "
@@ -176,14 +177,23 @@ def _delete_work(root: str) -> None:
         files.delete([path for path in _work_files(root) if not is_lease(path)])
 
 
+def _adding(differences: list[str]) -> str:
+    """Return the remedy that there is for another model, with a comma."""
+    if all(difference.startswith("model_") for difference in differences):
+        return "add a model by naming the one before with a --model of its own, "
+    return ""
+
+
 def _differences(now: RunRecord, was: RunRecord) -> list[str]:
     if now.job != was.job:
         return [f"job was {was.job!r} and is now {now.job!r}"]
     found = now.plan.differences(was.plan.settings)
-    if now.embedding is not None and was.embedding is not None:
+    known = {one.digest for one in was.embeddings}
+    # A model may be added, and one of several be taken away: the others' embeddings stay.
+    if now.embeddings and was.embeddings and not any(one.digest in known for one in now.embeddings):
         found += [
             difference
-            for difference in now.embedding.differences(was.embedding.settings)
+            for difference in now.embeddings[0].differences(was.embeddings[0].settings)
             # The differences between the plans are already in the list.
             if not difference.startswith("plan was ")
         ]

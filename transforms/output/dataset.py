@@ -19,7 +19,7 @@ from beamscope.transforms.output.layout import Layout, shard_name
 from beamscope.transforms.output.lease import LeaseKey, check_lease
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
-from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, embedding_schema
+from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, FeatureLengths, embedding_schema
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.output.shards import ShardFormat, content_of, delete_shards
 from beamscope.transforms.problems import Problem
@@ -34,7 +34,7 @@ class DatasetSpec:
       layout: paths of the dataset.
       shard_format: file formats, number of shards and dtype.
       rows: the job's own columns of the embeddings.
-      features: length of an embedding; 0 for rows of encoded images.
+      features: length of an embedding; 0 for rows of encoded images; by column of several models.
       table_name: ``slides`` or ``images``.
       table: schema of that table; its last column is ``shard``.
       metadata: metadata of each shard: model digest, fingerprint, version.
@@ -50,7 +50,7 @@ class DatasetSpec:
     layout: Layout
     shard_format: ShardFormat
     rows: pa.Schema
-    features: int
+    features: FeatureLengths
     table_name: str
     table: pa.Schema
     metadata: Mapping[str, str]
@@ -164,6 +164,15 @@ def find_description(root: str) -> dict[str, Any] | None:
     if description is not None and not {"counts", "shards"} <= description.keys():
         raise DamagedError(path, "it is not the description of a dataset")
     return description
+
+
+def model_of(description: Mapping[str, Any], column: str) -> dict[str, Any]:
+    """Return the model of a column of embeddings, from a description; empty if it names none."""
+    models = description.get("models") or ()
+    found: dict[str, Any] = next(
+        (one for one in models if one["column"] == column), description.get("model") or {}
+    )
+    return found
 
 
 def add_to_description(root: str, **more: Any) -> None:

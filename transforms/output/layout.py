@@ -20,7 +20,8 @@ OUTPUT/
     <plan>/faults/<item>/plan.txt 000003.txt           tracebacks of unexpected errors
 
 <plan> is the fingerprint of the settings that change a plan; <embedding> is the fingerprint of the
-settings that change an embedding. So several models share the plans of one output.
+settings that change an embedding. So several models share the plans of one output, and each has
+parts of its own.
 """
 
 from __future__ import annotations
@@ -53,12 +54,24 @@ class Layout:
       root: the output directory, local or gs://.
       plan_fingerprint: fingerprint of the settings that change a plan, a hex string.
       fingerprint: fingerprint of the settings that change an embedding, a hex string; empty if the
-        run embeds nothing.
+        run embeds nothing. Of several models, one for all of them together.
+      embeddings: of several models, the column and the fingerprint of each, in the order of the
+        columns; empty where there is one.
     """
 
     root: str
     plan_fingerprint: str
     fingerprint: str = ""
+    embeddings: tuple[tuple[str, str], ...] = ()
+
+    def each(self) -> tuple[Layout, ...]:
+        """Return the paths for each model, which is where its parts are."""
+        if not self.embeddings:
+            return (self,)
+        return tuple(
+            Layout(self.root, self.plan_fingerprint, fingerprint)
+            for _, fingerprint in self.embeddings
+        )
 
     def relative(self, path: str) -> str:
         """Return the path of a file in the output directory, from there."""
@@ -168,10 +181,10 @@ class Layout:
         """Return the directory of an item's finished blocks, for this embedding.
 
         Raises:
-          ValueError: the layout has no fingerprint of an embedding.
+          ValueError: the layout has no fingerprint of an embedding, or those of several (`each`).
         """
-        if not self.fingerprint:
-            raise ValueError("a layout without an embedding's fingerprint has no parts")
+        if not self.fingerprint or self.embeddings:
+            raise ValueError("a layout has parts if it has the fingerprint of one embedding")
         return files.join(self.all_item_parts(item_id), self.fingerprint)
 
     def part(self, key: BlockKey, planned: int) -> str:

@@ -6,6 +6,7 @@ number of planned rows, the problems of the missing ones, and the digest of the 
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -122,7 +123,7 @@ def finished_parts(
 ) -> list[PartRef]:
     """Return the existing parts of an item that are blocks of its plan, verified (`check_part`).
 
-    A part that is damaged is not among them.
+    A part that is damaged is not among them. Of several models, the parts of each are there.
 
     Args:
       layout: paths of the dataset.
@@ -133,7 +134,11 @@ def finished_parts(
       wanted: whether to look at the block of an index; None for all.
     """
     found = []
-    for file in files.list_files(layout.item_parts(item_id), recursive=False):
+    for file in (
+        file
+        for one in layout.each()
+        for file in files.list_files(one.item_parts(item_id), recursive=False)
+    ):
         name = part_name(file.path)
         if name is None:
             continue
@@ -179,6 +184,35 @@ def check_parts(
     return [one if isinstance(one, PartRef) else None for one in checked]
 
 
+def find_part(
+    layout: Layout,
+    key: BlockKey,
+    planned: int,
+    on_damage: Callable[[DamagedError], object] | None = None,
+) -> PartRef | None:
+    """Return the part of a block; None if there is none, or it is damaged.
+
+    Args:
+      layout: paths of one embedding.
+      key: of the block.
+      planned: number of planned rows.
+      on_damage: as for `check_parts`.
+    """
+    try:
+        found = files.stat(layout.part(key, planned))
+    except FileNotFoundError:
+        return None
+    (part,) = check_parts([found], on_damage)
+    return part
+
+
+def blocks_of_all(layout: Layout, parts: Iterable[PartRef]) -> frozenset[int]:
+    """Return the indices of an item's blocks of which every model has a part."""
+    counted = collections.Counter(part.key.index for part in parts)
+    models = len(layout.each())
+    return frozenset(index for index, number in counted.items() if number == models)
+
+
 def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> None:
     """Delete the parts of an item for all embeddings, except for the blocks in `keep`."""
     folder = layout.all_item_parts(item_id)
@@ -190,10 +224,14 @@ def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> No
 
 
 def list_parts(layout: Layout) -> dict[files.FileInfo, int]:
-    """Return every part of this embedding, with its number of planned rows."""
+    """Return every part of the embeddings, with its number of planned rows."""
     found = ((file, part_name(file.path)) for file in files.list_files(layout.parts))
-    folder = f"/{layout.fingerprint}/"
-    return {file: name[1] for file, name in found if name is not None and folder in file.path}
+    folders = {one.fingerprint for one in layout.each()}
+    return {
+        file: name[1]
+        for file, name in found
+        if name is not None and file.path.rsplit("/", 2)[-2] in folders
+    }
 
 
 def parts_of_plan(layout: Layout, item_id: str, plan_digest: str) -> frozenset[int]:

@@ -8,10 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import check_parts
+from beamscope.transforms.output.parts import find_part
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError
-from beamscope.transforms.storage import files
 
 # Told of each file that is not what was written.
 OnDamage = Callable[[DamagedError], object]
@@ -118,12 +117,9 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
         rows = self.block_rows(block)
         if rows is None:
             return [], block
-        try:
-            found = files.stat(layout.part(block.key, rows))
-        except FileNotFoundError:
-            return [], block
-        (part,) = check_parts([found], on_damage)
-        return ([], block) if part is None else ([part], None)
+        parts = [find_part(one, block.key, rows, on_damage) for one in layout.each()]
+        found = [part for part in parts if part is not None]
+        return (found, None) if len(found) == len(parts) else ([], block)
 
     def shared_by_block(self, request: _Request) -> bool:
         """Return whether several machines can each do some blocks of an item (`share`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from beamscope.transforms.output.layout import Layout
@@ -39,12 +39,13 @@ class Progress:
     Attributes:
       items: number of requested slides or archives.
       items_planned: number of these that are planned.
-      rows_planned: number of patches or films in the plans so far.
+      rows_planned: number of patches or films in the plans so far, for each of several models.
       rows_done: number of these in finished blocks, embedded or reported as problems.
       items_failed: number of planned items that failed as a whole.
       last_write: time of the last write of a plan or a part, seconds since 1970; None if there is
         none.
       rows_per_second: rate over the last ten minutes of work; None if unknown.
+      rows_done_by_model: of several models, `rows_done` of each by column; empty for one.
     """
 
     items: int
@@ -54,6 +55,7 @@ class Progress:
     items_failed: int = 0
     last_write: float | None = None
     rows_per_second: float | None = None
+    rows_done_by_model: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:
@@ -86,17 +88,24 @@ class ProgressReader:
         planned = {_item_of(plan.path): glance for plan, glance in glances.items()}
         parts = list_parts(self.layout)
         done: collections.Counter[str] = collections.Counter()
+        by_model: collections.Counter[str] = collections.Counter()
         for part, rows in parts.items():
-            done[part.path.rsplit("/", 3)[1]] += rows
+            _, item, fingerprint, _ = part.path.rsplit("/", 3)
+            done[item] += rows
+            by_model[fingerprint] += rows
         return Progress(
             self.items,
             sum(glance.rows is not None for glance in planned.values()),
             # An item that is still being counted has as many planned rows as finished ones.
-            sum(done[item] if one.rows is None else one.rows for item, one in planned.items()),
+            sum(
+                done[item] if one.rows is None else one.rows * len(self.layout.each())
+                for item, one in planned.items()
+            ),
             sum(done.values()),
             sum(glance.failed for glance in planned.values()),
             max((file.modified for file in (*plans, *parts)), default=None),
             rate([(part.modified, rows) for part, rows in parts.items()]),
+            {column: by_model[one] for column, one in self.layout.embeddings},
         )
 
     def known_items(self) -> set[str]:

@@ -46,9 +46,13 @@ def read_worker_records(layout: Layout) -> list[dict[str, Any]]:
 
     A record that is not what was written, which its name shows, is left out.
     """
-    found = files.list_files(layout.workers, recursive=False)
-    records = ((file.path, files.read_bytes(file.path)) for file in sorted(found))
-    return [json.loads(record) for path, record in records if _name(record) in path]
+    records: dict[str, Any] = {}
+    for one in layout.each():
+        for file in sorted(files.list_files(one.workers, recursive=False)):
+            record = files.read_bytes(file.path)
+            if (name := _name(record)) in file.path:
+                records[name] = json.loads(record)
+    return [record for _, record in sorted(records.items())]
 
 
 def _name(record: bytes) -> str:

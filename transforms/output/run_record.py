@@ -28,8 +28,10 @@ class RunRecord:
       table: name of the table of items: ``slides`` or ``images``.
       plan: the settings that change a plan.
       embedding: the settings that change an embedding, with the plan's digest; None if the run only
-        plans.
+        plans. Of several models, it holds the digest of each by column.
       permissions: settings that let in items that are refused otherwise, see `in_permission`.
+      models: of several models, the column of each and the settings that change its embeddings, as
+        a run of it alone has them; empty for one.
     """
 
     job: str
@@ -38,17 +40,34 @@ class RunRecord:
     plan: Fingerprint
     embedding: Fingerprint | None
     permissions: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    models: tuple[tuple[str, Fingerprint], ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return every setting that changes a result, without the plan's digest."""
-        embedding = dict(self.embedding.settings) if self.embedding else {}
-        embedding.pop("plan", None)
+        """Return every setting that changes a result, without the plan's digest.
+
+        Of several models, those settings that are the same for all.
+        """
+        first, *others = [dict(one.settings) for one in self.embeddings] or [{}]
+        embedding = {
+            name: value
+            for name, value in first.items()
+            if name != "plan" and all(name in one and one[name] == value for one in others)
+        }
         return {**self.plan.settings, **self.permissions, **embedding}
+
+    @property
+    def embeddings(self) -> tuple[Fingerprint, ...]:
+        """Return the settings of the embeddings of each model; none if the run only plans."""
+        if self.models:
+            return tuple(fingerprint for _, fingerprint in self.models)
+        return () if self.embedding is None else (self.embedding,)
 
     def layout(self, root: str) -> Layout:
         """Return the paths of the run in an output directory."""
-        return Layout(root, self.plan.digest, self.embedding.digest if self.embedding else "")
+        fingerprint = self.embedding.digest if self.embedding else ""
+        models = tuple((column, one.digest) for column, one in self.models)
+        return Layout(root, self.plan.digest, fingerprint, models)
 
 
 def write_run_record(root: str, record: RunRecord) -> None:
@@ -65,6 +84,11 @@ def write_run_record(root: str, record: RunRecord) -> None:
         "plan": _as_json(record.plan),
         "embedding": record.embedding and _as_json(record.embedding),
         "permissions": dict(record.permissions),
+        **(
+            {"models": [{"column": name, **_as_json(one)} for name, one in record.models]}
+            if record.models
+            else {}
+        ),
     }
     write_json(run_record(root), content)
 
@@ -122,6 +146,7 @@ def _from_json(content: dict[str, Any]) -> RunRecord:
         Fingerprint(content["plan"]["settings"]),
         content["embedding"] and Fingerprint(content["embedding"]["settings"]),
         content.get("permissions", {}),
+        tuple((one["column"], Fingerprint(one["settings"])) for one in content.get("models", ())),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beamscope.transforms.formats.columns import as_matrix
+from beamscope.transforms.formats.columns import as_matrix, is_embedding
 
 EMBEDDING = "embedding"
+# The length of the embeddings; of several models, that of each by column.
+FeatureLengths = int | Mapping[str, int]
 
 PROBLEMS_SCHEMA = pa.schema(
     [
@@ -30,15 +32,18 @@ EMBEDDING_DTYPES = tuple(_EMBEDDING_TYPES)
 
 def embedding_schema(
     rows: pa.Schema,
-    features: int,
+    features: FeatureLengths,
     dtype: str = "float32",
     metadata: Mapping[str, str] | None = None,
 ) -> pa.Schema:
     """Return the job's own columns, then ``embedding``, a fixed-size list of `features` numbers.
 
+    Of several models, there is such a column for each.
+
     Args:
       rows: the columns that identify a row, as the job defines them.
-      features: length of an embedding; 0 for rows without one, such as those of encoded images.
+      features: length of an embedding; 0 for rows without one, such as those of encoded images. Of
+        several models, the length by column.
       dtype: ``float32`` or ``float16``.
       metadata: metadata of every shard: model digest, fingerprint, version.
     """
@@ -46,8 +51,11 @@ def embedding_schema(
         return pa.schema(rows, metadata=dict(metadata or {}))
     # Declare the item as non-null: Parquet readers expect that of a vector.
     item = pa.field("item", _EMBEDDING_TYPES[dtype], nullable=False)
-    field = pa.field(EMBEDDING, pa.list_(item, features), nullable=False)
-    return pa.schema([*rows, field], metadata=dict(metadata or {}))
+    lengths = {EMBEDDING: features} if isinstance(features, int) else features
+    fields = [
+        pa.field(name, pa.list_(item, length), nullable=False) for name, length in lengths.items()
+    ]
+    return pa.schema([*rows, *fields], metadata=dict(metadata or {}))
 
 
 def to_record_batch(
@@ -62,18 +70,34 @@ def to_record_batch(
         if embeddings.shape != (rows.num_rows, 0):
             raise ValueError(f"embeddings {embeddings.shape} do not fit rows without any")
         return pa.RecordBatch.from_arrays(rows.columns, schema=schema)
-    field = schema.field(EMBEDDING).type
-    if embeddings.ndim != 2 or embeddings.shape[1] != field.list_size:
-        raise ValueError(f"embeddings {embeddings.shape} do not fit {field.list_size} features")
+    return with_columns(rows, [embeddings], schema)
+
+
+def with_columns(
+    rows: pa.RecordBatch, embeddings: Sequence[npt.NDArray[np.floating]], schema: pa.Schema
+) -> pa.RecordBatch:
+    """Join rows and the embeddings ``[n, features]`` of each model into one batch of `schema`.
+
+    Raises:
+      ValueError: as `to_record_batch`.
+    """
+    fields = [field for field in schema if is_embedding(field.type)]
+    columns = [_column(one, field.type) for one, field in zip(embeddings, fields, strict=True)]
+    return pa.RecordBatch.from_arrays([*rows.columns, *columns], schema=schema)
+
+
+def _column(embeddings: npt.NDArray[np.floating], kind: pa.DataType) -> pa.Array:
+    if embeddings.ndim != 2 or embeddings.shape[1] != kind.list_size:
+        raise ValueError(f"embeddings {embeddings.shape} do not fit {kind.list_size} features")
     with np.errstate(over="ignore"):
-        values = embeddings.astype(field.value_type.to_pandas_dtype(), copy=False)
-    if values.dtype == np.float16 and not np.isfinite(values).all():
-        largest = np.abs(embeddings).max()
+        values = embeddings.astype(kind.value_type.to_pandas_dtype(), copy=False)
+    # A row of NaN is one that another model has an embedding of.
+    if values.dtype == np.float16 and np.isinf(values).any():
+        largest = np.nanmax(np.abs(embeddings))
         raise ValueError(f"embeddings reach {largest:g}, too large for float16: write float32")
-    column = pa.FixedSizeListArray.from_arrays(
-        pa.array(np.ascontiguousarray(values).reshape(-1)), type=field
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(values).reshape(-1)), type=kind
     )
-    return pa.RecordBatch.from_arrays([*rows.columns, column], schema=schema)
 
 
 def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
@@ -83,7 +107,6 @@ def embedding_matrix(batch: pa.RecordBatch) -> npt.NDArray[np.floating]:
 
 def with_embedding_dtype(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return the same batch under `schema`, its embeddings rounded to the schema's dtype."""
-    if EMBEDDING not in schema.names:
-        return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-    rows = batch.select([name for name in schema.names if name != EMBEDDING])
-    return to_record_batch(rows, embedding_matrix(batch), schema)
+    columns = [field.name for field in schema if is_embedding(field.type)]
+    rows = batch.select([name for name in schema.names if name not in columns])
+    return with_columns(rows, [as_matrix(batch[name]) for name in columns], schema)

@@ -12,9 +12,13 @@ import pyarrow as pa
 from beamscope.transforms.formats.base import ShardWriter
 from beamscope.transforms.formats.registry import FORMATS, extensions
 from beamscope.transforms.output.file_sums import FileSum, sum_of_file
+from beamscope.transforms.output.joined_parts import read_block
 from beamscope.transforms.output.layout import EMBEDDINGS, PATCHES, Layout, is_shard, shard_folder
-from beamscope.transforms.output.parts import read_part
-from beamscope.transforms.output.schema import embedding_schema, with_embedding_dtype
+from beamscope.transforms.output.schema import (
+    FeatureLengths,
+    embedding_schema,
+    with_embedding_dtype,
+)
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.uris import name_of
 
@@ -46,7 +50,7 @@ class ShardFormat:
         return self.num_shards or max(1, -(-rows // rows_per_shard))
 
 
-def content_of(features: int) -> str:
+def content_of(features: FeatureLengths) -> str:
     """Return what shards hold, for their names: embeddings, or patches where there are none."""
     return EMBEDDINGS if features else PATCHES
 
@@ -80,7 +84,7 @@ def write_shard(
     count: int,
     part_paths: Sequence[str],
     rows: pa.Schema,
-    features: int,
+    features: FeatureLengths,
     shard_format: ShardFormat,
     metadata: dict[str, str],
 ) -> tuple[int, list[FileSum]]:
@@ -92,9 +96,10 @@ def write_shard(
       layout: paths of the dataset.
       index: index of the shard, from 0.
       count: number of shards.
-      part_paths: the shard's parts; an empty shard has none, and is written too.
+      part_paths: the shard's parts; an empty shard has none, and is written too. Of several models,
+        the parts of each block follow one another.
       rows: the job's own columns.
-      features: length of an embedding; 0 for rows of encoded images.
+      features: length of an embedding; 0 for rows of encoded images; by column of several models.
       shard_format: the form of the shards.
       metadata: metadata for each format that can hold it.
 
@@ -116,7 +121,7 @@ def write_shard(
             stack.callback(_add_sum, sums, layout.relative(shard), path)
             writer = form.writer(path, schema)
             writers.append(stack.enter_context(contextlib.closing(writer)))
-        for group in _row_groups(part_paths):
+        for group in _row_groups(_blocks(part_paths, features)):
             batch = with_embedding_dtype(group, schema)
             total += batch.num_rows
             for writer in writers:
@@ -162,12 +167,21 @@ def _shard_folders() -> list[str]:
     return [shard_folder(end, content) for content in contents for end in sorted(extensions())]
 
 
-def _row_groups(part_paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _blocks(
+    part_paths: Sequence[str], features: FeatureLengths
+) -> Iterator[Iterator[pa.RecordBatch]]:
+    columns = [] if isinstance(features, int) else list(features)
+    models = max(1, len(columns))
+    for start in range(0, len(part_paths), models):
+        yield read_block(part_paths[start : start + models], columns)
+
+
+def _row_groups(blocks: Iterable[Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
     """Join whole parts into batches of about `ROWS_PER_GROUP` rows."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
-    for path in part_paths:
-        for batch in read_part(path):
+    for block in blocks:
+        for batch in block:
             waiting.append(batch)
             rows += batch.num_rows
             size += batch.nbytes

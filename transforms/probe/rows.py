@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from beamscope.transforms.dataset.dataset import open_dataset
+from beamscope.transforms.dataset.features import has_embedding
 from beamscope.transforms.dataset.shard_reader import ShardReader
 from beamscope.transforms.formats.columns import as_matrix, is_embedding
 from beamscope.transforms.problem_kinds import Kind
@@ -95,6 +96,18 @@ class DatasetRows:
                 for batch in table.select(names).combine_chunks().to_batches():
                     yield start, batch
                     start += batch.num_rows
+
+    def lacking(self) -> npt.NDArray[np.bool_] | None:
+        """Return which rows lack the embedding of one of several models; None if none does."""
+        columns = [one for one in self.embeddings if self._dataset.lacking(one)]
+        if not columns or self._shards is not self._dataset.shards:
+            return None
+        found = [
+            np.concatenate([~has_embedding(some) for _, some in self.batches(column)])
+            for column in columns
+        ]
+        lacking: npt.NDArray[np.bool_] = np.any(found, axis=0)
+        return lacking
 
     def item_table(self) -> pa.Table:
         """Return the table of slides or of images, its columns of text alone."""

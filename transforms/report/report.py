@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beamscope.transforms.dataset.dataset import Dataset
-from beamscope.transforms.dataset.features import matrix_of
+from beamscope.transforms.dataset.features import has_embedding, matrix_of
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.report.components import Components, fit_components
@@ -80,7 +80,7 @@ def make_report(
     return Report(
         title=f"beamscope: {dataset.root.rstrip('/').rpartition('/')[2]}",
         subtitle=f"{description.get('job', listed)} finished {description.get('finished', '')}; "
-        f"model {description['model'].get('name', 'unknown')}",
+        f"model {dataset.model().get('name', 'unknown')}",
         numbers=_numbers(dataset, listed),
         tables={
             listed.capitalize(): _items(dataset),
@@ -95,10 +95,11 @@ def make_report(
         provenance={
             name: description[key]
             for name, key in (
-                ("Model", "model"), ("Options", "options"), ("Versions", "versions"),
-                ("Counts", "counts"), ("Counters of the last start", "counters"),
+                ("Model", "model"), ("Models", "models"), ("Options", "options"),
+                ("Versions", "versions"), ("Counts", "counts"),
+                ("Counters of the last start", "counters"),
             )
-            if key in description
+            if description.get(key) is not None
         },
     )  # fmt: skip
 
@@ -113,8 +114,10 @@ def _components(
 
     def batches() -> Any:
         for table in sampled_tables(dataset, limits.sample_rows, [*others, column]):
-            kept.append(table)
             matrix = matrix_of(table[column])
+            if not (there := has_embedding(matrix)).all():
+                table, matrix = table.filter(pa.array(there)), matrix[there]
+            kept.append(table)
             yield matrix[np.isfinite(matrix).all(axis=1)]
 
     components = fit_components(batches())
@@ -188,7 +191,7 @@ def _numbers(dataset: Dataset, listed: str) -> list[tuple[str, str]]:
     found = [(f"{sum(statuses.values()):,}", listed)]
     found += [(f"{statuses[name]:,}", name) for name in reversed(_STATUS_ORDER) if name in statuses]
     found.append((f"{counts['rows']:,}", "embeddings"))
-    found.append((f"{dataset.description['model'].get('features', 0):,}", "features"))
+    found.append((f"{dataset.model().get('features', 0):,}", "features"))
     found.append((f"{sum(counts['problems'].values()):,}", "problems"))
     return found
 

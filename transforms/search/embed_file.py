@@ -28,15 +28,20 @@ _CHOSEN = (
 )  # fmt: skip
 
 
-def prepared(dataset: Dataset, data: bytes) -> npt.NDArray[np.uint8]:
+def prepared(dataset: Dataset, data: bytes, column: str | None = None) -> npt.NDArray[np.uint8]:
     """Return a file as the dataset's model takes it: uint8 RGB ``[size, size, 3]``.
 
     A film is prepared as the films of the dataset were; another image is fitted by ``resize``.
 
+    Args:
+      dataset: of the embeddings to compare with.
+      data: the file.
+      column: the column of embeddings; None for the only one.
+
     Raises:
       InputError: the image cannot be used.
     """
-    size = int(dataset.description["model"]["input_size"])
+    size = int(dataset.model(column)["input_size"])
     options = dataset.description["options"]
     if dataset.description["job"] == "xrays":
         film = decode_film(data, DecodeSettings(options["window"]))
@@ -46,19 +51,22 @@ def prepared(dataset: Dataset, data: bytes) -> npt.NDArray[np.uint8]:
     return Fit(size, fit or "resize").apply(decode_image(data, Limits()).pixels)
 
 
-def embed_file(dataset: Dataset, data: bytes, model: str) -> npt.NDArray[np.float32]:
+def embed_file(
+    dataset: Dataset, data: bytes, model: str, column: str | None = None
+) -> npt.NDArray[np.float32]:
     """Return the embedding of an image file, ``[features]``.
 
     Args:
       dataset: of the embeddings to compare with.
       data: the file.
       model: the model that has made them.
+      column: the column of embeddings; None for the only one.
 
     Raises:
       InputError: ``bad_model``, also for another model; or the image cannot be used.
     """
-    pixels = prepared(dataset, data)
-    recorded: dict[str, Any] = dataset.description["model"]
+    pixels = prepared(dataset, data, column)
+    recorded = dict(dataset.model(column))
     settings = ModelSettings(uri=model)
     digest = recorded.get("digest")
     known = {name: _value(recorded[name]) for name in _CHOSEN if recorded.get(name) is not None}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.joined_parts import joined_problems, lacking_counts
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
-from beamscope.transforms.output.parts import parts_in_order, read_part_problems
+from beamscope.transforms.output.parts import parts_in_order
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.slides.picture import mark_failed
 from beamscope.transforms.slides.planning.caption import captioned
@@ -59,17 +60,17 @@ def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> It
     ordered = parts_in_order(slide_id, parts, plan.block_sizes())
     problems = [plan.problem] if isinstance(plan, FailedPlan) else []
     for part in ordered:
-        if part.failed:
-            problems.extend(read_part_problems(part.path))
+        problems.extend(joined_problems(layout, part))
+    lacking = lacking_counts(layout, ordered)
     _mark_picture(layout, plan, problems)
     embedded = sum(part.embedded for part in ordered)
     return ItemOutcome(
         slide_id,
-        pa.RecordBatch.from_pylist([_row(plan, embedded, problems)], _ROW_SCHEMA),
+        pa.RecordBatch.from_pylist([_row(plan, embedded, problems, lacking)], _ROW_SCHEMA),
         tuple(problems),
-        tuple(part.path for part in ordered if part.embedded),
+        tuple(path for part in ordered if part.embedded for path in part.paths),
         embedded,
-        _left_out(plan),
+        _left_out(plan) | lacking,
     )
 
 
@@ -80,8 +81,10 @@ def _left_out(plan: SlidePlan) -> dict[str, int]:
     return {f"patches_{step}": funnel[step] for step in steps if step in funnel}
 
 
-def _row(plan: SlidePlan, embedded: int, problems: list[Problem]) -> dict[str, object]:
-    status, reason = _status(plan, embedded, problems)
+def _row(
+    plan: SlidePlan, embedded: int, problems: list[Problem], lacking: Mapping[str, int]
+) -> dict[str, object]:
+    status, reason = _status(plan, embedded, problems, lacking)
     return {
         "slide_id": plan.slide_id,
         "uri": plan.uri,
@@ -116,17 +119,25 @@ def _known(plan: SlidePlan) -> dict[str, object]:
     return columns
 
 
-def _status(plan: SlidePlan, embedded: int, problems: list[Problem]) -> tuple[str, str | None]:
+def _status(
+    plan: SlidePlan, embedded: int, problems: list[Problem], lacking: Mapping[str, int]
+) -> tuple[str, str | None]:
     if isinstance(plan, FailedPlan):
         return "failed", f"{plan.problem.kind}: {plan.problem.message}"
     if isinstance(plan, EmptyPlan):
         return "empty", plan.reason
-    if embedded == plan.patches:
+    if embedded == plan.patches and not lacking:
         return "done", None
     first = f"{problems[0].kind}: {problems[0].message}"
+    if embedded == plan.patches:
+        return "partial", f"{_listed(lacking)} of {plan.patches} patches; first {first}"
     if embedded:
         return "partial", f"{plan.patches - embedded} of {plan.patches} patches; first {first}"
     return "failed", f"not one of {plan.patches} patches; first {first}"
+
+
+def _listed(lacking: Mapping[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ', 1)} {rows}" for name, rows in lacking.items())
 
 
 def _mark_picture(layout: Layout, plan: SlidePlan, problems: list[Problem]) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.joined_parts import joined_problems, lacking_counts, read_block
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
-from beamscope.transforms.output.parts import parts_in_order, read_part, read_part_problems
+from beamscope.transforms.output.parts import parts_in_order
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.sources.image_reading import ImageReading
 from beamscope.transforms.sources.planning.plan_file import read_outline
@@ -49,24 +50,46 @@ def source_outcome(layout: Layout, source_id: str, reading: ImageReading) -> Ite
     return ItemOutcome(source_id, _table(rows, reading), problems, (), 0, counts)
 
 
-def block_outcome(part: PartRef, reading: ImageReading) -> ItemOutcome:
-    """Sum up the images of one block, embedded ones and failed ones."""
+def block_outcome(layout: Layout, part: PartRef, reading: ImageReading) -> ItemOutcome:
+    """Sum up the images of one block, embedded ones and failed ones.
+
+    An image of which only some of several models have an embedding is ``partial``.
+    """
     names = [name for name in _row_schema(reading).names if name not in ("status", "reason")]
+    columns = [column for column, _ in layout.embeddings]
     rows: list[dict[str, Any]] = [
         {**row, "status": "done"}
-        for batch in read_part(part.path)
+        for batch in read_block(part.paths, columns)
         for row in batch.select(names).to_pylist()
     ]
-    problems = tuple(read_part_problems(part.path)) if part.failed else ()
-    rows.extend(_failed(problem, reading) for problem in problems)
+    problems = tuple(joined_problems(layout, part))
+    rows = _with_failed(rows, problems, reading)
     return ItemOutcome(
         f"{part.key.item_id}#{part.key.index:06d}",
         _table(rows, reading),
         problems,
-        (part.path,) if part.embedded else (),
+        part.paths if part.embedded else (),
         part.embedded,
-        {f"left_out_{reading.unwanted}": part.left_out} if part.left_out else {},
+        ({f"left_out_{reading.unwanted}": part.left_out} if part.left_out else {})
+        | lacking_counts(layout, [part]),
     )
+
+
+def _with_failed(
+    rows: Sequence[dict[str, Any]], problems: Sequence[Problem], reading: ImageReading
+) -> list[dict[str, Any]]:
+    """Return the rows of embedded images, then one for each other image that has a problem."""
+    all_rows = list(rows)
+    places = {(row["source"], row["member"]): place for place, row in enumerate(rows)}
+    for problem in problems:
+        failed = _failed(problem, reading)
+        place = places.get((failed["source"], failed["member"]))
+        if place is None:
+            places[failed["source"], failed["member"]] = len(all_rows)
+            all_rows.append(failed)
+        elif all_rows[place]["status"] == "done":
+            all_rows[place] |= {"status": "partial", "reason": failed["reason"]}
+    return all_rows
 
 
 def _failed(problem: Problem, reading: ImageReading) -> dict[str, Any]:

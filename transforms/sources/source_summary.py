@@ -39,4 +39,4 @@ class SourceSummary(ItemSummary):
         reading = self.settings.reading()
         if isinstance(piece, str):
             return source_outcome(layout, piece, reading)
-        return block_outcome(piece, reading)
+        return block_outcome(layout, piece, reading)

@@ -8,6 +8,7 @@ from beamscope.pipelines.options.model import (
     model_settings_from,
     with_model_card,
 )
+from beamscope.pipelines.options.several_models import arguments_of_each
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 
@@ -15,14 +16,15 @@ from beamscope.transforms.problems import InputError
 def parse(*arguments: str, positional: bool = False) -> ModelSettings:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_model_arguments(parser.add_argument_group("model"), positional=positional)
-    return model_settings_from(parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    return model_settings_from(args if positional else arguments_of_each(args)[0])
 
 
 def with_card(*arguments: str) -> ModelSettings:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_model_arguments(parser.add_argument_group("model"))
     parser.add_argument("--mpp", type=float, default=0.5)
-    args = parser.parse_args(arguments)
+    args = arguments_of_each(parser.parse_args(arguments))[0]
     return with_model_card(model_settings_from(args), args)
 
 

@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from beamscope.transforms.metrics import count
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import finished_parts
+from beamscope.transforms.output.parts import blocks_of_all, finished_parts
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.damage import damaged_part, damaged_plan
@@ -95,7 +95,7 @@ class _FindFn(beam.DoFn):
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)
-        done = frozenset(part.key.index for part in parts)
+        done = blocks_of_all(layout, parts)
         left = sum(1 for _ in planner.blocks(plan, done))
         if left:
             yield Missing(blocks=left)

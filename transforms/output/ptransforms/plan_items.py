@@ -13,7 +13,12 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.metrics import count, timed
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import delete_parts, finished_parts, parts_of_plan
+from beamscope.transforms.output.parts import (
+    blocks_of_all,
+    delete_parts,
+    finished_parts,
+    parts_of_plan,
+)
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.ptransforms.damage import damaged_part, damaged_plan
 from beamscope.transforms.output.sealed import DamagedError
@@ -191,10 +196,13 @@ class _PlanItemFn(beam.DoFn):
             damaged_part,
             functools.partial(self._takes_block, request),
         )
+        done = blocks_of_all(self.layout, parts)
+        # Of a block that only some of several models have done, parts are found when it is read.
+        parts = [part for part in parts if part.key.index in done]
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)
-        blocks = planner.blocks(plan, frozenset(part.key.index for part in parts))
+        blocks = planner.blocks(plan, done)
         if self.share is not None and planner.shared_by_block(request):
             blocks = (block for block in blocks if self._takes_block(request, block.key.index))
         yield from blocks

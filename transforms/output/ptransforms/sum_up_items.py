@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 
 from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.joined_parts import joined_parts
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.planner import ItemSummary
@@ -47,7 +48,7 @@ def _pieces(
 ) -> Iterator[Any]:
     item_id, found = grouped
     with repaired_by_another_pass():
-        yield from summary.pieces(layout, item_id, list(found["parts"]))
+        yield from summary.pieces(layout, item_id, joined_parts(layout, found["parts"]))
 
 
 def _outcome(piece: Any, summary: ItemSummary, layout: Layout) -> ItemOutcome:

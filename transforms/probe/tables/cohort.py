@@ -120,13 +120,21 @@ def join(
         )
 
     of_rows = []
-    for some in items:
+    for dataset, some in zip(datasets, items, strict=True):
         rows = matching.label_rows(some, keys)
         of_items = np.where(rows >= 0, unit_of_label[rows], -1)
         unlabelled = int((of_items < 0).sum())
         if unlabelled:
             notes.append(f"{unlabelled:,} of {len(of_items):,} items of the dataset have no label")
-        of_rows.append(of_items[some.of_row])
+        of_dataset = of_items[some.of_row]
+        if (lacking := dataset.lacking()) is not None:
+            # So that models are compared on the same rows.
+            of_dataset = np.where(lacking, -1, of_dataset)
+            notes.append(
+                f"{int(lacking.sum()):,} rows have no embedding of one of the models, and are left "
+                "out for all"
+            )
+        of_rows.append(of_dataset)
     units, of_rows = _present(units, of_rows, notes)
     shown = {"key": key, "unit": unit_column, "target": ", ".join(names), "task": task,
              "groups": group_column or unit_column}  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import finished_parts
+from beamscope.transforms.output.parts import blocks_of_all, finished_parts
 from beamscope.transforms.output.planner import ItemPlanner, OnDamage
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.members import archive_problem
@@ -97,6 +97,6 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
         if isinstance(block, ImagesToRead):
             return super().found_done(layout, block, on_damage)
         parts = finished_parts(layout, block.source.id, None, on_damage)
-        new = [part for part in parts if part.key.index not in block.done]
-        done = block.done | {part.key.index for part in new}
-        return new, dataclasses.replace(block, done=done)
+        done = blocks_of_all(layout, parts)
+        new = [part for part in parts if part.key.index in done - block.done]
+        return new, dataclasses.replace(block, done=block.done | done)

@@ -1,0 +1,389 @@
+"""Several models in one job, from disk, through the command line, to disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from beamscope import open_dataset
+from beamscope.pipelines.main import main
+from beamscope.transforms.formats.tfrecord import load_parsing_spec
+from beamscope.transforms.inference.trial_images import structured_images
+from beamscope.transforms.problems import InputError
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from tests.shared_data import shared
+
+ROOT = Path(__file__).resolve().parents[3]
+SIDE = 64
+
+
+class Model(tf.Module):
+    """Answers numbers of the mean colour; not a number for some percent of images."""
+
+    def __init__(self, factors, holes=0):
+        super().__init__()
+        self.factors = tf.Variable(tf.constant(factors, tf.float32))
+        self.holes = holes
+        # The images that every model is tried with get numbers.
+        tried = structured_images(3, SIDE).mean(axis=(1, 2))[:, 0] / 255
+        self.shift = next(
+            shift
+            for shift in range(100)
+            if all((np.floor(tried * 10_000) + shift) % 100 > holes + 1)
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32)])
+    def __call__(self, images):
+        means = tf.reduce_mean(images, axis=[1, 2])
+        answer = means @ self.factors
+        if self.holes:
+            place = tf.math.floormod(tf.floor(means[:, :1] * 10_000) + self.shift, 100)
+            answer = tf.where(place < self.holes, answer * float("nan"), answer)
+        return answer
+
+
+MODELS = {
+    "one": Model(np.eye(3)),
+    "two": Model(np.arange(12).reshape(3, 4) / 7),
+    "holes-30": Model(np.eye(3)[:, :2], 30),
+    "holes-10": Model(np.ones((3, 5)) / 3, 10),
+}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for name, model in MODELS.items():
+        tf.saved_model.save(model, str(folder / name))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides")
+    for name, seed in (("a", 1), ("b", 2)):
+        spec = SampleSlide(width=1200, height=1000, mpp=0.5, seed=seed)
+        write_sample_slide(folder / f"{name}.svs", spec)
+    return folder
+
+
+def command(job, inputs, output, *models):
+    chosen = [part for model in models for part in ("--model", str(model))]
+    return [job, "--input", str(inputs), "--output", str(output), *chosen, "--compile", "none"]
+
+
+def embed(slides, output, *models, more=()):
+    argv = command("slides", slides, output, *models)
+    return main([*argv, "--block_size", "16", *map(str, more)])
+
+
+def shards(output):
+    return ds.dataset(sorted(map(str, output.glob("embeddings/*.parquet")))).to_table()
+
+
+def vectors(column):
+    return np.stack(column.to_numpy())
+
+
+def described(output):
+    return json.loads((output / "dataset.json").read_text())
+
+
+def counters(output):
+    return described(output)["counters"]
+
+
+def assert_equal_to_datasets_of_one(several, ones):
+    """Every column, without the rows that its model lacks, equals the dataset of that model."""
+    rows = shards(several)
+    identity = [name for name in rows.column_names if not name.startswith("embedding")]
+    for column, one in ones.items():
+        alone = shards(one)
+        values = vectors(rows[column])
+        there = ~np.isnan(values[:, 0])
+        assert np.isfinite(values[there]).all()
+        assert np.isnan(values[~there]).all()
+        assert rows.filter(there).select(identity).equals(alone.select(identity))
+        np.testing.assert_array_equal(values[there], vectors(alone["embedding"]))
+
+
+@pytest.fixture(scope="module")
+def ones(slides, models, tmp_path_factory):
+    """A dataset of each model alone."""
+    folder = tmp_path_factory.mktemp("ones")
+    for name in MODELS:
+        assert embed(slides, folder / name, models / name) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(slides, models, tmp_path_factory):
+    output = tmp_path_factory.mktemp("both") / "out"
+    formats = ("--format", "parquet", "tfrecord")
+    assert embed(slides, output, models / "one", f"B={models}/two", more=formats) == 0
+    return output
+
+
+def test_a_dataset_of_two_models_is_two_datasets_of_one(both, ones):
+    columns = {"embedding_one": ones / "one", "embedding_B": ones / "two"}
+    assert_equal_to_datasets_of_one(both, columns)
+    rows = described(both)["counts"]["rows"]
+    assert rows == described(ones / "one")["counts"]["rows"]
+    # Each block was read once, and embedded twice.
+    assert counters(both)["rows_read"] == rows
+    assert counters(both)["patches_embedded"] == 2 * rows
+    assert pq.read_table(both / "slides.parquet").equals(pq.read_table(ones / "one/slides.parquet"))
+
+
+def test_the_description_names_each_model(both, ones):
+    said = described(both)
+    assert said["model"] is None
+    for model, column, alone in zip(
+        said["models"], ("embedding_one", "embedding_B"), ("one", "two"), strict=True
+    ):
+        own = described(ones / alone)
+        assert model["column"] == column
+        assert model["fingerprint"] == own["fingerprint"]
+        assert {name: model[name] for name in own["model"]} == own["model"]
+        metadata = pq.read_schema(next(both.glob("embeddings/*.parquet"))).metadata
+        digest = metadata[f"beamscope.model_digest.{column}".encode()].decode()
+        assert digest == own["model"]["digest"]
+
+
+def test_tfrecords_have_a_feature_for_each_model(both):
+    spec = load_parsing_spec(json.loads((both / "parsing_spec.json").read_text()))
+    paths = sorted(map(str, both.glob("embeddings-tfrecord/*.tfrecord")))
+    parsed = [tf.io.parse_single_example(one, spec) for one in tf.data.TFRecordDataset(paths)]
+    rows = shards(both)
+    for column in ("embedding_one", "embedding_B"):
+        found = np.stack([one[column].numpy() for one in parsed])
+        np.testing.assert_array_equal(found, vectors(rows[column]))
+
+
+def test_readers_ask_which_model(both, ones):
+    dataset = open_dataset(both)
+    with pytest.raises(InputError, match=r"choose embedding= .* from embedding_one, embedding_B"):
+        dataset.load()
+    with pytest.raises(InputError, match="has no embeddings 'C'"):
+        open_dataset(both, embedding="C")
+    for name, alone in (("one", "one"), ("B", "two"), ("embedding_B", "two")):
+        chosen = open_dataset(both, embedding=name)
+        np.testing.assert_array_equal(
+            chosen.load().embeddings, open_dataset(ones / alone).load().embeddings
+        )
+        streamed = np.concatenate([batch["embeddings"] for batch in chosen.stream(7)])
+        np.testing.assert_array_equal(streamed, chosen.load().embeddings)
+
+
+def test_commands_ask_which_model(both, ones, tmp_path, capsys):
+    assert main(["export", str(both), "--to", "npy", "--output", str(tmp_path / "n")]) == 2
+    assert "choose embedding= (--embedding) from" in capsys.readouterr().err
+    assert main(["export", str(both), "--to", "npy", "--output", str(tmp_path / "n"),
+                 "--embedding", "B"]) == 0  # fmt: skip
+    expected = open_dataset(ones / "two").features("a").embeddings
+    np.testing.assert_array_equal(np.load(tmp_path / "n" / "a.npy"), expected)
+    assert main(["slide-vectors", str(both), "--embedding", "one"]) == 0
+    found = pq.read_table(both / "slide_embeddings.parquet")
+    np.testing.assert_allclose(
+        vectors(found["embedding"])[0],
+        open_dataset(ones / "one").features("a").embeddings.mean(axis=0), rtol=1e-5,
+    )  # fmt: skip
+    (both / "slide_embeddings.parquet").unlink()
+    assert main(["report", str(both), "--embedding", "B"]) == 0
+    (both / "report.html").unlink()
+    capsys.readouterr()
+    assert main(["status", str(both)]) == 0
+    rows = described(both)["counts"]["rows"]
+    said = capsys.readouterr().out
+    assert f"done      {2 * rows:,} of {2 * rows:,} patches (100.0%)" in said
+    assert f"embedding_B: {rows:,} of {rows:,}" in said
+    assert main(["verify", str(both)]) == 0
+
+
+def test_a_model_that_is_added_is_all_that_is_computed(slides, models, ones, tmp_path, capsys):
+    output = tmp_path / "out"
+    shutil.copytree(ones / "one", output)
+    rows = described(output)["counts"]["rows"]
+    before = {path: path.stat().st_mtime_ns for path in output.glob(".beamscope/*/parts/*/*/*")}
+    assert embed(slides, output, models / "two", models / "one", more=["--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert f"embed {rows:,} patches" in said
+    assert "by 2 models together" in said
+    assert embed(slides, output, models / "two", models / "one") == 0
+    columns = {"embedding_two": ones / "two", "embedding_one": ones / "one"}
+    assert_equal_to_datasets_of_one(output, columns)
+    assert [name for name in shards(output).column_names if name.startswith("embedding")] == [
+        "embedding_two", "embedding_one",
+    ]  # fmt: skip
+    assert counters(output)["rows_read"] == counters(output)["patches_embedded"] == rows
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    # Without a change, nothing is done; with one model less, nothing is read.
+    capsys.readouterr()
+    assert embed(slides, output, models / "two", models / "one") == 0
+    assert "complete before: nothing to do" in capsys.readouterr().out
+    assert embed(slides, output, models / "two") == 0
+    assert "rows_read" not in counters(output)
+    assert "patches_embedded" not in counters(output)
+    assert shards(output).equals(shards(ones / "two"))
+    assert described(output)["fingerprint"] == described(ones / "two")["fingerprint"]
+    assert embed(slides, output, models / "one", models / "two") == 0
+    assert "rows_read" not in counters(output)
+
+
+def test_another_model_alone_is_still_refused(slides, models, ones, tmp_path, capsys):
+    output = tmp_path / "out"
+    shutil.copytree(ones / "one", output)
+    assert embed(slides, output, models / "two") == 2
+    said = capsys.readouterr().err
+    assert "was begun with other settings: model_digest was" in said
+    assert "add a model by naming the one before with a --model of its own" in said
+
+
+def test_a_row_that_a_model_lacks_is_nan_in_its_column(slides, models, ones, tmp_path, capsys):
+    output = tmp_path / "out"
+    names = ("holes-30", "holes-10", "one")
+    assert embed(slides, output, *(models / name for name in names)) == 0
+    columns = {"embedding_holes_30": ones / "holes-30", "embedding_holes_10": ones / "holes-10",
+               "embedding_one": ones / "one"}  # fmt: skip
+    assert_equal_to_datasets_of_one(output, columns)
+    counts = described(output)["counts"]
+    lost = {name: counts["rows"] - described(one)["counts"]["rows"]
+            for name, one in columns.items()}  # fmt: skip
+    assert lost["embedding_holes_30"] > lost["embedding_holes_10"] > lost["embedding_one"] == 0
+    assert counts["lacking_embedding_holes_30"] == lost["embedding_holes_30"]
+    assert "lacking_embedding_one" not in counts
+    said = capsys.readouterr().out
+    expected = f"embedding_holes_30: {lost['embedding_holes_30']:,} rows have no embedding"
+    assert expected in said
+    problems = pq.read_table(output / "problems.parquet").to_pylist()
+    assert len(problems) == sum(lost.values())
+    assert {row["message"].partition(":")[0] for row in problems} == set(columns) - {
+        "embedding_one"
+    }
+    slide = pq.read_table(output / "slides.parquet").to_pylist()[0]
+    assert slide["status"] == "partial"
+    assert slide["patches_embedded"] == slide["patches_planned"]
+    dataset = open_dataset(output, embedding="holes_30")
+    alone = open_dataset(ones / "holes-30")
+    for found, expected in ((dataset.load(), alone.load()),
+                            (dataset.features("b"), alone.features("b"))):  # fmt: skip
+        np.testing.assert_array_equal(found.embeddings, expected.embeddings)
+        np.testing.assert_array_equal(found.coordinates, expected.coordinates)
+    streamed = [batch["embeddings"] for batch in dataset.stream(5, seed=1)]
+    assert sum(map(len, streamed)) == len(alone)
+
+
+def test_rows_that_no_model_embeds_are_left_out(slides, models, ones, tmp_path):
+    output = tmp_path / "out"
+    assert embed(slides, output, models / "holes-30", models / "holes-10", more=["--dtype",
+                 "float16"]) == 0  # fmt: skip
+    alone = [described(ones / name)["counts"] for name in ("holes-30", "holes-10", "one")]
+    rows = shards(output)
+    values = [vectors(rows[name])[:, 0] for name in ("embedding_holes_30", "embedding_holes_10")]
+    assert values[0].dtype == np.float16
+    assert not (np.isnan(values[0]) & np.isnan(values[1])).any()
+    assert [(~np.isnan(one)).sum() for one in values] == [one["rows"] for one in alone[:2]]
+    places = {
+        (row["slide_id"], row["x_level0"], row["y_level0"])
+        for name in ("holes-30", "holes-10")
+        for row in shards(ones / name).to_pylist()
+    }
+    assert rows.num_rows == len(places) < alone[2]["rows"]
+    table = pq.read_table(output / "slides.parquet").to_pylist()
+    assert sum(row["patches_failed"] for row in table) == alone[2]["rows"] - len(places)
+
+
+def test_killed_the_same_command_goes_on(slides, models, ones, tmp_path):
+    output = tmp_path / "out"
+    argv = command("slides", slides, output, models / "one", models / "two")
+    argv += ["--block_size", "16"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "beamscope", *argv], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and len(list(output.glob(".beamscope/*/parts/*/*/*.arrow"))) < 5:
+        pass
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (output / "dataset.json").exists()
+    # A block that one model has embedded and the other has not.
+    parts = sorted(output.glob(".beamscope/*/parts/a/*/000000-*.arrow"))
+    parts[-1].unlink()
+    assert main(argv) == 0
+    assert_equal_to_datasets_of_one(
+        output, {"embedding_one": ones / "one", "embedding_two": ones / "two"}
+    )
+    assert counters(output)["blocks_embedded_before"] >= 1
+
+
+def test_in_several_processes(slides, models, ones, tmp_path):
+    output = tmp_path / "out"
+    parallel = ["--runner_config", "direct_parallel"]
+    assert embed(slides, output, models / "one", models / "two", more=parallel) == 0
+    assert_equal_to_datasets_of_one(
+        output, {"embedding_one": ones / "one", "embedding_two": ones / "two"}
+    )
+    assert counters(output)["rows_read"] == described(output)["counts"]["rows"]
+
+
+def test_films_and_archives(models, tmp_path):
+    films = tmp_path / "films"
+    shutil.copytree(shared("data/xrays/kermany"), films)
+    columns = {"embedding_holes_30": tmp_path / "holes-30", "embedding_two": tmp_path / "two"}
+    some = ["--max_failed", "1"]
+    for one in columns.values():
+        assert main([*command("xrays", films, one, models / one.name), *some]) == 0
+    output = tmp_path / "out"
+    argv = command("xrays", films, output, models / "holes-30", models / "two")
+    assert main([*argv, *some]) == 0
+    assert_equal_to_datasets_of_one(output, columns)
+    table = pq.read_table(output / "images.parquet").to_pylist()
+    assert len({row["image_id"] for row in table}) == len(table)
+    lacking = described(output)["counts"]["lacking_embedding_holes_30"]
+    assert sum(row["status"] == "partial" for row in table) == lacking > 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "more", "message"),
+    [
+        (["one", "x/one"], [], "would both have the column embedding_one; name them"),
+        (["one", "ONE=two"], [], "would both have the column embedding_"),
+        (["A=one", "B=one"], [], "are the same model; name it once"),
+        (["one", "two"], ["--model_sha256", "0" * 64], "--model_sha256 must be given once for"),
+        (["one", "large"], [], "takes images of 64 px and "),
+        (["one", "nowhere"], [], "nowhere: there is no such file or directory"),
+        (["one", "two"], ["--output_key", "k"], "--model "),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line(slides, models, tmp_path, capsys, chosen, more, message):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    shutil.copytree(models / "two", folder / "x" / "one")
+
+    class Large(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 96, 96, 3], tf.float32)])
+        def __call__(self, images):
+            return tf.reduce_mean(images, axis=[1, 2])
+
+    if "large" in chosen:
+        tf.saved_model.save(Large(), str(folder / "large"))
+    uris = [
+        f"{name}{equals}{folder}/{path}"
+        for name, equals, path in (
+            one.partition("=") if "=" in one else ("", "", one) for one in chosen
+        )
+    ]
+    assert embed(slides, tmp_path / "out", *uris, more=more) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,66 @@
+"""PTransform: embed blocks by several models, each of which writes parts of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler
+
+from beamscope.transforms.blocks import ImageBlock, PartRef
+from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
+from beamscope.transforms.metrics import count
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.parts import find_part
+from beamscope.transforms.output.ptransforms.damage import damaged_part
+from beamscope.transforms.output.ptransforms.plan_items import BLOCKS, PARTS
+from beamscope.transforms.output.ptransforms.write_parts import WriteParts
+
+
+@dataclasses.dataclass
+class EmbedBySeveral(beam.PTransform):
+    """Embed blocks by several models: ``PCollection[ImageBlock]`` to ``PCollection[PartRef]``.
+
+    Runners fuse all of it with the step that reads: a block is in memory once, and the models see
+    it one after the other. A model that has a part of a block already does not see it.
+
+    Attributes:
+      handlers: of the models.
+      layout: paths of the dataset, with the embeddings of each model in the same order.
+    """
+
+    handlers: tuple[ModelHandler, ...]
+    layout: Layout
+
+    def expand(self, images: beam.PCollection[ImageBlock]) -> beam.PCollection[PartRef]:
+        """Give each block to each model that has no part of it."""
+        parts = []
+        for (column, _), place, handler in zip(
+            self.layout.embeddings, self.layout.each(), self.handlers, strict=True
+        ):
+            wanted = images | f"Find {column}" >> beam.ParDo(_FindPartFn(place)).with_outputs(
+                PARTS, main=BLOCKS
+            )
+            parts.append(wanted[PARTS])
+            parts.append(
+                wanted[BLOCKS]
+                | f"Embed {column}" >> EmbedBlocks(handler)
+                | f"Write {column}" >> WriteParts(place)
+            )
+        return parts | "AllModels" >> beam.Flatten()
+
+
+@beam.typehints.with_output_types(ImageBlock)
+@dataclasses.dataclass
+class _FindPartFn(beam.DoFn):
+    layout: Layout
+
+    def process(self, block: ImageBlock) -> Iterator[Any]:
+        part = find_part(self.layout, block.key, block.planned, damaged_part)
+        if part is None:
+            yield block
+            return
+        count("blocks_embedded_before")
+        yield beam.pvalue.TaggedOutput(PARTS, part)
