@@ -197,7 +197,7 @@ def add_model_arguments(
     parser.add_argument(
         "--model_sha256",
         metavar="HEX",
-        **({} if positional else {"action": "append"}),
+        action="store" if positional else "append",
         help="refuse a model whose files have another digest; a model is a program that runs with "
         "your rights (check-model and dataset.json have the digest; default: any)"
         + ("" if positional else "; of several models, once for each, in their order"),

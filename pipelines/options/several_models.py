@@ -34,9 +34,9 @@ class ModelUri(str):
         made.name = name
         return made
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __reduce__(self) -> tuple[type[ModelUri], tuple[str, str]]:
         """Return what a copy is made of."""
-        return str(self), self.name
+        return ModelUri, (str(self), self.name)
 
 
 def named_model(convert: Callable[[str], str]) -> Callable[[str], ModelUri]:

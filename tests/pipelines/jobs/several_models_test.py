@@ -387,3 +387,22 @@ def test_what_is_typed_wrong_is_one_line(slides, models, tmp_path, capsys, chose
     assert message in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_embedded_and_assembled_in_starts_of_their_own(slides, models, ones, tmp_path, capsys):
+    output = tmp_path / "out"
+    argv = command("slides", slides, output, models / "one", f"B={models}/two")
+    argv += ["--block_size", "16"]
+    assert main([*argv, "--only", "embed"]) == 0
+    assert not (output / "dataset.json").exists()
+    rows = described(ones / "one")["counts"]["rows"]
+    said = capsys.readouterr().out
+    assert f"{2 * rows:,} planned = {2 * rows:,} embedded or left out" in said
+    assert "by 2 models together" in said
+    assert main(["slides", "--input", str(slides), "--output", str(output), "--block_size", "16",
+                 "--compile", "none", "--only", "assemble"]) == 0  # fmt: skip
+    assert_equal_to_datasets_of_one(
+        output, {"embedding_one": ones / "one", "embedding_B": ones / "two"}
+    )
+    assert main([*command("slides", slides, output, models / "one"), "--only", "assemble"]) == 2
+    assert "--model: 1 models are given, and" in capsys.readouterr().err
