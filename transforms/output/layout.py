@@ -184,7 +184,7 @@ class Layout:
           ValueError: the layout has no fingerprint of an embedding, or those of several (`each`).
         """
         if not self.fingerprint or self.embeddings:
-            raise ValueError("a layout has parts if it has the fingerprint of one embedding")
+            raise ValueError("a layout without the fingerprint of one embedding has no parts")
         return files.join(self.all_item_parts(item_id), self.fingerprint)
 
     def part(self, key: BlockKey, planned: int) -> str:

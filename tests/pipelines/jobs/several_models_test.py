@@ -325,6 +325,7 @@ def test_killed_the_same_command_goes_on(slides, models, ones, tmp_path):
     assert counters(output)["blocks_embedded_before"] >= 1
 
 
+@pytest.mark.slow
 def test_in_several_processes(slides, models, ones, tmp_path):
     output = tmp_path / "out"
     parallel = ["--runner_config", "direct_parallel"]
