@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from beamscope.pipelines.commands.measure_table import run_measure
 from beamscope.pipelines.estimates.rates import keep_rate
-from beamscope.pipelines.jobs.model import say_about_card
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import (
     add_model_arguments,
     model_settings_from,
     with_model_card,
 )
+from beamscope.pipelines.terminal.card_notes import say_about_card
 from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.inference.backends.base import Embed

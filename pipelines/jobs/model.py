@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.gpu import check_gpu_here, requires_gpu, runs_here
+from beamscope.pipelines.terminal.card_notes import say_about_card
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.pipelines.terminal.quiet import start_quietly
@@ -50,14 +50,6 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
             flush=True,
         )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
-
-
-def say_about_card(settings: ModelSettings) -> None:
-    """Print and log what a user has to know about the model card, such as its licence."""
-    for note in settings.card_notes:
-        LOG.info("%s", note)
-        with LINE.lifted():
-            print(note, file=sys.stderr, flush=True)
 
 
 def say_what_is_assumed(spec: ModelSpec) -> None:
