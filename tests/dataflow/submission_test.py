@@ -74,7 +74,8 @@ def test_submitting_does_not_wait(cloud):
     assert {method for method, _ in cloud.service.requests} == {"POST"}
     name = submission.job["name"]
     assert name.startswith("beamscope-slides-")
-    lines = submission.said.splitlines()
+    assumed, *lines = submission.said.splitlines()
+    assert "input range 0..1 is assumed" in assumed
     assert lines[0].startswith(f"submitted to Dataflow as {name}, 2026-01-01_00_00_00-")
     assert "/dataflow/jobs/us-central1/2026-01-01_00_00_00-" in lines[1]
     assert lines[1].endswith("?project=a-project")

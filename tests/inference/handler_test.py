@@ -37,6 +37,14 @@ def blank(n: int) -> np.ndarray:
     return np.zeros((n, models.SIZE, models.SIZE, 3), np.uint8)
 
 
+def test_the_pipeline_names_a_model_of_any_alphabet():
+    # Beam encodes what it writes of a handler into the pipeline as ASCII.
+    handler = ModelBackendHandler(ModelSettings("/modèles/病理"))
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    _ = pipeline | beam.Create([]) | RunInference(handler)
+    assert rb"mod\xe8les" in pipeline.to_runner_api().SerializeToString()
+
+
 @pytest.fixture
 def handler(tmp_path: Path) -> ModelBackendHandler:
     uri = models.save(tmp_path / "m", models.normalized)

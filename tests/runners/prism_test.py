@@ -40,13 +40,11 @@ def test_a_killed_worker_costs_the_blocks_in_its_hands(prepared, expected, tmp_p
     with worker_pool(tmp_path / "pool.log") as pool:
         job = prepared.start(output, *IN_POOL, small, f"--environment_config={pool.address}")
         done = wait_for_parts(output, job, 3)
+        written = {part: part.stat().st_mtime_ns for part in done}
         (worker,) = pool.workers()
         os.kill(worker, signal.SIGKILL)
-        said, _ = job.communicate(timeout=60)
-    assert job.returncode == 1
-    assert "worker disconnected" in said
-    assert not (output / "dataset.json").exists()
-
-    written = {part: part.stat().st_mtime_ns for part in done}
-    assert_same(prepared.run(output, "--runner_config=prism", small), expected)
+        said, _ = job.communicate(timeout=150)
+    assert job.returncode == 0, said
+    assert "the runner died; it goes on in a new process" in said
+    assert_same(output, expected)
     assert {part: part.stat().st_mtime_ns for part in done} == written

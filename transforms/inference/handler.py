@@ -55,6 +55,10 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     in_lists: bool = False
     one_at_a_time: bool = False
 
+    def __str__(self) -> str:
+        """Return the attributes in ASCII: Beam writes them into the pipeline, and takes no other."""
+        return repr(self).encode("ascii", "backslashreplace").decode()
+
     def load_model(self) -> Embedder:
         """Load and compile the model, once per process (or machine).
 
