@@ -56,7 +56,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     one_at_a_time: bool = False
 
     def __str__(self) -> str:
-        """Return the attributes in ASCII: Beam writes them into the pipeline, and takes no other."""
+        """Return the attributes in ASCII, as Beam writes them into the pipeline."""
         return repr(self).encode("ascii", "backslashreplace").decode()
 
     def load_model(self) -> Embedder:
