@@ -61,7 +61,11 @@ def choose_models(
     """
     of_each = arguments_of_each(args)
     columns = column_names(args.model)
-    asked = [with_model_card(job.model_settings(one), one) for one in of_each]
+    asked = [job.model_settings(one) for one in of_each]
+    if not recorded:
+        asked = [
+            with_model_card(settings, one) for settings, one in zip(asked, of_each, strict=True)
+        ]
     models: list[ChosenModel] = []
     images: list[Any] = []
     for place, (column, one, settings) in enumerate(zip(columns, of_each, asked, strict=True)):

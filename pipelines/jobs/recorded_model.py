@@ -17,7 +17,11 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
 # Found from other flags, or checked by itself.
-_NOT_COMPARED = frozenset({"uri", "tags", "flexible_size", "model_sha256", "batch_size"})
+_NOT_COMPARED = frozenset({
+    "uri", "tags", "flexible_size", "model_sha256", "batch_size",
+    # These come from a card, and have no flag.
+    "token_pooling", "features", "card", "from_card", "card_notes", "card_mpp",
+})  # fmt: skip
 
 
 def recorded_models(args: argparse.Namespace) -> list[ModelSpec]:
