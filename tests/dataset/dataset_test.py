@@ -188,7 +188,7 @@ def test_several_columns_of_embeddings(tmp_path):
     np.testing.assert_array_equal(found.embeddings.ravel(), np.arange(60))
     assert not {"embedding_one", "embedding_two"} & set(found.rows.column_names)
     assert dataset.bags(column="embedding_two")[0]["embeddings"].shape == (20, 3)
-    choose = "choose embedding= (--embedding) from embedding_one, embedding_two"
+    choose = r"choose embedding= \(--embedding\) from embedding_one, embedding_two"
     for wrong in (None, "embedding"):
         with pytest.raises(bs.InputError, match=choose) as raised:
             dataset.features("a", column=wrong)
