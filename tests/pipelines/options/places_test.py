@@ -44,7 +44,9 @@ def test_unknown_scheme_errors(command, flag, uri, tmp_path, monkeypatch, capsys
     assert said.count("\n") == 1
     assert f"{flag} {uri}: " in said
     is_model_in_the_web = flag.endswith("model") and uri.startswith("https:")
-    remedy = "download the model first" if is_model_in_the_web else "there are local paths, file:///"
+    remedy = (
+        "download the model first" if is_model_in_the_web else "there are local paths, file:///"
+    )
     assert remedy in said
     assert not os.listdir(tmp_path)  # noqa: PTH208
 
