@@ -133,6 +133,7 @@ bench: test-env
 	test ! -e '$(PIXELS)' || $(BIN)/python -m benchmarks.reading --pixels '$(PIXELS)'
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.several_models
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.manifest
 
