@@ -50,7 +50,7 @@ def test_a_block_gives_a_row_for_each_film(tmp_path, layout, with_catalog):
     films = {**jpegs(2), "x.dcm": make_dicom(ramp(bits=12), bits=12), "z/bad.jpg": b""}
     source = make_zip(tmp_path / "x.zip", films)
     (part,) = planned(source, layout, with_catalog)
-    outcome = block_outcome(part, with_catalog.reading())
+    outcome = block_outcome(layout, part, with_catalog.reading())
     assert outcome.item_id == "x.zip#000000"
     assert (outcome.rows, outcome.parts, outcome.counts) == (3, (part.path,), {})
     assert [problem.member for problem in outcome.problems] == ["z/bad.jpg"]
@@ -71,7 +71,7 @@ def test_a_block_gives_a_row_for_each_film(tmp_path, layout, with_catalog):
 def test_a_block_of_nothing_but_failures_has_no_part_to_assemble(tmp_path, layout):
     source = make_zip(tmp_path / "x.zip", {"1.jpg": b"", "2.jpg": b""})
     (part,) = planned(source, layout)
-    outcome = block_outcome(part, SETTINGS.reading())
+    outcome = block_outcome(layout, part, SETTINGS.reading())
     assert (outcome.rows, outcome.parts, len(outcome.problems)) == (0, (), 2)
     assert outcome.table["status"].to_pylist() == ["failed", "failed"]
 
@@ -85,7 +85,7 @@ def test_films_of_another_view_are_counted_and_no_rows(tmp_path, layout):
         for view in ("PA", "AP", "LL")
     }
     (part,) = planned(make_zip(tmp_path / "x.zip", films), layout, settings)
-    outcome = block_outcome(part, SETTINGS.reading())
+    outcome = block_outcome(layout, part, SETTINGS.reading())
     assert outcome.table["view_position"].to_pylist() == ["PA"]
     assert outcome.counts == {"left_out_other_view": 2}
 
