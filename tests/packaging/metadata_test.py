@@ -68,7 +68,7 @@ def test_every_link_of_the_readme_is_absolute(metadata):
     assert "/raw/" in image
     # What they point to is in the repository.
     for target in targets:
-        inside = re.search(r"/(?:raw|blob)/main/(.+)", target)
+        inside = re.search(r"/(?:raw|blob)/main/([^#]+)", target)
         assert inside is None or (ROOT / inside[1]).exists(), target
 
 
