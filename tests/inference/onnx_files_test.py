@@ -32,6 +32,7 @@ def test_what_is_found_is_what_the_onnx_package_finds(tmp_path):
             *((pair.key, pair.value) for pair in tensor.external_data if pair.key != "checksum"),
         )
         for tensor in model.graph.initializer
+        if tensor.data_location == TensorProto.EXTERNAL
     }
     seen = {
         (
