@@ -68,13 +68,20 @@ def table(uri):
         return pq.read_table(file)
 
 
+def begun(output):
+    """Whether both slides are planned, and a block is finished."""
+    paths = [file.path for file in files.list_files(f"{output}/.beamscope")]
+    plans = [path for path in paths if "/plans/" in path and path.endswith(".arrow")]
+    return len(plans) == 2 and any("/parts/" in path for path in paths)
+
+
 def test_everything_on_gs_killed_and_resumed(bucket, inputs, tmp_path):
     local = tmp_path / "local"
     subprocess.run(command(inputs, local, tmp_path / "c1"), cwd=ROOT, check=True)
 
     remote = f"{bucket}/out"
     killed = subprocess.Popen(command(f"{bucket}/in", remote, tmp_path / "c2"), cwd=ROOT)
-    while killed.poll() is None and len(files.list_files(f"{remote}/.beamscope")) < 9:
+    while killed.poll() is None and not begun(remote):
         time.sleep(0.05)
     killed.kill()
     killed.wait()
