@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,23 @@ def write_graph(concrete: Any, path: Path) -> None:
     once, here, and the variables are not copied before.
     """
     openvino = import_openvino()
+    if sys.version_info >= (3, 13):
+        _mend_front_end()
     model = openvino.convert_model(concrete, share_weights=True)
     shorten_means_in_openvino(model)
     # Its default is float16.
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _mend_front_end() -> None:
+    """Let OpenVINO's front end know the version of TensorFlow on Python 3.13.
+
+    It imports and deletes a local name by two calls of `exec`, which there no longer share local
+    names (PEP 667), and then raises NameError. Checked with OpenVINO 2026.4.
+    """
+    from openvino.frontend.tensorflow import utils  # type: ignore[import-untyped]
+
+    utils.get_environment_setup = lambda framework: {framework: None, "tensorflow": tf.__version__}
 
 
 def _write_frozen(concrete: Any, images: int, path: Path) -> None:
