@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 import sys
@@ -119,3 +120,14 @@ def test_the_first_call_of_a_process_may_be_by_several_threads(tmp_path: Path) -
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.stdout == f"(16, {models.FEATURES})\n", done.stderr
+
+
+def test_a_graph_that_openvino_cannot_read_leaves_our_warnings_on(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([1, 4], tf.float32)])
+    def unknown_to_openvino(values):
+        return tf.math.lgamma(values)
+
+    before = logging.getLogger().level
+    with pytest.raises(Exception, match="Lgamma"):
+        write_graph(unknown_to_openvino.get_concrete_function(), tmp_path / "m.xml")
+    assert logging.getLogger().level == before

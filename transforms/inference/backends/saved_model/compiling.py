@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +77,26 @@ def write_graph(concrete: Any, path: Path) -> None:
     openvino = import_openvino()
     if sys.version_info >= (3, 13):
         _mend_front_end()
-    model = openvino.convert_model(concrete, share_weights=True)
+    with _root_logger_restored():
+        model = openvino.convert_model(concrete, share_weights=True)
     shorten_means_in_openvino(model)
     # Its default is float16.
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+@contextlib.contextmanager
+def _root_logger_restored() -> Iterator[None]:
+    """Undo what OpenVINO's front end does to the root logger: an error leaves it at level ERROR.
+
+    Our own warnings would then be lost, such as the one that says why OpenVINO is not used.
+    """
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def _mend_front_end() -> None:
