@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beamscope.transforms.inference.backends.saved_model.openvino_front_end import read_function
 from beamscope.transforms.inference.openvino_group_means import shorten_group_means
 from beamscope.transforms.inference.openvino_model import import_openvino
 from tests.inference.backends.saved_model import group_means_test as forms
@@ -16,7 +17,7 @@ SHAPE = (2, 3, 5, 8)
 
 def converted(network: Network, shape: tuple[int, ...] = SHAPE) -> Any:
     function = tf.function(network, input_signature=[tf.TensorSpec(shape, tf.float32)])
-    return import_openvino().convert_model(function.get_concrete_function())
+    return read_function(function.get_concrete_function())
 
 
 def computed(model: Any, images: np.ndarray) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from beamscope.transforms.inference.backends.saved_model.freezing import (
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
+from beamscope.transforms.inference.backends.saved_model.openvino_front_end import read_function
 from beamscope.transforms.inference.batches import embed_in_batches
 from beamscope.transforms.inference.model_memory import Way, lacking
 from beamscope.transforms.inference.openvino_group_means import (
@@ -75,39 +73,10 @@ def write_graph(concrete: Any, path: Path) -> None:
     once, here, and the variables are not copied before.
     """
     openvino = import_openvino()
-    if sys.version_info >= (3, 13):
-        _mend_front_end()
-    with _root_logger_restored():
-        model = openvino.convert_model(concrete, share_weights=True)
+    model = read_function(concrete)
     shorten_means_in_openvino(model)
     # Its default is float16.
     openvino.save_model(model, path, compress_to_fp16=False)
-
-
-@contextlib.contextmanager
-def _root_logger_restored() -> Iterator[None]:
-    """Undo what OpenVINO's front end does to the root logger: an error leaves it at level ERROR.
-
-    Our own warnings would then be lost, such as the one that says why OpenVINO is not used.
-    """
-    root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.filters[:], root.handlers[:] = filters, handlers
-
-
-def _mend_front_end() -> None:
-    """Let OpenVINO's front end know the version of TensorFlow on Python 3.13.
-
-    It imports and deletes a local name by two calls of `exec`, which there no longer share local
-    names (PEP 667), and then raises NameError. Checked with OpenVINO 2026.4.
-    """
-    from openvino.frontend.tensorflow import utils  # type: ignore[import-untyped]
-
-    utils.get_environment_setup = lambda framework: {framework: None, "tensorflow": tf.__version__}
 
 
 def _write_frozen(concrete: Any, images: int, path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Let OpenVINO read a function of TensorFlow, and nothing else change by it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from beamscope.transforms.inference.openvino_model import import_openvino
+
+
+def read_function(concrete: Any) -> Any:
+    """Return a concrete function as an `openvino.Model` that shares the weights with it.
+
+    Raises:
+      Exception: of any kind where OpenVINO cannot read it.
+    """
+    openvino = import_openvino()
+    if sys.version_info >= (3, 13):
+        _mend_front_end()
+    with _root_logger_restored():
+        return openvino.convert_model(concrete, share_weights=True)
+
+
+@contextlib.contextmanager
+def _root_logger_restored() -> Iterator[None]:
+    """Undo what OpenVINO's front end does to the root logger: an error leaves it at level ERROR.
+
+    Our own warnings would then be lost, such as the one that says why OpenVINO is not used.
+    """
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
+
+
+def _mend_front_end() -> None:
+    """Let OpenVINO's front end know the version of TensorFlow on Python 3.13.
+
+    It imports and deletes a local name by two calls of `exec`, which there no longer share local
+    names (PEP 667), and then raises NameError. Checked with OpenVINO 2026.4.
+    """
+    from openvino.frontend.tensorflow import utils
+
+    utils.get_environment_setup = lambda framework: {framework: None, "tensorflow": tf.__version__}
