@@ -49,4 +49,4 @@ def _mend_front_end() -> None:
     """
     from openvino.frontend.tensorflow import utils
 
-    utils.get_environment_setup = lambda framework: {framework: None, "tensorflow": tf.__version__}
+    utils.get_environment_setup = lambda _: {"tensorflow": tf.__version__}
