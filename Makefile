@@ -45,12 +45,13 @@ $(BIN)/python:
 
 # Every installed file must have its hash from the locks. `pip check` finds requirements of setup.py
 # that the locks lack. setuptools is in the lock, because the editable install needs it to build.
-LOCKED   := $(PIP) install --quiet --require-hashes
+LOCKED   := scripts/install_locked.sh $(BIN)/python
 EDITABLE := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
-# Install pip first: versions before 23.3 lose the pin of a package that is requested with an extra.
-$(VENV)/.runtime: requirements-pip.lock requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
-	$(LOCKED) -r requirements-pip.lock
+# Install pip first: versions before 23.3 lose the pin of a package that is requested with an extra. pip
+# then installs uv, which installs the rest in a tenth of the time.
+$(VENV)/.runtime: requirements-pip.lock requirements-uv.lock requirements.lock requirements-cpu.lock setup.py | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements-pip.lock -r requirements-uv.lock
 	$(LOCKED) -r requirements.lock -r requirements-cpu.lock
 	$(EDITABLE)
 	$(PIP) check
@@ -119,6 +120,7 @@ lock: | test-env
 	@mkdir -p $(LOCK)
 	echo 'pip-audit>=2.10' | $(PIN) $(UPGRADE) --output-file requirements-audit.lock -
 	echo 'pip>=25' | $(PIN) $(UPGRADE) --output-file requirements-pip.lock -
+	echo 'uv>=0.5' | $(PIN) $(UPGRADE) --output-file requirements-uv.lock -
 	cat requirements.lock requirements-cpu.lock requirements-gpu.lock requirements-test.lock \
 	    > $(LOCK)/all.lock
 	$(UV) $(UPGRADE) --all-extras --output-file $(LOCK)/all.lock

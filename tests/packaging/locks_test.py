@@ -21,6 +21,7 @@ from tests.packaging.project import (
 FILES = sorted(
     {
         "requirements-pip.lock",
+        "requirements-uv.lock",
         "requirements-audit.lock",
         *(name for names in LOCKS.values() for name in names),
     }
