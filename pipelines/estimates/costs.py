@@ -12,7 +12,8 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
 from beamscope.pipelines.estimates.rates import MeasuredRate
-from beamscope.pipelines.runners.dataflow import requested_gpus, runs_on_dataflow
+from beamscope.pipelines.runners.accelerators import requested_gpus
+from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line

@@ -24,6 +24,7 @@ from beamscope.pipelines.options.extent import Extent, extent_from, needs_model
 from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
+from beamscope.pipelines.runners.dataflow import runner_notes
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.transforms.activity import doing
@@ -85,7 +86,7 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     check_runner(job, args, options)
     with doing(f"looking for {job.items}"):
         asked = job.requests(args)
-    for note in asked.notes:
+    for note in (*runner_notes(options), *asked.notes):
         with LINE.lifted():
             print(note, file=sys.stderr, flush=True)
         LOG.info("%s", note)

@@ -6,22 +6,20 @@ Dataflow itself reports most of these errors only minutes later, on machines tha
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apache_beam.options.pipeline_options import (
-    DebugOptions,
     GoogleCloudOptions,
     PipelineOptions,
     SetupOptions,
-    StandardOptions,
     WorkerOptions,
 )
 
-from beamscope.pipelines.runners.gpu import requires_gpu
+from beamscope.pipelines.runners.accelerators import check_accelerator
+from beamscope.pipelines.runners.labels import labels_of
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -35,36 +33,9 @@ _RUNNERS = ("dataflowrunner", "testdataflowrunner")
 # Flags of every job whose files the workers read or write.
 _SEEN_BY_WORKERS = ("model", "output")
 
-# The machine types for each accelerator, from https://cloud.google.com/compute/docs/gpus.
-_MACHINES = {
-    "nvidia-tesla-p4": ("n1-", "custom-"),
-    "nvidia-tesla-p100": ("n1-", "custom-"),
-    "nvidia-tesla-t4": ("n1-", "custom-"),
-    "nvidia-tesla-v100": ("n1-", "custom-"),
-    "nvidia-l4": ("g2-",),
-    "nvidia-tesla-a100": ("a2-highgpu-", "a2-megagpu-"),
-    "nvidia-a100-80gb": ("a2-ultragpu-",),
-    "nvidia-h100-80gb": ("a3-highgpu-",),
-}
-_SERVICE_OPTION = "worker_accelerator="
-_RESOURCE_HINTS = ("accelerator=", "beam:resources:accelerator:v1=")
-_DRIVER = "install-nvidia-driver"
+_WALLTIME = "max_workflow_runtime_walltime_seconds"
 
 _SETUP_FILE = Path(__file__).resolve().parents[2] / "setup.py"
-
-
-@dataclasses.dataclass(frozen=True)
-class Accelerator:
-    """An accelerator that an option requests.
-
-    Attributes:
-      option: the flag and its value, as the user wrote them.
-      fields: the fields between the semicolons: ``type``, ``count``, ``install-nvidia-driver``; a
-        field without a value maps to an empty string.
-    """
-
-    option: str
-    fields: dict[str, str]
 
 
 def runs_on_dataflow(options: PipelineOptions) -> bool:
@@ -92,13 +63,40 @@ def prepare_dataflow(
     if not runs_on_dataflow(options):
         return
     _check_cloud(options)
-    _check_accelerator(options)
+    check_accelerator(options)
+    labels_of(options)
+    _check_walltime(options)
     own = (name for name, flag in path_flags.items() if flag.by_workers)
     for name in (*own, *_SEEN_BY_WORKERS):
         value = getattr(args, name, None)
         check_remote(options, f"--{name}", value if isinstance(value, list) else [value])
     _stage_package(options)
     _set_timeout(getattr(args, "item_timeout", 0), options)
+
+
+def runner_notes(options: PipelineOptions) -> Iterator[str]:
+    """Yield a sentence for each thing that a job on Dataflow does and its user may not expect."""
+    if runs_on_dataflow(options) and not options.view_as(WorkerOptions).sdk_container_image:
+        yield (
+            "--sdk_container_image: none is given, so that every worker installs the newest "
+            "packages that setup.py allows; dataset.json will say which ones computed (`workers`)"
+        )
+
+
+def _check_walltime(options: PipelineOptions) -> None:
+    """Check the seconds after which Dataflow is to cancel a job.
+
+    https://docs.cloud.google.com/dataflow/docs/reference/service-options. There is no default:
+    how long a job may take depends on its slides, and what is cancelled continues where it stopped.
+    """
+    for option in options.view_as(GoogleCloudOptions).dataflow_service_options or []:
+        name, _, seconds = option.partition("=")
+        if name == _WALLTIME and not (seconds.isdecimal() and int(seconds) > 0):
+            raise InputError(
+                Kind.BAD_OPTION,
+                f"--dataflow_service_options {option}: must be a whole number of seconds, such as "
+                f"{_WALLTIME}=172800",
+            )
 
 
 def _set_timeout(item_timeout: float, options: PipelineOptions) -> None:
@@ -157,92 +155,6 @@ def _check_cloud(options: PipelineOptions) -> None:
             )
     cloud.temp_location = cloud.temp_location or cloud.staging_location
     cloud.staging_location = cloud.staging_location or cloud.temp_location
-
-
-def _check_accelerator(options: PipelineOptions) -> None:
-    workers = options.view_as(WorkerOptions)
-    machine: str = workers.machine_type or ""
-    asked = _accelerators(options)
-    if len(asked) > 1:
-        raise InputError(
-            Kind.BAD_OPTION,
-            f"{asked[0].option} and {asked[1].option}: Dataflow takes only one accelerator, as a "
-            "service option or as a resource hint",
-        )
-    if not asked:
-        if requires_gpu(options):
-            raise InputError(
-                Kind.MISSING_OPTION,
-                "--require_gpu: no accelerator is requested; add --dataflow_service_options "
-                f"'worker_accelerator=type:nvidia-tesla-t4;count:1;{_DRIVER}'",
-            )
-        kind = next((kind for kind, names in _MACHINES.items() if machine.startswith(names)), "")
-        if kind and _MACHINES[kind] != _MACHINES["nvidia-tesla-t4"]:
-            raise InputError(
-                Kind.MISSING_OPTION,
-                f"--machine_type {machine}: has a GPU, but no accelerator is requested; add "
-                f"--dataflow_service_options 'worker_accelerator=type:{kind};count:1;{_DRIVER}'",
-            )
-        return
-    (accelerator,) = asked
-    _check_fields(accelerator)
-    fitting = _MACHINES.get(accelerator.fields["type"])
-    if fitting and not machine.startswith(fitting):
-        raise InputError(
-            Kind.BAD_OPTION,
-            f"--machine_type {machine or '(none)'}: does not support {accelerator.fields['type']}, "
-            f"which requires {' or '.join(f'{name}…' for name in fitting)}",
-        )
-    if not workers.sdk_container_image:
-        raise InputError(
-            Kind.MISSING_OPTION,
-            f"--sdk_container_image: {accelerator.option} needs an image with CUDA, built from "
-            "containers/Dockerfile",
-        )
-
-
-def _check_fields(accelerator: Accelerator) -> None:
-    fields = accelerator.fields
-    count = fields.get("count", "")
-    if not fields.get("type") or not (count.isdecimal() and int(count) >= 1):
-        raise InputError(
-            Kind.BAD_OPTION,
-            f"{accelerator.option}: requests no GPU; write type:NAME;count:N;{_DRIVER}",
-        )
-    if _DRIVER not in fields:
-        raise InputError(
-            Kind.BAD_OPTION, f"{accelerator.option}: installs no driver; add ;{_DRIVER} to it"
-        )
-
-
-def requested_gpus(options: PipelineOptions) -> dict[str, int]:
-    """Return how many GPUs of each kind every worker is to have."""
-    fields = [accelerator.fields for accelerator in _accelerators(options)]
-    return {one.get("type", ""): int(one.get("count") or 1) for one in fields}
-
-
-def _accelerators(options: PipelineOptions) -> list[Accelerator]:
-    """Return the accelerators that the options request, in any of the three forms."""
-    service_options = options.view_as(GoogleCloudOptions).dataflow_service_options or []
-    experiments = options.view_as(DebugOptions).experiments or []
-    hints = options.view_as(StandardOptions).resource_hints or []
-    return [
-        Accelerator(f"--{flag} {value}", _fields(value.removeprefix(prefix)))
-        for flag, values, prefixes in (
-            ("dataflow_service_options", service_options, (_SERVICE_OPTION,)),
-            # The form from before service options existed; Dataflow still accepts it.
-            ("experiments", experiments, (_SERVICE_OPTION,)),
-            ("resource_hints", hints, _RESOURCE_HINTS),
-        )
-        for value in values
-        for prefix in prefixes
-        if value.startswith(prefix)
-    ]
-
-
-def _fields(text: str) -> dict[str, str]:
-    pairs = (field.partition(":") for field in text.split(";"))
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _stage_package(options: PipelineOptions) -> None:

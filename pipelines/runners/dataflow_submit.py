@@ -8,6 +8,7 @@ from collections.abc import Callable
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from beamscope.pipelines.runners.labels import add_labels
 from beamscope.transforms.output.cluster_job import ClusterJob, write_cluster_job
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problem_kinds import Kind
@@ -30,7 +31,7 @@ def submit(
       job: name of the command, ``slides`` or ``xrays``.
       layout: paths of the output.
       build: adds the transforms to a pipeline.
-      options: Beam's own options; the job's name is added.
+      options: Beam's own options; the job's name and labels are added.
 
     Raises:
       InputError: ``already_running``: Dataflow has an active job of that name.
@@ -40,6 +41,7 @@ def submit(
 
     cloud = options.view_as(GoogleCloudOptions)
     cloud.job_name = cloud_job_name(job, layout, options)
+    add_labels(job, options)
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
     try:

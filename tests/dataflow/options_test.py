@@ -15,13 +15,24 @@ from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.jobs.run_job import run_job
 from beamscope.pipelines.runners import dataflow as dataflow_options
 from beamscope.pipelines.runners.config import config_names, parse_job
-from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow, runs_on_dataflow
+from beamscope.pipelines.runners.dataflow import (
+    check_remote,
+    prepare_dataflow,
+    runner_notes,
+    runs_on_dataflow,
+)
+from beamscope.pipelines.runners.labels import labels_of
 from beamscope.transforms.problems import InputError
+from tests.packaging.project import PYTHONS, locked
 
 JOB = ("--input=gs://b/in", "--model=gs://b/model", "--output=gs://b/out")
 CLOUD = ("--project=a-project", "--region=us-central1", "--temp_location=gs://b/tmp")
 IMAGE = "--sdk_container_image=example/beamscope:1"
 T4 = "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
+L4 = T4.replace("tesla-t4", "l4")
+SSD = "compute.googleapis.com/projects//zones//diskTypes/pd-ssd"
+FLEXRS = "--flexrs_goal=COST_OPTIMIZED"
+LABELLED = (*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_cpu")
 CONFIGS = [name for name in config_names() if name.startswith("dataflow_")]
 
 
@@ -92,6 +103,14 @@ def accelerated(*flags):
         (f"--dataflow_service_options={T4};use_nvidia_mps", "--worker_machine_type=n1-highmem-8"),
         (f"--experiments={T4}", "--machine_type=n1-standard-8"),
         (f"--resource_hints={T4.removeprefix('worker_')}", "--machine_type=n1-standard-8"),
+        # This goal is as none: the job starts at once, without FlexRS.
+        (
+            f"--dataflow_service_options={T4}",
+            "--machine_type=n1-standard-8",
+            "--flexrs_goal=SPEED_OPTIMIZED",
+        ),
+        (f"--dataflow_service_options={L4}", "--machine_type=g2-standard-16", f"--disk_type={SSD}"),
+        ("--flexrs_goal=COST_OPTIMIZED",),
         # A kind that we do not know is for Dataflow to judge.
         (f"--dataflow_service_options={T4.replace('nvidia-tesla-t4', 'newest')}",),
         ("--machine_type=n1-standard-8",),
@@ -149,6 +168,111 @@ def test_accelerator_errors(flags, words):
     assert kind in ("bad_option", "missing_option")
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            (f"--dataflow_service_options={T4}", "--machine_type=n1-standard-8", FLEXRS),
+            [
+                "--flexrs_goal COST_OPTIMIZED: ",
+                "takes no GPU",
+                "worker_accelerator",
+                "dataflow_cpu",
+            ],
+        ),
+        (
+            ("--resource_hints=min_ram=32GB", FLEXRS),
+            ["--flexrs_goal COST_OPTIMIZED: ", "--resource_hints min_ram=32GB"],
+        ),
+        *(
+            (
+                (
+                    f"--dataflow_service_options={T4.replace('t4', kind)}",
+                    "--machine_type=n1-standard-8",
+                ),
+                [f"type:nvidia-tesla-{kind}", "cuDNN", "nvidia-tesla-t4"],
+            )
+            for kind in ("p4", "p100", "v100")
+        ),
+        (
+            (
+                f"--dataflow_service_options={T4.replace('count:1', 'count:2')}",
+                "--machine_type=n1-standard-8",
+            ),
+            ["count:2", "first GPU", "count:1", "--max_num_workers"],
+        ),
+        (
+            (f"--dataflow_service_options={L4}", "--machine_type=g2-standard-16"),
+            ["--disk_type: the default is a standard disk", "g2-standard-16", f"--disk_type {SSD}"],
+        ),
+        (
+            (
+                f"--dataflow_service_options={L4}",
+                "--machine_type=g2-standard-16",
+                f"--worker_disk_type={SSD.replace('ssd', 'standard')}",
+            ),
+            ["pd-standard: is a standard disk", "g2-standard-16", f"--disk_type {SSD}"],
+        ),
+    ],
+)
+def test_what_cannot_work_with_a_gpu(flags, words):
+    _, message = refused(*accelerated(*flags))
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_locked_cudnn_has_no_code_for_old_gpus(python):
+    version = tuple(map(int, locked("gpu", python)["nvidia-cudnn-cu12"].split(".")[:2]))
+    assert version >= (9, 11), "it may have code for nvidia-tesla-p4, -p100 and -v100 again"
+
+
+@pytest.mark.parametrize("seconds", ["", "0", "-5", "2h", "1.5"])
+def test_a_limit_of_time_that_dataflow_would_not_understand(seconds):
+    option = f"max_workflow_runtime_walltime_seconds={seconds}"
+    flags = (*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_t4")
+    kind, message = refused(*flags, f"--dataflow_service_options={option}")
+    assert kind == "bad_option"
+    assert message.startswith(f"--dataflow_service_options {option}: ")
+    prepared(*flags, "--dataflow_service_options=max_workflow_runtime_walltime_seconds=3600")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ((), {}),
+        (("team=path-1", "cost_centre=12"), {"team": "path-1", "cost_centre": "12"}),
+        (("{'a': 'b', 'c': 3}", "a="), {"a": "", "c": "3"}),
+    ],
+)
+def test_labels(labels, expected):
+    assert labels_of(prepared(*LABELLED, *(f"--labels={label}" for label in labels))) == expected
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Team=a", "1a=b", "team=A", "team=a b", "=b", f"{'a' * 64}=b", f"a={'b' * 64}", "{'a'",
+     "{'A': 1}", "{1}"],
+)  # fmt: skip
+def test_labels_that_google_refuses(label):
+    kind, message = refused(*LABELLED, f"--labels={label}")
+    assert kind == "bad_option"
+    assert message.startswith(f"--labels {label}: a label is KEY=VALUE")
+
+
+def test_too_many_labels():
+    assert len(labels_of(prepared(*LABELLED, *(f"--label=a{i}=b" for i in range(62))))) == 62
+    _, message = refused(*LABELLED, *(f"--label=a{i}=b" for i in range(63)))
+    assert message.startswith("--labels: 63 are given")
+
+
+def test_a_job_without_an_image_says_what_its_workers_install():
+    (note,) = runner_notes(prepared(*JOB, *CLOUD, "--runner_config=dataflow_cpu"))
+    assert note.startswith("--sdk_container_image: none is given")
+    assert list(runner_notes(prepared(*LABELLED))) == []
+    assert list(runner_notes(PipelineOptions(["--runner=DirectRunner"]))) == []
 
 
 @pytest.mark.parametrize("name", ["dataflow_t4", "dataflow_l4"])

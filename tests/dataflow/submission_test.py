@@ -1,6 +1,7 @@
 """The job and files that arrive at Dataflow and the bucket match the configs and the checkout."""
 
 import tarfile
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -36,6 +37,21 @@ def test_workers_are_what_the_config_says(submitted, name):
     assert AutoscalingAlgorithm(scaling["algorithm"]).name == "AUTOSCALING_ALGORITHM_BASIC"
     assert pool["workerHarnessContainerImage"] == IMAGE
     assert {image["containerImage"] for image in pool["sdkHarnessContainerImages"]} == {IMAGE}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_worker_gets_a_standard_disk(submitted, name):
+    assert submitted(name).pool["diskType"].endswith("/pd-ssd")
+
+
+def test_a_job_has_labels(cloud, submitted):
+    own = submitted("dataflow_cpu").job["labels"]
+    assert own["beamscope-job"] == "slides"
+    assert own["beamscope-version"] == version("beamscope").replace(".", "-").replace("+", "-")
+    flags = ("--labels=team=path", "--labels=beamscope-job=mine")
+    status, said = cloud.run("out-labels", "--runner_config=dataflow_cpu", *flags)
+    assert status == 0, said
+    assert cloud.service.jobs[-1]["labels"] == {**own, "team": "path", "beamscope-job": "mine"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,6 +116,7 @@ def test_a_template_is_written_and_not_submitted(cloud):
     before = len(cloud.service.requests)
     template = f"{cloud.bucket}/templates/slides.json"
     flags = ("--runner_config=dataflow_cpu", f"--template_location={template}")
+    flags = (*flags, f"--sdk_container_image={IMAGE}")
     status, said = cloud.run("out-template", *flags)
     assert status == 0
     assert said.splitlines()[1:] == [f"template written to {template}"]

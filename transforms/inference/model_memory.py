@@ -68,5 +68,6 @@ def refuse_where_lacking(name: str, way: Way, weights: int) -> None:
     if line is not None:
         raise InputError(
             Kind.BAD_MODEL,
-            f"model {name}: {line}: use a machine with more, or fewer worker processes",
+            f"model {name}: {line}: use a machine with more (of a Flex Template's launcher: "
+            "--launcher-machine-type), or fewer worker processes",
         )
