@@ -46,9 +46,10 @@ def main() -> None:
             )
 
 
-def job_command(folder: str, manifest: str) -> list[str]:
+def job_command(folder: str, manifest: str, output: str = "") -> list[str]:
     return ["slides", "--manifest", f"{folder}/{manifest}", "--model", f"{folder}/mean",
-            "--output", f"{folder}/output", "--block_size", str(BLOCK_SIZE)]  # fmt: skip
+            "--output", output or f"{folder}/output",
+            "--block_size", str(BLOCK_SIZE)]  # fmt: skip
 
 
 def timed(command: list[str]) -> dict[str, float]:
@@ -97,6 +98,7 @@ def copy_results(output: str, first, others) -> int:
     from beamscope.transforms.output.run_record import read_run_record
     from beamscope.transforms.output.schema import embedding_matrix
     from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
+    from beamscope.transforms.storage import files
 
     layout = read_run_record(output).layout(output)
     plan = read_plan(layout.plan(first.slide_id))
@@ -105,6 +107,8 @@ def copy_results(output: str, first, others) -> int:
     embeddings = [embedding_matrix(next(iter(read_part(path)))) for path in parts]
     for request in others:
         same = dataclasses.replace(plan, slide_id=request.slide_id, uri=request.uri)
+        if plan.version is not None:
+            same = dataclasses.replace(same, version=files.stat(request.uri).version)
         write_plan(layout, request, same)
         for block, numbers in zip(same.blocks(), embeddings, strict=True):
             write_part(layout, EmbeddingBlock(block.key, numbers, block.rows(), len(block)))

@@ -16,6 +16,8 @@ from gcp_storage_emulator import server
 from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers import objects
 
+from tests import traffic
+
 BUCKET = "beamscope-test"
 
 _INSERTING = threading.Lock()
@@ -37,7 +39,7 @@ def gcs_emulator(directory: Path) -> Iterator[str]:
     """Runs an emulator with one empty bucket and yields its ``gs://`` path.
 
     Beam, and every process started meanwhile, finds it by the environment, which is restored at
-    the end.
+    the end. `traffic.counted_traffic` counts what it is asked.
 
     Args:
       directory: where the file of credentials is written.
@@ -70,12 +72,54 @@ def _with_conditions(handlers):
         (
             path,
             {
-                method: _insert_if if handler is objects.insert else handler
+                method: _counted(_insert_if if handler is objects.insert else handler)
                 for method, handler in by_method.items()
             },
         )
         for path, by_method in handlers
     )
+
+
+_KINDS = {
+    objects.ls: "list",
+    objects.get: "stat",
+    objects.download: "whole",
+    objects.insert: "put",
+    objects.upload_partial: "put",
+    objects.delete: "delete",
+}
+
+
+def _counted(handler):
+    """Counts the requests that a handler answers; see `traffic`."""
+    known = objects.insert if handler is _insert_if else handler
+
+    def answer(request, response, storage, *args, **kwargs):
+        handler(request, response, storage, *args, **kwargs)
+        if not request.params:
+            return  # The emulator asks itself whether it is there.
+        kind = _KINDS.get(known, "other")
+        name = request.params.get("object_id")
+        content = response._content
+        size, names = len(content), 0
+        if kind == "stat" and request.query.get("alt") == ["media"]:
+            kind = "whole"
+        if kind == "whole" and request.get_header("range"):
+            kind = "range"
+        if kind == "list":
+            name = (request.query.get("prefix") or [""])[0]
+            found = json.loads(content or "{}")
+            names = len(found.get("items", ())) + len(found.get("prefixes", ()))
+        if kind == "put":
+            size = int(request.get_header("Content-Length") or 0)
+            (name,) = request.query.get("name") or [_name_in(request.data)]
+        traffic.note(kind, name or "", size, names)
+
+    return answer
+
+
+def _name_in(data):
+    return data["meta"].get("name", "") if isinstance(data, dict) and "meta" in data else ""
 
 
 def _insert_if(request, response, storage, *args, **kwargs):

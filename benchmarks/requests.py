@@ -1,0 +1,96 @@
+"""The requests that a job of many slides sends to a store when it is resumed, or asked for.
+
+    python -m benchmarks.requests [--slides 20 60 300 …]
+
+As `benchmarks.manifest`, but the output and the slides are in the emulator of the tests, which
+counts what it is asked. The slides but one are a few bytes: nobody opens what is planned and
+embedded. It counts for `beamscope status`, for a task of an array that finds nothing left to do
+(`--part 1/2`), and for `beamscope slides`, which finds all parts and assembles the dataset. Lists
+are counted in pages of 1,000 names, as a real store gives them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import tempfile
+from pathlib import Path
+
+from beamscope.pipelines.main import main as beamscope
+from beamscope.transforms.slides.requests import read_manifest
+from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.storage import files
+from benchmarks.manifest import copy_results, job_command
+from benchmarks.pipeline import make_mean
+from tests.gcs import gcs_emulator
+from tests.traffic import Traffic, counted_traffic
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slides", type=int, nargs="+", default=[20, 60, 300])
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    print("| slides | command | pages of lists | stat | ranges | whole | put, delete | "
+          "beside lists | MB read |")  # fmt: skip
+    print("|--:|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    for count in options.slides:
+        with tempfile.TemporaryDirectory() as folder, gcs_emulator(Path(folder)) as bucket:
+            root = make_remote_run(folder, bucket, count)
+            resume = job_command(folder, "all.csv", root)
+            for name, command in (
+                ("status", ["status", root]),
+                ("--part 1/2", [*resume, "--part", "1/2"]),
+                ("--part 1/2 again", [*resume, "--part", "1/2"]),
+                ("status", ["status", root]),
+                ("resume", resume),
+            ):
+                show(count, name, traffic_of(command))
+
+
+def show(count: int, name: str, traffic: Traffic) -> None:
+    asked, size = traffic.requests, traffic.bytes
+    read = sum(size[kind] for kind in ("stat", "range", "whole", "other"))
+    changed = asked["put"] + asked["delete"]
+    print(f"| {count:,} | {name} | {traffic.pages:,} | {asked['stat']:,} | {asked['range']:,} | "
+          f"{asked['whole']:,} | {changed:,} | {traffic.beside_listings:,} | {read / 1e6:,.2f} |",
+          flush=True)  # fmt: skip
+
+
+def traffic_of(command: list[str]) -> Traffic:
+    """Run a command in this process, and return what it asked the store."""
+    with (
+        counted_traffic() as traffic,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        status = beamscope(command)
+    assert status == 0, command
+    return traffic
+
+
+def make_remote_run(folder: str, bucket: str, count: int) -> str:
+    """Make an output in a bucket as `manifest.make_run` does; return it. Manifests are local."""
+    local = Path(folder)
+    make_mean(local / "mean")
+    small = SampleSlide(1024, 1024, islands=1, coverage=1, mpp=0.5, levels=1)
+    write_sample_slide(local / "slide.svs", small)
+    lines = []
+    for number in range(count):
+        uri = f"{bucket}/slides/s{number:06d}.svs"
+        lines.append(f"s{number:06d},{uri}\n")
+        files.write_bytes(uri, b"one" if number else (local / "slide.svs").read_bytes())
+    for name, some in (("one.csv", lines[:1]), ("all.csv", lines)):
+        (local / name).write_text("slide_id,uri\n" + "".join(some))
+    root = f"{bucket}/output"
+    traffic_of(job_command(folder, "one.csv", root))
+    first, *others = read_manifest(f"{folder}/all.csv")
+    copy_results(root, first, others)
+    files.delete([f"{root}/dataset.json"])
+    return root
+
+
+if __name__ == "__main__":
+    main()
