@@ -10,7 +10,7 @@ from beamscope.pipelines.jobs.job import Steps
 from beamscope.pipelines.jobs.models import ChosenModel
 from beamscope.pipelines.jobs.order import Order
 from beamscope.pipelines.options.extent import Only
-from beamscope.pipelines.terminal.summary import Finished, Summary
+from beamscope.pipelines.terminal.summary import Finished, Summary, halved_batches
 from beamscope.pipelines.terminal.words import counted, duration
 from beamscope.transforms.output.layout import file_name
 from beamscope.transforms.output.progress import ProgressReader
@@ -107,6 +107,7 @@ def embedding_summary(
         (job.items, f"{len(own):,}" + (f", of which {failed:,} failed" if failed else "")),
         (job.unit, f"{done:,} planned = {done - rows_failed:,} embedded or left out + "
                    f"{rows_failed:,} failed{by_models}"),
+        *(("model", text) for text in halved_batches(finished.counters)),
         ("time", duration(finished.seconds)),
         *_left(order, now.rows_planned - now.rows_done, now.items - len(progress.known_items())),
     ]  # fmt: skip

@@ -166,8 +166,6 @@ def _handlers(
             dataclasses.replace(model.settings, model_sha256=model.spec.digest),
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
-            # Several models share the memory of a GPU.
-            one_at_a_time=required and len(order.models) > 1,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beamscope.pipelines.terminal.words import counted, duration
+from beamscope.transforms.inference.device_calls import HALVED_BATCHES
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.problem_kinds import Kind
@@ -206,6 +207,7 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
         cosine = models[0].get("cosine") if len(models) == 1 else None
         text += f", cosine {cosine:.6f} with float32" if cosine else ""
         lines.append(("models" if len(models) > 1 else "model", text))
+    lines += [("", text) for text in halved_batches(counters)]
     for model in models:
         column = f"{model['column']}: " if len(models) > 1 else ""
         cosine = model.get("cosine") if len(models) > 1 else None
@@ -217,6 +219,23 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
             text = f"input range {model['input_range']} is assumed: the model names none"
             lines.append(("", f"{column}{text} (--input_range)"))
     return lines
+
+
+def halved_batches(counters: Mapping[str, int]) -> list[str]:
+    """Return a line for each size to which batches were halved for lack of memory.
+
+    Args:
+      counters: of the run, by name.
+    """
+    found = {
+        int(name.removeprefix(HALVED_BATCHES)): number
+        for name, number in counters.items()
+        if name.startswith(HALVED_BATCHES)
+    }
+    return [
+        f"{number:,} blocks in batches halved to {size} for lack of memory (--batch_size)"
+        for size, number in sorted(found.items())
+    ]
 
 
 def _time(finished: Finished | None, items: str) -> str:

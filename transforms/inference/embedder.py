@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,12 @@ from beamscope.transforms.inference.backends.base import Compiled, Compiler, Emb
 from beamscope.transforms.inference.backends.registry import BACKENDS
 from beamscope.transforms.inference.cards.apply import check_card, with_card_record
 from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE
+from beamscope.transforms.inference.device_calls import (
+    gpu_of,
+    is_out_of_memory,
+    no_memory,
+    turn_on,
+)
 from beamscope.transforms.inference.find_model import find_model, open_model
 from beamscope.transforms.inference.kept_models import Kept, Place, place_of
 from beamscope.transforms.inference.model_memory import refuse_where_lacking
@@ -42,6 +50,9 @@ _EXACT_IMAGES = 4
 
 _log = logging.getLogger(__name__)
 
+# Threads that lack memory at once are to open a model again once.
+_reopening = threading.Lock()
+
 
 class Embedder:
     """Embed uint8 images with a model, compiled for one fixed batch size.
@@ -51,7 +62,8 @@ class Embedder:
     compiler fails, or its function differs, the embedder tries the next compiler, and last uses the
     plain call; a warning states which and why. At a precision below float32 a failure is an error
     instead, because the plain call would give other embeddings. Several threads may use an embedder
-    at once.
+    at once; on a GPU they take turns, see `turn_on`. Where there is no memory for a batch, the
+    model is opened again for half of it, once; a warning states that.
 
     Attributes:
       spec: how the model is called.
@@ -62,26 +74,43 @@ class Embedder:
       check_cosine: lowest cosine, over the images of the check, between the embeddings of the
         compiled function and of the plain call; None if nothing was compiled or compiling failed.
       fallback: one line on why the requested compiler is not used; None if it is.
+      halved_from: the batch size for which there was no memory; None if there was.
     """
 
-    def __init__(self, loaded: LoadedModel, place: Place | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedModel, place: Place | None = None, *, halved_from: int | None = None
+    ) -> None:
         """Compile a model.
 
         Args:
           loaded: the model.
           place: where its compiled form is to be kept, see `kept_models`.
+          halved_from: see the attribute.
 
         Raises:
-          InputError: ``bad_option`` if the machine does not support the settings; ``bad_model`` if
-            the model fails on a batch, or cannot be computed in the precision.
+          InputError: ``bad_option`` if the machine does not support the settings, or lacks the
+            memory for half a batch; ``bad_model`` if the model fails on a batch, or cannot be
+            computed in the precision.
         """
-        compilers = BACKENDS.get(loaded.spec.backend).candidates(loaded.settings)
+        backend = BACKENDS.get(loaded.spec.backend)
+        compilers = backend.candidates(loaded.settings)
         self._describe(loaded.spec, loaded.settings)
+        self.halved_from = halved_from
+        self._gpu = gpu_of(backend, None)
         # A compiled function replaces it; the memory of the plain model is then freed.
         self._embed: Embed = loaded.embed
-        if compilers:
+        if not compilers:
+            return
+        try:
             with doing(f"compiling the model{_expected_time(loaded.settings.uri)}"):
                 self._compile(loaded, compilers, place)
+            return
+        except Exception as error:
+            if self._gpu is None or not is_out_of_memory(error):
+                raise
+            reason = one_line(error)
+        del loaded
+        self._open_halved(reason)
 
     @classmethod
     def from_settings(cls, settings: ModelSettings, *, require_gpu: bool = False) -> Embedder:
@@ -114,6 +143,7 @@ class Embedder:
             return None, "it was made by another version"
         embedder = cls.__new__(cls)
         embedder._describe(kept.spec, settings)
+        embedder.halved_from = None
         weights = sum(file.stat().st_size for file in entry.iterdir())
         refuse_where_lacking(kept.spec.name, "open", weights)
         try:
@@ -136,6 +166,8 @@ class Embedder:
         self.precision: Precision = spec.precision
         self.check_cosine: float | None = None
         self.fallback: str | None = None
+        self._settings = settings
+        self._for_processors = False
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed images, `batch_size` at a time; pad the last batch with black.
@@ -148,13 +180,31 @@ class Embedder:
 
         Raises:
           ValueError: the pixels have another shape or dtype.
+          InputError: ``bad_option``: there is no memory, not for half a batch either.
         """
         size = self.spec.input_size
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3):
             raise ValueError(
                 f"pixels are {pixels.dtype} {list(pixels.shape)}, not uint8 [n, {size}, {size}, 3]"
             )
-        return self._embed(pixels)
+        with turn_on(self._gpu):
+            batch = self.batch_size
+            try:
+                return self._embed(pixels)
+            except Exception as error:
+                if not is_out_of_memory(error) or isinstance(error, InputError):
+                    raise
+                # The frames of the error hold the arrays of the call; they are to go first.
+                reason = one_line(error)
+            with _reopening:
+                if self.batch_size == batch:
+                    self._open_halved(reason)
+            try:
+                return self._embed(pixels)
+            except Exception as error:
+                if not is_out_of_memory(error) or isinstance(error, InputError):
+                    raise
+                raise self._no_memory(one_line(error)) from error
 
     def compiler(self) -> str:
         """Return `compile_used`. Processes that share a model can reach methods only."""
@@ -163,6 +213,49 @@ class Embedder:
     def features(self) -> int:
         """Return the length of an embedding; likewise."""
         return self.spec.features
+
+    def halved_batch(self) -> int | None:
+        """Return `batch_size` where it was halved for lack of memory, else None; likewise."""
+        return None if self.halved_from is None else self.batch_size
+
+    def _open_halved(self, reason: str) -> None:
+        """Become an embedder of the same model with half the batch size.
+
+        Raises:
+          InputError: ``bad_option``: that cannot be, or does not help; else as `from_settings`.
+        """
+        error = self._no_memory(reason)
+        batch, half = self.batch_size, self.batch_size // 2
+        if (
+            self._for_processors
+            or self.spec.fixed_batch
+            or self.halved_from is not None
+            or not half
+        ):
+            raise error
+        name, settings = self.spec.name, dataclasses.replace(self._settings, batch_size=half)
+        _log.warning(
+            "model %s: no memory for %d images a call (%s): %d from now on",
+            name,
+            batch,
+            reason,
+            half,
+        )
+
+        if self._gpu is not None:
+            # The memory of what fails is for what replaces it. On a GPU nobody calls it meanwhile.
+            self._embed = _refusing(error)
+        try:
+            fresh = type(self)(open_model(settings), halved_from=batch)
+        except InputError as failure:
+            self._embed = _refusing(failure)
+            raise
+        self.__dict__.update(fresh.__dict__)
+
+    def _no_memory(self, reason: str) -> InputError:
+        return no_memory(
+            self.spec, self.batch_size, self.halved_from, reason, any_batch=self._for_processors
+        )
 
     def _compile(
         self, loaded: LoadedModel, compilers: Sequence[Compiler[Any]], place: Place | None
@@ -173,8 +266,11 @@ class Embedder:
             count = min(count, _EXACT_IMAGES)
         pixels = structured_images(count, self.spec.input_size)
         try:
-            expected = loaded.answer(pixels)
+            with turn_on(self._gpu):
+                expected = loaded.answer(pixels)
         except Exception as error:
+            if self._gpu is not None and is_out_of_memory(error):
+                raise
             raise InputError(
                 Kind.BAD_MODEL,
                 f"model {self.spec.name}: fails on a batch of {count} images: {one_line(error)}",
@@ -212,9 +308,12 @@ class Embedder:
         to_keep = place if place is not None and place.compiler is compiler else None
         try:
             compiled, to_keep = _compiled(loaded, compiler, to_keep)
-            computed = compiled.embed(pixels)
+            with turn_on(None if compiler.for_processors else self._gpu):
+                computed = compiled.embed(pixels)
         # Compilers raise any exception of the libraries below them. The next one must still run.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if self._gpu is not None and not compiler.for_processors and is_out_of_memory(error):
+                raise
             return f"compiling ({compiler.name}) failed: {one_line(error)}"
         failure = self._difference(compiler, computed, expected)
         if failure is not None:
@@ -244,9 +343,20 @@ class Embedder:
 
     def _use(self, compiler: Compiler[Any], embed: Embed, detail: str) -> None:
         self._embed = embed
+        self._for_processors = compiler.for_processors
+        self._gpu = gpu_of(BACKENDS.get(self.spec.backend), compiler)
         self.compile_used, self.compile_detail = compiler.name, detail
         cosine = f"cosine {self.check_cosine:.6f} with the plain call"
         _log.info("model %s: %s by %s, %s", self.spec.name, self.precision, compiler.name, cosine)
+
+
+def _refusing(error: InputError) -> Embed:
+    """Return what raises an error at each call."""
+
+    def refuse(_: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        raise error
+
+    return refuse
 
 
 def _compiled(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from beamscope.transforms.blocks import EmbeddingBlock, ImageBlock
 from beamscope.transforms.faults.defects import DefectEverywhereError
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.steps import Step
+from beamscope.transforms.inference.device_calls import HALVED_BATCHES
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.metrics import count
 from beamscope.transforms.problem_kinds import Kind
@@ -23,8 +22,6 @@ from beamscope.transforms.problems import InputError, Problem
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.embedder import Embedder
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +41,6 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       guard: of the job.
       in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
         the next one comes, though a block is a batch already.
-      one_at_a_time: whether the handlers of one process call their models one after the other, as
-        where several models share a GPU.
     """
 
     settings: ModelSettings
@@ -53,7 +48,6 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     require_gpu: bool = False
     guard: Guard | None = None
     in_lists: bool = False
-    one_at_a_time: bool = False
 
     def __str__(self) -> str:
         """Return the attributes in ASCII, as Beam writes them into the pipeline."""
@@ -81,15 +75,20 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
 
         With a guard, so does every row of a block on which the model fails.
 
-        Count the blocks by compiler: ``blocks_by_openvino`` and the like.
+        Count the blocks by compiler: ``blocks_by_openvino`` and the like; and those in batches
+        that were halved for lack of memory: ``blocks_in_halved_batches_of_32`` and the like.
+
+        Raises:
+          InputError: ``bad_option``: there is no memory for the model, which stops the job.
         """
         if inference_args:
             raise ValueError(f"the model takes no inference_args: {sorted(inference_args)}")
         compiler = model.compiler()
         for block in batch:
             count(f"blocks_by_{compiler}")
-            with _ONE_AT_A_TIME if self.one_at_a_time else contextlib.nullcontext():
-                embedded = self._embedded(block, model)
+            embedded = self._embedded(block, model)
+            if (size := model.halved_batch()) is not None:
+                count(f"{HALVED_BATCHES}{size}")
             yield embedded
 
     def _embedded(self, block: ImageBlock, model: Embedder) -> EmbeddingBlock:
@@ -100,6 +99,8 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         try:
             with guard.watch(step, "embed"):
                 embeddings = _answers(model, block)
+        except InputError:  # No memory: no block is to blame.
+            raise
         except Exception as error:  # noqa: BLE001
             try:
                 # The model sees nothing but pixels, so that its words quote nobody's data.

@@ -96,6 +96,17 @@ def test_what_is_left_out_is_told(tmp_path):
     assert "  left out  3 clutter, 12 other view" in lines
 
 
+def test_halved_batches_are_told(tmp_path):
+    counters = {"blocks_by_xla": 1200, "blocks_in_halved_batches_of_32": 1150}
+    layout = dataset(tmp_path, [("a", "done", None, 9, 9)])
+    lines, faults = told(layout, finished=Finished(1.0, counters))
+    start = lines.index("  model     float32, compiled by xla")
+    assert lines[start + 1] == (
+        "            1,150 blocks in batches halved to 32 for lack of memory (--batch_size)"
+    )
+    assert faults == ()
+
+
 @pytest.mark.parametrize(
     ("slides", "rows", "fault"),
     [

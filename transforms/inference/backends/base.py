@@ -96,11 +96,14 @@ class Compiler(abc.ABC, Generic[_Model]):
       name: what ``--compile`` calls it.
       summary: what it does, in a few words; for help and documents.
       precisions: of its arithmetic, float32 among them.
+      for_processors: whether what it compiles runs on the processor, whatever else the backend
+        sees, and takes as few images at a time as it likes, whatever the batch size.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+    for_processors: ClassVar[bool] = False
 
     def missing(self, precision: Precision) -> str | None:
         """Return why this machine cannot compile for a precision; None where it can."""

@@ -19,6 +19,7 @@ class OpenVino(Compiler["OnnxModel"]):
     name = "openvino"
     summary = "compiled by OpenVINO for the processor"
     precisions = ("float32", "bfloat16")
+    for_processors = True
 
     def missing(self, precision: Precision) -> str | None:
         """Return why OpenVINO cannot be used; None where it can."""

@@ -27,6 +27,7 @@ class OpenVino(KeptCompiler["SavedModel"]):
     name = "openvino"
     summary = "variables frozen to constants, compiled by OpenVINO for the processor"
     precisions = ("float32", "bfloat16")
+    for_processors = True
     packages = ("openvino", "tensorflow")
 
     def missing(self, precision: Precision) -> str | None:
