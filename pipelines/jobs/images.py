@@ -76,11 +76,11 @@ class ImageJob(Job):
     def settings(
         self,
         args: argparse.Namespace,
-        model: ModelSettings,  # noqa: ARG002
+        model: ModelSettings,
         input_px: int,
     ) -> ImageSettings:
         """Return how files become images."""
-        return image_settings_from(args, input_px)
+        return image_settings_from(args, input_px, model)
 
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""

@@ -13,7 +13,9 @@ from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.several_models import arguments_of_each, column_names
 from beamscope.transforms.fingerprints import declared_fields
+from beamscope.transforms.inference.handler import FitImages
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
+from beamscope.transforms.output.model_record import ModelRecord
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -29,18 +31,23 @@ class ChosenModel:
       column: name of its column of embeddings.
       settings: the user's settings of it.
       spec: how it is called when it is loaded.
+      images: how items become images for it, as for a run of it alone.
+      fit: how the images of a block are fitted to it, after a reading that several models share;
+        None where they come as it takes them.
     """
 
     column: str
     settings: ModelSettings
     spec: ModelSpec
+    images: Any
+    fit: FitImages | None = None
 
 
 def choose_models(
     job: Job,
     args: argparse.Namespace,
     options: PipelineOptions,
-    recorded: Sequence[ModelSpec] | None = None,
+    recorded: Sequence[ModelRecord] | None = None,
 ) -> tuple[tuple[ChosenModel, ...], Any]:
     """Load the models of a command line, one after the other.
 
@@ -50,7 +57,7 @@ def choose_models(
       job: the job.
       args: the parsed flags.
       options: Beam's own options.
-      recorded: how the models are called, where that is known, so that none is loaded.
+      recorded: records of the models, where there are, so that none is loaded.
 
     Returns:
       the models, and how items become images.
@@ -62,25 +69,34 @@ def choose_models(
     of_each = arguments_of_each(args)
     columns = column_names(args.model)
     asked = [job.model_settings(one) for one in of_each]
-    if not recorded:
+    if recorded:
+        asked = [
+            dataclasses.replace(settings, card_resize=one.settings.card_resize)
+            for settings, one in zip(asked, recorded, strict=True)
+        ]
+    else:
         asked = [
             with_model_card(settings, one) for settings, one in zip(asked, of_each, strict=True)
         ]
     models: list[ChosenModel] = []
-    images: list[Any] = []
     for place, (column, one, settings) in enumerate(zip(columns, of_each, asked, strict=True)):
         try:
-            spec = recorded[place] if recorded else resolve_model(settings, options)
-            images.append(job.settings(one, settings, spec.input_size))
+            spec = recorded[place].spec if recorded else resolve_model(settings, options)
+            images = job.settings(one, settings, spec.input_size)
         except InputError as error:
             if len(of_each) == 1 or settings.uri in error.message:
                 raise
             raise InputError(error.kind, f"--model {settings.uri}: {error.message}") from error
-        models.append(ChosenModel(column, settings, spec))
+        models.append(ChosenModel(column, settings, spec, images))
     _check_same_model(models)
-    for model, others in zip(models[1:], images[1:], strict=True):
-        _check_same_images(models[0], model, images[0], others)
-    return tuple(models), images[0]
+    if all(model.images == models[0].images for model in models):
+        return tuple(models), models[0].images
+    once = job.read_once(args, [(model.settings, model.images) for model in models])
+    if once is None:
+        raise _other_images(models)
+    shared, fits = once
+    fitted = (dataclasses.replace(model, fit=fit) for model, fit in zip(models, fits, strict=True))
+    return tuple(fitted), shared
 
 
 def _check_same_model(models: Sequence[ChosenModel]) -> None:
@@ -95,26 +111,26 @@ def _check_same_model(models: Sequence[ChosenModel]) -> None:
                 )
 
 
-def _check_same_images(first: ChosenModel, other: ChosenModel, ours: Any, theirs: Any) -> None:
-    """Refuse models that do not take the same images: a block is read once for all of them."""
-    if ours == theirs:
-        return
+def _other_images(models: Sequence[ChosenModel]) -> InputError:
+    """Return the refusal of models that one reading of a block cannot serve."""
+    first = models[0]
+    other = next(model for model in models if model.images != first.images)
     sizes = first.spec.input_size, other.spec.input_size
     names = first.settings.uri, other.settings.uri
     if sizes[0] != sizes[1]:
-        raise InputError(
+        return InputError(
             Kind.BAD_OPTION,
-            f"--model: {names[0]} takes images of {sizes[0]} px and {names[1]} of {sizes[1]} px; "
-            "models of one run must take images of one size, since each block is read once. Give "
-            "--input_size if both take it, or embed with each into an output of its own",
+            f"--model: {names[0]} takes images of {sizes[0]} px and {names[1]} of {sizes[1]} px, "
+            "and each block is read once: give --patch_size where the job has it, --input_size if "
+            "both take it, or embed with each into an output of its own",
         )
-    before = {field.path: field.value for field in declared_fields(ours)}
+    before = {field.path: field.value for field in declared_fields(first.images)}
     differences = [
         f"{field.name} {before.get(field.path)!r} and {field.value!r}"
-        for field in declared_fields(theirs)
+        for field in declared_fields(other.images)
         if field.value != before.get(field.path)
     ]
-    raise InputError(
+    return InputError(
         Kind.BAD_OPTION,
         f"--model: {names[0]} and {names[1]} would be given different images by default: "
         f"{', '.join(differences)}. Choose for both by the flag of that name, or embed with each "

@@ -127,13 +127,13 @@ def run_record_of(order: Order) -> RunRecord:
     """Return the record of a run, with the fingerprints of its plan and its embedding."""
     job = order.job
     plan = plan_fingerprint(job, order.settings)
-    own = {"plan": plan.digest, **settings_of("embedding", order.settings)}
-    of_models = tuple(
-        (model.column, Fingerprint({**own, **settings_of("embedding", model.spec)}))
-        for model in order.models
-    )
+
+    def own(*settings: Any) -> Fingerprint:
+        return Fingerprint({"plan": plan.digest, **settings_of("embedding", *settings)})
+
+    of_models = tuple((model.column, own(model.images, model.spec)) for model in order.models)
     if len(of_models) < 2:
-        embedding = of_models[0][1] if of_models else Fingerprint(own)
+        embedding = of_models[0][1] if of_models else own(order.settings)
         of_models = ()
     else:
         columns = [[column, one.digest] for column, one in of_models]
@@ -256,12 +256,15 @@ def _described(models: Sequence[ChosenModel], layout: Layout) -> dict[str, Any]:
     if len(models) < 2:
         return {"model": models[0].spec.to_json() if models else None}
     fingerprints = dict(layout.embeddings)
+    images = [settings_of("embedding", model.images) for model in models]
+    differing = [name for name in images[0] if any(one[name] != images[0][name] for one in images)]
     described = [
         {
             "column": model.column,
             "fingerprint": fingerprints[model.column],
             **model.spec.to_json(),
+            **{name: own[name] for name in differing},
         }
-        for model in models
+        for model, own in zip(models, images, strict=True)
     ]
     return {"model": None, "models": described}

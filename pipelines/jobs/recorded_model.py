@@ -21,11 +21,12 @@ _NOT_COMPARED = frozenset({
     "uri", "tags", "flexible_size", "model_sha256", "batch_size",
     # These come from a card, and have no flag.
     "token_pooling", "features", "card", "from_card", "card_notes", "card_mpp",
+    "card_resize",
 })  # fmt: skip
 
 
-def recorded_models(args: argparse.Namespace) -> list[ModelSpec]:
-    """Return how the models are called that embedded into an output.
+def recorded_models(args: argparse.Namespace) -> list[ModelRecord]:
+    """Return the records of the models that embedded into an output.
 
     Flags of the model that are not given are set to what they were.
 
@@ -71,7 +72,7 @@ def recorded_models(args: argparse.Namespace) -> list[ModelSpec]:
             )
         setattr(args, field.name, was)
     args.tags = record.settings.tags
-    return [record.spec for record in records]
+    return records
 
 
 def _records(root: str) -> tuple[list[str], list[ModelRecord]]:

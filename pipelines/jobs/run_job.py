@@ -166,6 +166,7 @@ def _handlers(
             dataclasses.replace(model.settings, model_sha256=model.spec.digest),
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
+            fit=model.fit,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
 from beamscope.pipelines.options.command_line import Parser
+from beamscope.pipelines.options.fit import check_fit_is_said
 from beamscope.pipelines.options.model import model_settings_from
 from beamscope.pipelines.options.slides import (
     add_slide_arguments,
@@ -95,11 +96,22 @@ class SlideJob(Job):
     def settings(
         self,
         args: argparse.Namespace,
-        model: ModelSettings,  # noqa: ARG002
+        model: ModelSettings,
         input_px: int,
     ) -> SlideSettings:
         """Return how slides are cut into patches."""
-        return slide_settings_from(args, input_px)
+        return slide_settings_from(args, input_px, model)
+
+    def read_once(
+        self, args: argparse.Namespace, models: Sequence[tuple[ModelSettings, SlideSettings]]
+    ) -> tuple[SlideSettings, Sequence[Fit | None]] | None:
+        """Read patches as they are, and fit them for each model; None if more than that differs."""
+        patches = dataclasses.replace(models[0][1], fit=None)
+        if any(dataclasses.replace(one, fit=None) != patches for _, one in models):
+            return None
+        for model, one in models:
+            check_fit_is_said(args, model, one.fit, patches.patch_px)
+        return patches, [one.fit for _, one in models]
 
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""

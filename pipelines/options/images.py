@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 
 from beamscope.pipelines.options.command_line import check_range, place
+from beamscope.pipelines.options.fit import add_fit_argument, fit_method
 from beamscope.pipelines.options.sources import add_limit_arguments, limits_from
 from beamscope.transforms.extra_columns import check_extra_names
-from beamscope.transforms.images.fit import FIT_METHODS, Fit
+from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.labels import LabelFile
 from beamscope.transforms.images.settings import TABLE_SCHEMA, ImageSettings
+from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -52,13 +55,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: label)",
     )
     group = parser.add_argument_group("pixels")
-    group.add_argument(
-        "--fit",
-        choices=FIT_METHODS,
-        default=FIT_METHODS[0],
-        help="how an image of another size becomes the model's input; resize: scale all of it, to "
-        "a square; crop: take its middle (default: %(default)s)",
-    )
+    add_fit_argument(group, "an image")
     group.add_argument(
         "--block_size",
         type=int,
@@ -77,20 +74,26 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     add_limit_arguments(parser, "image")
 
 
-def image_settings_from(args: argparse.Namespace, input_px: int) -> ImageSettings:
+def image_settings_from(
+    args: argparse.Namespace, input_px: int, model: ModelSettings | None = None
+) -> ImageSettings:
     """Return how to read images, from the flags.
 
     Args:
       args: the parsed flags.
       input_px: side of the model's input images in pixels.
+      model: settings of the model, with its card; None where none is known.
 
     Raises:
       InputError: a flag has an invalid value, or the labels cannot be used.
     """
     check_range("--block_size", args.block_size, 1, 65_536)
     check_range("--read_threads", args.read_threads, 1, 1024)
+    method, why = fit_method(args, model)
+    if model is not None and model.card_resize is not None:
+        print(f"images of another size are fitted by {why}", file=sys.stderr)
     return ImageSettings(
-        Fit(input_px, args.fit),
+        Fit(input_px, method),
         check_labels(args),
         limits_from(args),
         args.block_size,

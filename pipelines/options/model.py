@@ -214,7 +214,8 @@ def model_settings_from(args: argparse.Namespace) -> ModelSettings:
       InputError: ``bad_option`` for an invalid value.
     """
     others = {"uri", "flexible_size"}
-    others |= {"token_pooling", "features", "card", "from_card", "card_notes", "card_mpp"}
+    others |= {"token_pooling", "features", "card", "from_card", "card_notes"}
+    others |= {"card_mpp", "card_resize"}
     names = {field.name for field in dataclasses.fields(ModelSettings)} - others
     values = {name: getattr(args, name) for name in names}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 from beamscope.pipelines.options.command_line import check_range, place
+from beamscope.pipelines.options.fit import add_fit_argument, fit_of_patches
 from beamscope.pipelines.options.tissue import (
     BY_MASK,
     MASK_OR_OTSU,
@@ -21,7 +21,6 @@ from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.extra_columns import check_columns
-from beamscope.transforms.slides.fit import FIT_METHODS, Fit
 from beamscope.transforms.slides.planning.resolution import (
     LARGEST_PATCH_MPP,
     MAX_PLAUSIBLE_MPP,
@@ -93,12 +92,7 @@ def add_slide_arguments(parser: argparse.ArgumentParser, *, patch_size: int | No
         f"(default: {patch_size or _MODEL_INPUT})",
     )
     if patch_size is None:
-        group.add_argument(
-            "--fit",
-            choices=FIT_METHODS,
-            help="how a patch of another size becomes the model's input; resize: scale all of it; "
-            "crop: take its middle (default: resize)",
-        )
+        add_fit_argument(group, "a patch")
     spacing = group.add_mutually_exclusive_group()
     spacing.add_argument(
         "--stride",
@@ -244,19 +238,22 @@ def slide_cache_from(args: argparse.Namespace) -> FileCache:
     return FileCache(directory, int(args.cache_gb * 1e9), own=not args.cache_dir)
 
 
-def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSettings:
+def slide_settings_from(
+    args: argparse.Namespace, input_px: int, model: ModelSettings | None = None
+) -> SlideSettings:
     """Return how to cut slides into patches, from the flags.
 
     Args:
       args: the parsed flags.
       input_px: side of the model's input images in pixels.
+      model: settings of the model, with its card; None where none is known.
 
     Raises:
       InputError: a flag has an invalid value.
     """
     _check_sizes(args)
     patch_px = args.patch_size or input_px
-    fit = _fit_from(args, patch_px, input_px)
+    fit = fit_of_patches(args, patch_px, input_px, model)
     if args.overlap is not None:
         check_range("--overlap", args.overlap, 0, patch_px - 1)
     stride_px = args.stride if args.stride is not None else patch_px - (args.overlap or 0)
@@ -299,32 +296,6 @@ def slide_settings_from(args: argparse.Namespace, input_px: int) -> SlideSetting
         downscale=args.downscale,
         fit=fit,
     )
-
-
-def _fit_from(args: argparse.Namespace, patch_px: int, input_px: int) -> Fit | None:
-    """Return how patches become the model's input; None where they have its size.
-
-    Say it, because the model then sees another resolution, or less, than is asked for.
-    """
-    if patch_px == input_px:
-        if getattr(args, "fit", None):
-            print(
-                f"--fit {args.fit}: has no effect: patches have the {input_px} px of the model's "
-                "input",
-                file=sys.stderr,
-            )
-        return None
-    method = args.fit or FIT_METHODS[0]
-    if method == "crop" and patch_px < input_px:
-        raise InputError(
-            Kind.BAD_OPTION,
-            f"--fit crop: a patch of {patch_px} px is smaller than the model's input of "
-            f"{input_px} px; give a larger --patch_size, or --fit resize",
-        )
-    done = "resized to" if method == "resize" else "cropped to the middle"
-    print(f"patches of {patch_px} px are {done} {input_px} px for the model (--fit {method})",
-          file=sys.stderr)  # fmt: skip
-    return Fit(method, input_px)
 
 
 def _check_sizes(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.pipelines.options.sources import add_limit_arguments, limits_from
@@ -151,6 +152,12 @@ def xray_settings_from(
         raise InputError(error.kind, f"--keep_tags {args.keep_tags}: {error.message}") from error
     named: PreprocessKind = "remedis" if parse_remedis_name(model.uri) else "resize"
     preprocess = Preprocess(input_px, args.preprocess or named, args.equalize)
+    if model.card_resize is not None:
+        print(
+            f"resize: {model.card_resize} of the model card is not used: films are prepared by "
+            f"--preprocess {preprocess.kind}",
+            file=sys.stderr,
+        )
     views = frozenset(name.upper() for name in _names(args.views))
     catalog = _catalog_from(args)
     _check_views(views, catalog)

@@ -144,3 +144,33 @@ def test_embedding_block_names_the_row(
     assert embedded.rows.to_pydict() == {name: values[:1] for name, values in columns.items()}
     (found,) = embedded.problems
     assert {name: getattr(found, name) for name in problem} == problem
+
+
+class HalfSize:
+    """Fits images of twice the model's size, and remembers how many at a time."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        self.given.append(len(pixels))
+        return pixels[:, ::2, ::2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 130])
+def test_images_are_fitted_some_at_a_time(handler: ModelBackendHandler, count: int) -> None:
+    half = HalfSize()
+    small = models.noise(count)
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
+    fitting = dataclasses.replace(handler, fit=half)
+    (block,) = fitting.run_inference([slide_block(0, large)], fitting.load_model())
+    assert block.embeddings.shape[0] == len(block.rows) == count
+    if count:
+        wanted = models.expected(small)
+        wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+        np.testing.assert_allclose(block.embeddings, wanted, atol=1e-5)
+    assert sum(half.given) == count
+    assert max(half.given) <= 64
+    # A model of another size is a defect of the call, not another embedding.
+    with pytest.raises(ValueError, match="pixels are uint8"):
+        list(handler.run_inference([slide_block(0, large)], handler.load_model()))

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.fingerprints import in_plan
-from beamscope.transforms.image_files.pixels import resample
+from beamscope.transforms.image_files.resizing import RESIZE_METHODS, ResizeMethod, resized
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
-FitMethod = Literal["resize", "crop"]
-FIT_METHODS: tuple[FitMethod, ...] = ("resize", "crop")
+FitMethod = ResizeMethod | Literal["crop"]
+FIT_METHODS: tuple[FitMethod, ...] = ("resize", "crop", *RESIZE_METHODS[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Fit:
 
     Attributes:
       input_px: side of the model's input.
-      method: ``resize`` scales the whole image to a square, by area averaging where both sides
-        shrink and linearly otherwise. ``crop`` takes the middle, pixel by pixel; of an odd rest one
-        pixel more is left out at the right and below.
+      method: one of `FIT_METHODS`. ``crop`` takes the middle, pixel by pixel; of an odd rest one
+        pixel more is left out at the right and below. The others scale the whole image to a square,
+        see `RESIZE_METHODS`; ``resize`` by area averaging where both sides shrink, else linearly.
     """
 
     input_px: int = in_plan()
@@ -39,8 +39,8 @@ class Fit:
         """
         height, width = pixels.shape[:2]
         size = self.input_px
-        if self.method == "resize":
-            return resample(pixels, size, size)
+        if self.method != "crop":
+            return resized(pixels, size, size, self.method)
         if min(height, width) < size:
             raise InputError(
                 Kind.TOO_SMALL, f"{size} px cannot be cropped from {width} x {height} px"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,16 @@ from beamscope.transforms.problems import InputError, Problem
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.embedder import Embedder
+
+# Images that are fitted at a time: no second block of pixels is in memory.
+_FITTED_TOGETHER = 64
+
+
+class FitImages(Protocol):
+    """Fits images to a model's input."""
+
+    def apply(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return uint8 ``[n, input_px, input_px, 3]`` of uint8 ``[n, size, size, 3]``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +51,8 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       guard: of the job.
       in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
         the next one comes, though a block is a batch already.
+      fit: how images are fitted to the model's input, where several models are given blocks of
+        another size; None where the images of a block have that size.
     """
 
     settings: ModelSettings
@@ -48,6 +60,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     require_gpu: bool = False
     guard: Guard | None = None
     in_lists: bool = False
+    fit: FitImages | None = None
 
     def __str__(self) -> str:
         """Return the attributes in ASCII, as Beam writes them into the pipeline."""
@@ -94,11 +107,11 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     def _embedded(self, block: ImageBlock, model: Embedder) -> EmbeddingBlock:
         guard = self.guard
         if guard is None:
-            return embedding_block(block, _answers(model, block))
+            return embedding_block(block, self._answers(model, block))
         step = Step.of(block.key)
         try:
             with guard.watch(step, "embed"):
-                embeddings = _answers(model, block)
+                embeddings = self._answers(model, block)
         except InputError:  # No memory: no block is to blame.
             raise
         except Exception as error:  # noqa: BLE001
@@ -112,6 +125,28 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         if len(embeddings):
             guard.worked("embed")
         return embedding_block(block, embeddings)
+
+    def _answers(self, model: Embedder, block: ImageBlock) -> np.ndarray[Any, Any]:
+        """Return one embedding for each image of a block.
+
+        Raises:
+          ValueError: the model has given another number of them, or of another length.
+        """
+        if self.fit is None:
+            embeddings = model.embed(block.pixels)
+        else:
+            # Whole batches, so that the model is called with the same ones as for fitted blocks.
+            step = self.settings.batch_size * max(1, _FITTED_TOGETHER // self.settings.batch_size)
+            starts = range(0, max(1, len(block.pixels)), step)
+            fitted = (self.fit.apply(block.pixels[start : start + step]) for start in starts)
+            embeddings = np.concatenate([model.embed(pixels) for pixels in fitted])
+        expected = (len(block.pixels), model.features())
+        if embeddings.shape != expected:
+            raise ValueError(
+                f"the model answered {list(embeddings.shape)} for {len(block.pixels)} images, "
+                f"not {list(expected)}"
+            )
+        return embeddings
 
     def get_num_bytes(self, batch: Sequence[ImageBlock]) -> int:
         """Return the bytes of the pixels; Beam's own method would pickle them to count."""
@@ -167,22 +202,6 @@ def lost_block(block: ImageBlock, error: InputError, features: int) -> Embedding
         problems=block.problems + problems,
         left_out=block.left_out,
     )
-
-
-def _answers(model: Embedder, block: ImageBlock) -> np.ndarray[Any, Any]:
-    """Return one embedding for each image of a block.
-
-    Raises:
-      ValueError: the model has given another number of them, or of another length.
-    """
-    embeddings = model.embed(block.pixels)
-    expected = (len(block.pixels), model.features())
-    if embeddings.shape != expected:
-        raise ValueError(
-            f"the model answered {list(embeddings.shape)} for {len(block.pixels)} images, "
-            f"not {list(expected)}"
-        )
-    return embeddings
 
 
 def _non_finite(block: ImageBlock, row: int) -> Problem:

@@ -31,7 +31,7 @@ from beamscope.transforms.inference.trial_images import structured_images
 _FORMAT = 1
 _ANSWERS = "answers.npy"
 # What says where a model lies, or only how many images it gets at a time.
-_WITHOUT_MEANING = ("uri", "model_sha256", "batch_size")
+_WITHOUT_MEANING = ("uri", "model_sha256", "batch_size", "card_resize")
 
 
 @dataclasses.dataclass(frozen=True)

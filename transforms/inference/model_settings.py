@@ -77,6 +77,7 @@ class ModelSettings:
       from_card: names of the settings that it has filled.
       card_notes: what a user has to know about it, a line each.
       card_mpp: recommended resolution of patches in µm/px.
+      card_resize: how the model's makers resize images, one of `cards.card.RESIZES`.
 
     Raises:
       InputError: ``bad_option`` for a value that is not one.
@@ -107,6 +108,7 @@ class ModelSettings:
     from_card: tuple[str, ...] = in_none(default=(), repr=False)
     card_notes: tuple[str, ...] = in_none(default=(), repr=False)
     card_mpp: float | None = in_none(default=None)
+    card_resize: str | None = in_none(default=None)
 
     def __post_init__(self) -> None:
         for name, value, choices in (

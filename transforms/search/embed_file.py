@@ -31,7 +31,8 @@ _CHOSEN = (
 def prepared(dataset: Dataset, data: bytes, column: str | None = None) -> npt.NDArray[np.uint8]:
     """Return a file as the dataset's model takes it: uint8 RGB ``[size, size, 3]``.
 
-    A film is prepared as the films of the dataset were; another image is fitted by ``resize``.
+    A film is prepared as the films of the dataset were. Another image is fitted as the images of
+    the dataset, or scaled as its patches; by ``resize`` where those were cropped or not fitted.
 
     Args:
       dataset: of the embeddings to compare with.
@@ -41,13 +42,16 @@ def prepared(dataset: Dataset, data: bytes, column: str | None = None) -> npt.ND
     Raises:
       InputError: the image cannot be used.
     """
-    size = int(dataset.model(column)["input_size"])
-    options = dataset.description["options"]
+    model, options = dataset.model(column), dataset.description["options"]
+    size = int(model["input_size"])
     if dataset.description["job"] == "xrays":
         film = decode_film(data, DecodeSettings(options["window"]))
         prepare = Preprocess(size, options["preprocess"], options["equalize"])
         return prepare.apply(film.pixels, from_dicom=film.origin == "dicom")
-    fit = options.get("fit") if dataset.description["job"] == "images" else None
+    # Of several models, those that were given patches of one size differ in it.
+    fit = model.get("fit") or options.get("fit")
+    if dataset.description["job"] == "slides" and fit == "crop":
+        fit = None
     return Fit(size, fit or "resize").apply(decode_image(data, Limits()).pixels)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.fingerprints import in_embedding, in_none
-from beamscope.transforms.slides.readers.pixels import resample
+from beamscope.transforms.image_files.resizing import RESIZE_METHODS, ResizeMethod, resized
 
-FitMethod = Literal["resize", "crop"]
-# resize: the whole patch at another size; crop: its middle, pixel by pixel.
-FIT_METHODS: tuple[FitMethod, ...] = ("resize", "crop")
+FitMethod = ResizeMethod | Literal["crop"]
+# crop: the middle of a patch, pixel by pixel; the others: the whole patch at another size.
+FIT_METHODS: tuple[FitMethod, ...] = ("resize", "crop", *RESIZE_METHODS[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Fit:
     """How a patch of another size becomes the model's input. Plans do not depend on it.
 
     Attributes:
-      method: one of `FIT_METHODS`. ``resize`` scales by area averaging down, and linearly up.
-        ``crop`` takes the middle; of an odd rest one pixel more is left out at the right and below.
+      method: one of `FIT_METHODS`. ``crop`` takes the middle; of an odd rest one pixel more is left
+        out at the right and below. The others scale, see `RESIZE_METHODS`.
       input_px: side of the model's input; the model's own fingerprint holds it too.
     """
 
@@ -44,7 +44,8 @@ class Fit:
         """
         n, side = pixels.shape[:2]
         size = self.input_px
-        if self.method == "crop":
+        method = self.method
+        if method == "crop":
             if side < size:
                 raise ValueError(f"no {size} px can be cropped from patches of {side} px")
             first = (side - size) // 2
@@ -52,7 +53,7 @@ class Fit:
         fitted = np.empty((n, size, size, 3), np.uint8)
 
         def scale(place: int) -> None:
-            fitted[place] = resample(pixels[place], size, size)
+            fitted[place] = resized(pixels[place], size, size, method)
 
         for _ in (threads.map if threads else map)(scale, range(n)):
             pass

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -334,6 +335,89 @@ def test_in_several_processes(slides, models, ones, tmp_path):
         output, {"embedding_one": ones / "one", "embedding_two": ones / "two"}
     )
     assert counters(output)["rows_read"] == described(output)["counts"]["rows"]
+
+
+class Places(tf.Module):
+    """Answers the values of some pixels of images of one size."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.scale = tf.Variable(255.0)
+        spec = tf.TensorSpec([None, side, side, 3], tf.float32)
+        self.__call__ = tf.function(self._answer, input_signature=[spec])
+
+    def _answer(self, images):
+        return tf.reshape(images[:, 5::16, 7::16] * self.scale, [tf.shape(images)[0], -1])
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    """Models of other input sizes, each with a card that says how its makers resize."""
+    folder = tmp_path_factory.mktemp("sizes")
+    for name, side, card in (("s48", 48, "resize: bilinear"), ("s96", 96, "resize: bicubic")):
+        tf.saved_model.save(Places(side), str(folder / name))
+        (folder / name / "beamscope.yaml").write_text(f"{card}\ninput_range: 0..1\n")
+    return folder
+
+
+PATCHES = ("--patch_size", "64")
+
+
+def test_models_of_other_sizes_get_the_patches_resized(slides, models, sizes, tmp_path, capsys):
+    output, names = tmp_path / "out", ("s48", "s96")
+    chosen = (sizes / "s48", models / "one", sizes / "s96")
+    assert embed(slides, output, *chosen, more=PATCHES) == 0
+    said = capsys.readouterr().err
+    assert "patches of 64 px are resized to 48 px for the model s48 (resize: bilinear of" in said
+    assert "patches of 64 px are resized to 96 px for the model s96 (resize: bicubic of" in said
+    alone = {f"embedding_{name}": tmp_path / name for name in names}
+    for name in names:
+        assert embed(slides, tmp_path / name, sizes / name, more=PATCHES) == 0
+    assert_equal_to_datasets_of_one(output, alone)
+    assert counters(output)["rows_read"] == described(output)["counts"]["rows"]
+    # The parts, too, are those of each model alone.
+    found = {one["column"]: one for one in described(output)["models"]}
+    fits = {"embedding_s48": "bilinear", "embedding_one": None, "embedding_s96": "bicubic"}
+    assert {column: one["fit"] for column, one in found.items()} == fits
+    for column, one in alone.items():
+        assert found[column]["fingerprint"] == described(one)["fingerprint"]
+        assert described(one)["options"]["fit"] == fits[column]
+    run = json.loads((output / ".beamscope" / "run.json").read_text())
+    recorded = {one["column"]: one["settings"]["fit"] for one in run["models"]}
+    assert recorded == fits
+    rows = shards(output)
+    for column, side, kernel in (("embedding_s48", 48, "bilinear"),
+                                 ("embedding_s96", 96, "bicubic")):  # fmt: skip
+        for row in rows.slice(3, 5).to_pylist():
+            with openslide.OpenSlide(slides / f"{row['slide_id']}.svs") as slide:
+                region = slide.read_region((row["x_level0"], row["y_level0"]), 0, (64, 64))
+            pixels = np.asarray(region.convert("RGB"), np.float32)
+            resized = tf.image.resize(pixels, (side, side), kernel, antialias=True).numpy()
+            expected = resized[5::16, 7::16].reshape(-1)
+            np.testing.assert_allclose(row[column], expected.clip(0, 255), atol=2)
+    assert main(["slides", "--input", str(slides), "--output", str(output), "--block_size", "16",
+                 *PATCHES, "--compile", "none", "--only", "assemble"]) == 0  # fmt: skip
+
+
+def test_other_sizes_without_a_word_on_resizing_are_refused(
+    slides, models, sizes, tmp_path, capsys
+):
+    chosen = (models / "one", sizes / "s96")
+    for more, message in (
+        ([], "takes images of 64 px and {1} of 96 px, and each block is read once: give --patch"),
+        (["--patch_size", "80"],
+         "{0}: takes images of 64 px and patches have 80: say how its makers resize them, by"),
+    ):  # fmt: skip
+        assert embed(slides, tmp_path / "out", *chosen, more=more) == 2
+        assert message.format(*chosen) in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+    flags = ["--patch_size", "80", "--fit", "lanczos", "--dry_run"]
+    assert embed(slides, tmp_path / "out", *chosen, more=flags) == 0
+    said = capsys.readouterr().err
+    assert "to 64 px for the model one (--fit lanczos)" in said
+    assert (
+        "to 96 px for the model s96 (--fit lanczos instead of the card's resize: bicubic)" in said
+    )
 
 
 def test_films_and_archives(models, tmp_path):

@@ -93,7 +93,12 @@ def with_card(settings: ModelSettings, card: ModelCard) -> ModelSettings:
         ) from error
     named = tuple("pooling" if key == "token_pooling" else key for key in taken)
     return dataclasses.replace(
-        found, card=card.place, from_card=named, card_notes=tuple(notes), card_mpp=card.mpp
+        found,
+        card=card.place,
+        from_card=named,
+        card_notes=tuple(notes),
+        card_mpp=card.mpp,
+        card_resize=card.resize,
     )
 
 

@@ -45,7 +45,7 @@ class ModelCard:
       input_mean: one number, or one for each channel in the model's order.
       input_std: likewise, with `input_mean`.
       channel_order: of the input.
-      resize: how the model's makers resize images to `input_size`; beamscope only shows it.
+      resize: how the model's makers resize images to `input_size`.
       signature: of a SavedModel.
       output_key: of a model with several outputs.
       output_layout: where the features of a feature map or of tokens are.
