@@ -14,6 +14,7 @@ from beamscope._version import __version__
 from beamscope.pipelines import supervisor
 from beamscope.pipelines.commands.registry import COMMANDS
 from beamscope.pipelines.jobs.registry import JOBS
+from beamscope.pipelines.runners.lean_beam import import_lean_beam
 from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.transforms.problems import (
     InputError,
@@ -83,6 +84,8 @@ def _plans(arguments: Sequence[str]) -> bool:
 def _work() -> NoReturn:
     # In a function of its own: a child must not go back to where its parent has forked it.
     try:
+        with activities_shown("starting"):
+            import_lean_beam()
         status = main()
     except BaseException:  # noqa: BLE001
         traceback.print_exc()

@@ -89,8 +89,10 @@ def with_columns(
 def _column(embeddings: npt.NDArray[np.floating], kind: pa.DataType) -> pa.Array:
     if embeddings.ndim != 2 or embeddings.shape[1] != kind.list_size:
         raise ValueError(f"embeddings {embeddings.shape} do not fit {kind.list_size} features")
+    # Arrow's own `to_pandas_dtype` would import pandas, which takes a second.
+    dtype = np.dtype(f"f{kind.value_type.bit_width // 8}")
     with np.errstate(over="ignore"):
-        values = embeddings.astype(kind.value_type.to_pandas_dtype(), copy=False)
+        values = embeddings.astype(dtype, copy=False)
     # A row of NaN is one that another model has an embedding of.
     if values.dtype == np.float16 and np.isinf(values).any():
         largest = np.nanmax(np.abs(embeddings))

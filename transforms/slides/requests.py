@@ -13,8 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pydicom
-
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.slides.slide_files import left_out_text, match_slide_files
@@ -314,6 +312,9 @@ def _dicom_slides(paths: Sequence[str]) -> Iterator[SlideRequest]:
 
 def _series(path: str) -> str:
     """Return the series that a DICOM file belongs to; a file without one is a series of its own."""
+    # Imported here because it takes more than half a second, and most slides are no DICOM.
+    import pydicom
+
     try:
         with files.open_read(path) as file:
             header = pydicom.dcmread(
