@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import socket
@@ -94,6 +95,7 @@ def _counted(handler):
     """Counts the requests that a handler answers; see `traffic`."""
     known = objects.insert if handler is _insert_if else handler
 
+    @functools.wraps(handler)
     def answer(request, response, storage, *args, **kwargs):
         handler(request, response, storage, *args, **kwargs)
         if not request.params:
