@@ -11,6 +11,7 @@ from beamscope.transforms.output.layout import (
     file_name,
     is_part,
     is_shard,
+    part_counts,
     part_name,
     picture_name,
     shard_name,
@@ -72,6 +73,20 @@ def test_part_says_what_was_planned(item_id: str, index: int, planned: int) -> N
     assert is_part(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("000003-256-254-1.arrow", (254, 1)),
+        ("000003-256-0-0.arrow", (0, 0)),
+        ("000003-256.arrow", None),
+        ("000003-256-254.arrow", None),
+        ("000003-256-254-1.arrow.tmp", None),
+    ],
+)
+def test_part_counts(name: str, counts: tuple[int, int] | None) -> None:
+    assert part_counts(f"parts/a/{name}") == counts
+
+
 def test_parts_of_an_item_sort_by_block() -> None:
     paths = [LAYOUT.part(BlockKey("a", index), 256) for index in (0, 9, 10, 99_999, 100_000)]
     assert paths == sorted(paths)
@@ -122,7 +137,7 @@ def test_paths_lie_where_the_contract_says(root: str) -> None:
     assert layout.picture("a/b") == f"{root}/qc/a%2Fb.jpg"
     assert layout.plan("a/b") == f"{work}/plans/a%2Fb.arrow"
     assert layout.plan_picture("a/b") == f"{work}/plans/a%2Fb.jpg"
-    assert layout.part(BlockKey("a/b", 3), 256) == f"{work}/parts/a%2Fb/f1/000003-256.arrow"
+    assert layout.part(BlockKey("a/b", 3), 256) == f"{work}/parts/a%2Fb/f1/000003-256-256-0.arrow"
 
 
 def test_a_layout_of_a_plan_alone_has_no_parts() -> None:

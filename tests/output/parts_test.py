@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.blocks import BlockKey, PartRef
+from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import (
     check_parts,
+    finished_parts,
     list_parts,
     read_part,
     read_part_problems,
@@ -63,9 +65,34 @@ def test_a_part_written_again_replaces_itself(tmp_path: Path) -> None:
     content = files.read_bytes(first.path)
     assert write_part(layout, block_of("slide", 0, 4)) == first
     assert files.read_bytes(first.path) == content
-    write_part(layout, block_of("slide", 0, 4, failed=2))
-    assert read_part_ref(first.path) == PartRef(first.key, first.path, 4, 2)
     assert paths(list_parts(layout)) == {first.path: 4}
+
+
+@pytest.mark.parametrize("order", [(0, 2), (2, 0)])
+def test_of_two_tries_of_a_block_the_one_with_more_rows_counts(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    layout = layout_in(tmp_path)
+    written = {lost: write_part(layout, block_of("slide", 0, 4, failed=lost)) for lost in order}
+    assert written[2] == PartRef(written[0].key, written[2].path, 4, 2)
+    assert written[2].path != written[0].path
+    assert paths(list_parts(layout)) == {written[0].path: 4}
+    assert finished_parts(layout, "slide", [4]) == [written[0]]
+
+
+def test_parts_of_an_earlier_version_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = layout_in(tmp_path)
+
+    def earlier(self: Layout, key: BlockKey, planned: int, *_: int) -> str:
+        return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Layout, "part", earlier)
+        before = [write_part(layout, block_of("slide", i, 4, failed=i)) for i in range(2)]
+    assert [Path(ref.path).name for ref in before] == ["000000-4.arrow", "000001-4.arrow"]
+    now = write_part(layout, block_of("slide", 2, 4, failed=3))
+    assert finished_parts(layout, "slide", [4, 4, 4]) == [*before, now]
+    assert paths(list_parts(layout)) == {ref.path: 4 for ref in (*before, now)}
 
 
 @given(st.dictionaries(st.text(max_size=20), st.integers(1, 3), max_size=4))

@@ -11,7 +11,13 @@ from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 
 from beamscope.transforms.fingerprints import Fingerprint
 from beamscope.transforms.output.claim import claim_output
-from beamscope.transforms.output.parts import check_parts, list_parts, write_part
+from beamscope.transforms.output.parts import (
+    check_parts,
+    finished_parts,
+    list_parts,
+    read_part,
+    write_part,
+)
 from beamscope.transforms.output.progress import PlanGlance, Progress, ProgressReader
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
@@ -20,6 +26,7 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
 from tests.output.samples import block_of, item_on_disk, paths, spec_in
+from tests.traffic import counted_traffic
 
 
 def _record(mpp: float) -> RunRecord:
@@ -67,6 +74,17 @@ def test_references_to_many_parts_come_in_order(bucket: str) -> None:
     layout = RUN.layout(f"{bucket}/many")
     refs = [write_part(layout, block_of("slide", i, 4, i % 3)) for i in range(40)][::-1]
     assert check_parts([files.stat(ref.path) for ref in refs]) == refs
+
+
+def test_parts_are_found_by_their_names_alone(bucket: str) -> None:
+    layout = RUN.layout(f"{bucket}/named")
+    refs = [write_part(layout, block_of("slide", i, 4, i % 3)) for i in range(5)]
+    with counted_traffic() as traffic:
+        assert finished_parts(layout, "slide", [4] * 5) == refs
+    assert traffic.requests == {"list": 1}
+    with counted_traffic() as traffic:
+        assert sum(batch.num_rows for batch in read_part(refs[1].path)) == 3
+    assert traffic.requests == {"whole": 1}
 
 
 def test_a_dataset_is_assembled(bucket: str) -> None:

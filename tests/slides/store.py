@@ -63,7 +63,7 @@ def watched_store(directory: Path) -> Iterator[Store]:
         yield store
 
 
-def _unwatched(handler, store: Store):  # noqa: ARG001
+def _unwatched(handler, store: Store):
     return handler
 
 

@@ -13,7 +13,7 @@ OUTPUT/
     <plan>/plans/<item>.arrow .jpg        the plan of an item, and its picture
     <plan>/whole/plans/<item>.arrow .jpg  likewise, before a sample in total is taken of all items
     <plan>/sample.json                    where that sample ends
-    <plan>/parts/<item>/<embedding>/000003-256.arrow   a finished block
+    <plan>/parts/<item>/<embedding>/000003-256-254-0.arrow   a finished block
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
     <plan>/models/<embedding>.json          the model of an embedding, and how it is called
     <plan>/tries/<item>/plan.1 <embedding>/000003.1    a plan or block that a process has begun
@@ -38,7 +38,7 @@ from beamscope.transforms.storage import files
 # What the rows of shards hold.
 EMBEDDINGS, PATCHES = "embeddings", "patches"
 WORK_DIRECTORY = ".beamscope"
-_PART_NAME = re.compile(r"(\d{6,})-(\d+)\.arrow")
+_PART_NAME = re.compile(r"(\d{6,})-(\d+)(?:-(\d+)-(\d+))?\.arrow")
 _TRY_NAME = re.compile(r"(plan|\d{6,})\.\d+")
 # Most file systems allow 255 bytes; this leaves room for extensions and temporary names.
 _LONGEST_NAME = 180
@@ -187,12 +187,21 @@ class Layout:
             raise ValueError("a layout without the fingerprint of one embedding has no parts")
         return files.join(self.all_item_parts(item_id), self.fingerprint)
 
-    def part(self, key: BlockKey, planned: int) -> str:
+    def part(
+        self, key: BlockKey, planned: int, embedded: int | None = None, left_out: int = 0
+    ) -> str:
         """Return the path of a finished block.
 
-        Its name has the number of planned rows, so that a listing alone gives the progress.
+        Its name has its numbers of rows, so that a listing alone says what is done.
+
+        Args:
+          key: of the block.
+          planned: number of planned rows.
+          embedded: number of rows that have an embedding; None for all of them.
+          left_out: number of planned rows that were not wanted.
         """
-        return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{planned}.arrow")
+        counts = f"{planned}-{planned if embedded is None else embedded}-{left_out}"
+        return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{counts}.arrow")
 
 
 def shard_folder(extension: str, content: str = EMBEDDINGS) -> str:
@@ -265,6 +274,15 @@ def part_name(path: str) -> tuple[int, int] | None:
     """Return the block's index and planned rows from a part's name; None for other files."""
     match = _PART_NAME.fullmatch(path.rsplit("/", 1)[-1])
     return (int(match[1]), int(match[2])) if match else None
+
+
+def part_counts(path: str) -> tuple[int, int] | None:
+    """Return the embedded rows and those left out from a part's name.
+
+    None for a part of an earlier version, whose header alone has them, and for other files.
+    """
+    match = _PART_NAME.fullmatch(path.rsplit("/", 1)[-1])
+    return (int(match[3]), int(match[4])) if match and match[3] else None
 
 
 def is_part(path: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, PartRef
-from beamscope.transforms.output.layout import Layout, part_name
+from beamscope.transforms.output.layout import Layout, part_counts, part_name
 from beamscope.transforms.output.schema import embedding_schema, to_record_batch
 from beamscope.transforms.output.sealed import (
     DamagedError,
@@ -48,7 +48,7 @@ def write_part(layout: Layout, block: EmbeddingBlock, plan_digest: str = "") -> 
         "plan": plan_digest,
     }
     schema = embedding_schema(block.rows.schema, block.embeddings.shape[1])
-    path = layout.part(block.key, block.planned)
+    path = layout.part(block.key, block.planned, block.rows.num_rows, block.left_out)
     write_sealed(path, header, schema, [to_record_batch(block.rows, block.embeddings, schema)])
     return PartRef(block.key, path, block.planned, block.rows.num_rows, block.left_out)
 
@@ -66,7 +66,8 @@ def check_part(file: files.FileInfo) -> PartRef:
     """Return the reference to an existing part, all of it verified.
 
     Of a part on s3:// the header alone is verified, since the rest would have to be fetched, and
-    will be when the dataset is assembled (`read_part`).
+    will be when the dataset is assembled (`read_part`). Of one that `parts_among` finds by its name
+    not even that is read before.
 
     Raises:
       DamagedError: it is not what was written.
@@ -133,22 +134,62 @@ def finished_parts(
       on_damage: told of each part that is damaged, which is then deleted; without it, nothing is.
       wanted: whether to look at the block of an index; None for all.
     """
-    found = []
-    for file in (
+    found = [
         file
         for one in layout.each()
         for file in files.list_files(one.item_parts(item_id), recursive=False)
-    ):
-        name = part_name(file.path)
-        if name is None:
-            continue
-        index, planned = name
+    ]
+    return parts_among(found, item_id, block_sizes, on_damage, wanted)
+
+
+def parts_among(
+    found: Iterable[files.FileInfo],
+    item_id: str,
+    block_sizes: Sequence[int] | None,
+    on_damage: Callable[[DamagedError], object] | None = None,
+    wanted: Callable[[int], bool] | None = None,
+) -> list[PartRef]:
+    """Return the parts among the files of an item, as `finished_parts` does.
+
+    A part in a store is verified when it is read, and not here, where its name says enough.
+    """
+    kept: list[files.FileInfo] = []
+    refs: list[PartRef] = []
+    for file in one_of_each(found):
+        index, planned = part_name(file.path) or (0, 0)
         known = block_sizes is None or index < len(block_sizes)
         if wanted is not None and not wanted(index):
             continue
-        if known and (block_sizes is None or block_sizes[index] == planned):
-            found.append(file)
-    return [ref for ref in check_parts(found, on_damage) if ref is not None]
+        if not known or (block_sizes is not None and block_sizes[index] != planned):
+            continue
+        counts = None if files.is_local(file.path) else part_counts(file.path)
+        if counts is None:
+            kept.append(file)
+        else:
+            refs.append(PartRef(BlockKey(item_id, index), file.path, planned, *counts))
+    return refs + [ref for ref in check_parts(kept, on_damage) if ref is not None]
+
+
+def one_of_each(found: Iterable[files.FileInfo]) -> list[files.FileInfo]:
+    """Return the part of each block and embedding among some files.
+
+    There are two where a block that was tried again has lost other rows than before: of these it is
+    the one with more rows.
+    """
+    best: dict[tuple[str, int, int], files.FileInfo] = {}
+    for file in found:
+        name = part_name(file.path)
+        if name is None:
+            continue
+        place = (file.path.rpartition("/")[0], *name)
+        other = best.get(place)
+        if other is None or _rank(file) > _rank(other):
+            best[place] = file
+    return list(best.values())
+
+
+def _rank(file: files.FileInfo) -> tuple[int, int]:
+    return part_counts(file.path) or (-1, 0)
 
 
 def check_parts(
@@ -192,6 +233,9 @@ def find_part(
 ) -> PartRef | None:
     """Return the part of a block; None if there is none, or it is damaged.
 
+    It is looked for under the name that it has if no row was lost: a block that has lost some is
+    done again, and has the same name then.
+
     Args:
       layout: paths of one embedding.
       key: of the block.
@@ -225,7 +269,8 @@ def delete_parts(layout: Layout, item_id: str, keep: Collection[int] = ()) -> No
 
 def list_parts(layout: Layout) -> dict[files.FileInfo, int]:
     """Return every part of the embeddings, with its number of planned rows."""
-    found = ((file, part_name(file.path)) for file in files.list_files(layout.parts))
+    listed = one_of_each(files.list_files(layout.parts))
+    found = ((file, part_name(file.path)) for file in listed)
     folders = {one.fingerprint for one in layout.each()}
     return {
         file: name[1]

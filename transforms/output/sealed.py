@@ -81,8 +81,13 @@ def read_sealed(file: str | files.FileInfo) -> tuple[dict[str, Any], pa.RecordBa
       DamagedError: it is not what was written.
       OSError: it is not there, or cannot be read.
     """
-    found = _found(file)
-    data = _read(found, 0)
+    if isinstance(file, str):
+        # All of it by one request: its size need not be asked for before.
+        data = files.read_bytes(file)
+        found = files.FileInfo(file, len(data))
+    else:
+        found = file
+        data = _read(found, 0)
     seal = _seal(found, data)
     content = data[: seal.content]
     if google_crc32c.value(content) != seal.crc:

@@ -101,7 +101,7 @@ def read_bytes(path: str) -> bytes:
     """Return the whole content of a (small) file."""
     if is_local(path):
         return local_path(path).read_bytes()
-    return read_from(stat(path))
+    return store_of(path).read_whole(normalize(path))
 
 
 def read_from(file: FileInfo, start: int = 0) -> bytes:

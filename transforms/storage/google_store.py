@@ -6,6 +6,7 @@ import base64
 import contextlib
 import functools
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,9 +38,14 @@ _DELETERS = 32
 _TOKEN = "beamscope-writer"
 
 
+_making = threading.Lock()
+
+
 def google_store() -> GoogleStore:
     """Return the store of this process."""
-    return _store(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+    # Threads that ask at once would make a client each.
+    with _making:
+        return _store(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
 
 
 @functools.cache
@@ -100,6 +106,14 @@ class GoogleStore:
                 )
             except NotFound as error:
                 raise ReplacedError(uri) from error
+        return data
+
+    def read_whole(self, uri: str) -> bytes:
+        """See `Store.read_whole`."""
+        with _errors(uri):
+            data: bytes = self._blob(uri).download_as_bytes(
+                raw_download=True, checksum=None, retry=self._retry
+            )
         return data
 
     def upload(self, path: Path, uri: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -60,10 +61,15 @@ _NO_CREDENTIALS = (
 _BAD_TOKENS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
+_making = threading.Lock()
+
+
 def s3_store() -> S3Store:
     """Return the store of this process."""
-    # A forked process must not share its parent's connections.
-    return _store(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"))
+    # A forked process must not share its parent's connections. Threads that ask at once would make
+    # a client each.
+    with _making:
+        return _store(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"))
 
 
 @functools.cache
@@ -118,6 +124,11 @@ class S3Store:
                 if _status(error) in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
                     raise ReplacedError(uri) from error
                 raise
+
+    def read_whole(self, uri: str) -> bytes:
+        """See `Store.read_whole`."""
+        with _errors(uri):
+            return self._again(self._get)(uri, {})
 
     def _get(self, uri: str, wanted: dict[str, Any]) -> bytes:
         bucket, name = split(uri)

@@ -65,6 +65,9 @@ class Store(Protocol):
           ReplacedError: that version is there no more.
         """
 
+    def read_whole(self, uri: str) -> bytes:
+        """Return all bytes of an object, of the version that is there, by one request."""
+
     def upload(self, path: Path, uri: str) -> None:
         """Create or replace an object with the content of a local file, all of it or nothing."""
 

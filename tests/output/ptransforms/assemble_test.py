@@ -131,7 +131,7 @@ def test_assemble_errors(tmp_path: Path) -> None:
     spec = spec_in(tmp_path)
     items = _items(spec)
     files.delete([items[0].outcome.parts[-1]])
-    with pytest.raises(Exception, match=r"000002-1\.arrow"):
+    with pytest.raises(Exception, match=r"000002-1-1-0\.arrow"):
         _assemble(spec, items)
     assert not (tmp_path / "dataset.json").exists()
     assert _shards(spec) == []

@@ -18,7 +18,7 @@ def test_write_parts(tmp_path: Path) -> None:
     layout = layout_in(tmp_path)
     blocks = [block_of("a", 0, 4), block_of("a", 1, 3, 2), block_of("b", 0, 2, 2)]
     refs = [
-        PartRef(block.key, layout.part(block.key, block.planned), block.planned, embedded)
+        PartRef(block.key, layout.part(block.key, block.planned, embedded), block.planned, embedded)
         for block, embedded in zip(blocks, (4, 1, 0), strict=True)
     ]
     pipeline = BeamTestPipeline(runner=RUNNER)
@@ -48,6 +48,6 @@ def test_a_block_that_comes_twice_is_there_once(tmp_path: Path) -> None:
             | WriteParts(layout)
         )
     assert [Path(file.path).name for file in files.list_files(layout.parts)] == [
-        "000000-4.arrow",
-        "000001-4.arrow",
+        "000000-4-4-0.arrow",
+        "000001-4-4-0.arrow",
     ]
