@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HIDDEN = ("boto3", "bson", "google.cloud.bigquery", "google.cloud.pubsub", "pandas", "pymongo")
+HIDDEN = ("bson", "google.cloud.bigquery", "google.cloud.pubsub", "pandas", "pymongo")
 LEAN = """
 import importlib, json, logging, sys
 from beamscope.pipelines.runners.lean_beam import import_lean_beam
@@ -34,6 +34,17 @@ print(json.dumps({
     "later": [importlib.import_module(name).__name__ for name in sys.argv[1:]],
     "sum": int(table.to_pandas()["a"].sum()),
 }))
+"""
+# What Beam holds for good, because it looks for them only once.
+HELD = """
+import json
+from beamscope.pipelines.runners.lean_beam import import_lean_beam
+
+import_lean_beam()
+from apache_beam.io.aws.clients.s3 import boto3_client
+from apache_beam.runners.dataflow import dataflow_runner
+
+print(json.dumps([dataflow_runner.dataflow_api.__name__, boto3_client.boto3.__name__]))
 """
 AS_EVER = """
 import apache_beam
@@ -63,6 +74,10 @@ def test_what_no_job_needs_stays_out(lean):
     assert lines(AS_EVER)[0] == [list(HIDDEN)]
     assert lean[0][-1]["imported"] == []
     assert lean[0][-1]["block"] == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_the_clients_of_dataflow_and_s3_are_there():
+    assert lines(HELD)[0] == [["google.cloud.dataflow", "boto3"]]
 
 
 def test_whoever_needs_it_later_imports_it(lean):
