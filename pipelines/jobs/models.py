@@ -89,12 +89,9 @@ def choose_models(
             raise InputError(error.kind, f"--model {settings.uri}: {error.message}") from error
         models.append(ChosenModel(column, settings, spec, images))
     _check_same_model(models)
-    if all(model.images == models[0].images for model in models):
-        return tuple(models), models[0].images
-    once = job.read_once(args, [(model.settings, model.images) for model in models])
-    if once is None:
-        raise _other_images(models)
-    shared, fits = once
+    shared, fits = read_together(
+        job, args, [(model.settings, model.spec.input_size, model.images) for model in models]
+    )
     fitted = (dataclasses.replace(model, fit=fit) for model, fit in zip(models, fits, strict=True))
     return tuple(fitted), shared
 
@@ -111,12 +108,35 @@ def _check_same_model(models: Sequence[ChosenModel]) -> None:
                 )
 
 
-def _other_images(models: Sequence[ChosenModel]) -> InputError:
+def read_together(
+    job: Job, args: argparse.Namespace, models: Sequence[tuple[ModelSettings, int, Any]]
+) -> tuple[Any, Sequence[FitImages | None]]:
+    """Return how blocks are read once for all models, and fitted to each.
+
+    Args:
+      job: the job.
+      args: the parsed flags.
+      models: of each model the settings, the side of its input in pixels, and how items become
+        images for it alone.
+
+    Raises:
+      InputError: ``bad_option``: one reading cannot serve all of them.
+    """
+    images = models[0][2]
+    if all(own == images for _, _, own in models):
+        return images, [None] * len(models)
+    once = job.read_once(args, [(settings, own) for settings, _, own in models])
+    if once is None:
+        raise _other_images(models)
+    return once
+
+
+def _other_images(models: Sequence[tuple[ModelSettings, int, Any]]) -> InputError:
     """Return the refusal of models that one reading of a block cannot serve."""
-    first = models[0]
-    other = next(model for model in models if model.images != first.images)
-    sizes = first.spec.input_size, other.spec.input_size
-    names = first.settings.uri, other.settings.uri
+    first, *others = models
+    other = next(model for model in others if model[2] != first[2])
+    sizes = first[1], other[1]
+    names = first[0].uri, other[0].uri
     if sizes[0] != sizes[1]:
         return InputError(
             Kind.BAD_OPTION,
@@ -124,10 +144,10 @@ def _other_images(models: Sequence[ChosenModel]) -> InputError:
             "and each block is read once: give --patch_size where the job has it, --input_size if "
             "both take it, or embed with each into an output of its own",
         )
-    before = {field.path: field.value for field in declared_fields(first.images)}
+    before = {field.path: field.value for field in declared_fields(first[2])}
     differences = [
         f"{field.name} {before.get(field.path)!r} and {field.value!r}"
-        for field in declared_fields(other.images)
+        for field in declared_fields(other[2])
         if field.value != before.get(field.path)
     ]
     return InputError(

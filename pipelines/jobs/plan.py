@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shlex
 import sys
@@ -14,12 +13,13 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.estimates.costs import estimate, load_costs
-from beamscope.pipelines.estimates.rates import MeasuredRate, measured_rate
 from beamscope.pipelines.jobs.execute import execute
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.order import plan_fingerprint
+from beamscope.pipelines.jobs.plan_models import models_to_plan_for
 from beamscope.pipelines.options.command_line import Parser, check_range, place
+from beamscope.pipelines.options.model import add_card_arguments
 from beamscope.pipelines.options.output import add_output_arguments, shard_format_from
 from beamscope.pipelines.options.several_models import named_model
 from beamscope.pipelines.runners.config import add_runner_arguments, config_options, parse_job
@@ -31,9 +31,6 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.fingerprints import settings_of
 from beamscope.transforms.formats.parquet import write_table
-from beamscope.transforms.inference.model_files import local_model, model_digest
-from beamscope.transforms.inference.model_settings import ModelSettings
-from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.output.claim import check_claim, claim_output, has_embeddings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import ProgressReader
@@ -77,14 +74,16 @@ def plan_parser(job: Job) -> Parser:
         "--input_size",
         type=int,
         metavar="PIXELS",
-        help="side of the model's input in pixels (default: as check-model or a REMEDIS name says, "
-        f"else {job.input_px})",
+        help="side of the model's input in pixels (default: as its card, check-model or a REMEDIS "
+        f"name says, else {job.input_px})",
     )
+    add_card_arguments(group)
     group.add_argument(
         "--features",
         type=int,
         metavar="N",
-        help=f"length of an embedding (default: as check-model says, else {_FEATURES})",
+        help="length of an embedding (default: as check-model or the model's card says, else "
+        f"{_FEATURES})",
     )
     group.add_argument(
         "--images_per_second",
@@ -140,9 +139,8 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
     for note in asked.notes:
         with LINE.lifted():
             print(note, file=sys.stderr)
-    measured = _measured_together(args.model or [])
-    model = ModelSettings(args.model[0] if args.model else "")
-    settings = job.settings(args, model, _input_px(job, args, measured))
+    models = models_to_plan_for(job, args)
+    settings = models.images
     record = RunRecord(
         job.name,
         len(asked.items),
@@ -167,14 +165,14 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
             costs,
             workers=args.workers,
             images_per_second=args.images_per_second,
-            measured=measured,
+            measured=models.measured,
         )
         planned = Planned(
             job=job,
             items=items,
             finished=finished,
-            features=args.features or (measured.features if measured else _FEATURES),
-            features_are_known=bool(args.features or measured),
+            features=args.features or models.features or _FEATURES,
+            features_are_known=bool(args.features or models.features),
             dtype=args.dtype,
             formats=len(shard_format.formats),
             shards=shard_format.count(rows),
@@ -211,40 +209,6 @@ def _check(args: argparse.Namespace) -> Mapping[str, Any]:
         if value is not None:
             check_range(flag, value, low, high)
     return load_costs(args.costs)
-
-
-def _measured_together(uris: Sequence[str]) -> MeasuredRate | None:
-    """Return the rate of one model after the other; None if that of one of them is not known."""
-    rates = [_measured(uri) for uri in uris]
-    known = [rate for rate in rates if rate is not None]
-    if not known or len(known) < len(rates):
-        return None
-    return dataclasses.replace(
-        known[0],
-        images_per_second=1 / sum(1 / rate.images_per_second for rate in known),
-        features=sum(rate.features for rate in known),
-    )
-
-
-def _measured(uri: str) -> MeasuredRate | None:
-    """Return the rate of a model that check-model has measured here, by the model's content."""
-    path = local_model(uri)
-    if not path.exists():
-        raise InputError(Kind.BAD_MODEL, f"--model {uri}: there is no such file or directory")
-    found = measured_rate(model_digest(path))
-    if found is None:
-        print(f"--model {uri}: its rate is not known; `beamscope check-model {uri}` measures it",
-              file=sys.stderr)  # fmt: skip
-    return found
-
-
-def _input_px(job: Job, args: argparse.Namespace, measured: MeasuredRate | None) -> int:
-    if args.input_size:
-        return int(args.input_size)
-    if measured:
-        return measured.input_px
-    remedis = parse_remedis_name(args.model[0]) if args.model else None
-    return remedis.input_size if remedis else job.planned_input_px(args)
 
 
 def _plan(

@@ -81,21 +81,7 @@ def add_model_arguments(
             "fills a column embedding_NAME, by default named as its directory (NAME=MODEL); the "
             "flags below hold for all of them",
         )
-    parser.add_argument(
-        "--preset",
-        choices=presets(),
-        metavar="NAME",
-        help="prepare images for this public model, as its card in beamscope says; other flags "
-        f"count before it, and weights are yours to bring: {', '.join(presets())}",
-    )
-    parser.add_argument(
-        "--model_card",
-        metavar="FILE.yaml",
-        type=place("--model_card"),
-        help="YAML file that says how the model is called, local or remote; other flags count "
-        "before it; none: without any (default: beamscope.yaml or model.yaml in the model's "
-        "directory, or MODEL.yaml beside MODEL.onnx)",
-    )
+    add_card_arguments(parser)
     parser.add_argument(
         "--tags",
         metavar="TAG",
@@ -201,6 +187,27 @@ def add_model_arguments(
         help="refuse a model whose files have another digest; a model is a program that runs with "
         "your rights (check-model and dataset.json have the digest; default: any)"
         + ("" if positional else "; of several models, once for each, in their order"),
+    )
+
+
+def add_card_arguments(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+) -> None:
+    """Add the flags that name a model card."""
+    parser.add_argument(
+        "--preset",
+        choices=presets(),
+        metavar="NAME",
+        help="prepare images for this public model, as its card in beamscope says; other flags "
+        f"count before it, and weights are yours to bring: {', '.join(presets())}",
+    )
+    parser.add_argument(
+        "--model_card",
+        metavar="FILE.yaml",
+        type=place("--model_card"),
+        help="YAML file that says how the model is called, local or remote; other flags count "
+        "before it; none: without any (default: beamscope.yaml or model.yaml in the model's "
+        "directory, or MODEL.yaml beside MODEL.onnx)",
     )
 
 

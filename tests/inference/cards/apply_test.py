@@ -1,6 +1,7 @@
 """What a card fills, what flags override, and what is said and refused."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from beamscope.transforms.inference.find_model import open_model
 from beamscope.transforms.inference.model_files import model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage import files
+from tests.gcs import gcs_emulator
 from tests.inference import models
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -113,6 +116,45 @@ def test_the_card_in_a_directory_is_found_and_is_no_part_of_the_digest(tmp_path:
     named = tmp_path / "mine.yaml"
     named.write_bytes(b"channel_order: bgr")
     assert with_card_of(ModelSettings(uri), card=str(named)).channel_order == "bgr"
+
+
+def test_the_card_of_the_version_that_is_taken(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    for version in ("1", "2", "11"):
+        models.save(served / version, models.vectors)
+        (served / version / "model.yaml").write_text(f"note: version {version}\n")
+    found = with_card_of(ModelSettings(str(served)))
+    assert found.card == str(served / "11" / "model.yaml")
+    assert "version 11" in found.card_notes
+    assert with_card_of(ModelSettings(str(served / "2"))).card_notes[-1] == "version 2"
+    (served / "beamscope.yaml").write_text("note: of all\n")
+    with pytest.raises(InputError, match=r"beamscope\.yaml: 11/model\.yaml is there too: keep one"):
+        with_card_of(ModelSettings(str(served)))
+    (served / "11" / "model.yaml").unlink()
+    assert with_card_of(ModelSettings(str(served))).card_notes[-1] == "of all"
+
+
+def test_cards_in_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card in the directory of a model, of a version of it, and beside an ONNX file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    models.save(tmp_path / "m", models.vectors)
+    pixels = models.noise(2)
+    with gcs_emulator(tmp_path) as bucket:
+        for place in ("plain", "served/3"):
+            for path in (tmp_path / "m").rglob("*"):
+                if path.is_file():
+                    name = path.relative_to(tmp_path / "m")
+                    files.write_bytes(f"{bucket}/{place}/{name}", path.read_bytes())
+            files.write_bytes(f"{bucket}/{place}/beamscope.yaml", b"input_range: -1..1\n")
+        files.write_bytes(f"{bucket}/vit.yaml", b"input_size: 96\n")
+        for uri, card in (("plain", "plain"), ("plain/", "plain"), ("served", "served/3")):
+            settings = with_card_of(ModelSettings(f"{bucket}/{uri}", compile="none"))
+            assert settings.card == f"{bucket}/{card}/beamscope.yaml"
+            embedded = Embedder.from_settings(settings).embed(pixels)
+            np.testing.assert_allclose(embedded, models.expected(pixels, -1, 1), atol=1e-4)
+        assert with_card_of(ModelSettings(f"{bucket}/vit.onnx")).input_size == 96
+        assert with_card_of(ModelSettings(f"{bucket}/nothing")).card is None
+        assert with_card_of(ModelSettings("gs://no-such-bucket/m")).card is None
 
 
 def test_the_card_beside_a_file(tmp_path: Path) -> None:

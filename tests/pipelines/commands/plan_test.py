@@ -2,11 +2,13 @@
 
 import json
 import shlex
+import shutil
 import tarfile
 
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from beamscope.pipelines.main import main
 from beamscope.transforms.output.run_record import read_run_record
@@ -249,3 +251,65 @@ def test_what_a_job_has_planned_is_not_measured(slides, model, tmp_path, capsys)
     assert run("plan", "slides", *flags) == 0
     assert "quality    not measured of 1 slide that a job has planned" in capsys.readouterr().out
     assert planned(output)["planned_before"] == 1
+
+
+def with_card(model, folder, card):
+    shutil.copytree(model, folder)
+    (folder / "beamscope.yaml").write_text(card)
+    return folder
+
+
+def test_a_card_says_what_is_planned_for(slides, model, tmp_path, capsys):
+    path = with_card(model, tmp_path / "m", f"input_size: {PX}\nfeatures: 3\nlicense: ours\n")
+    flags = ("--input", slides / "a.svs", "--output", tmp_path / "out", "--model", path)
+    assert run("plan", "slides", *flags) == 0
+    assert f"model card {path}/beamscope.yaml: ours" in capsys.readouterr().err
+    said = planned(tmp_path / "out")
+    assert said["settings"]["patch_px"] == PX
+    assert said["bytes_to_write"] == said["patches"] * 2 * (12 + 40)
+    # A flag counts before the card, and the job takes the plan as it is.
+    assert run("slides", *flags) == 0
+    counters = json.loads((tmp_path / "out" / "dataset.json").read_text())["counters"]
+    assert counters["slides_planned_before"] == 1
+    assert run("plan", "slides", *flags[:2], "--output", tmp_path / "more", *flags[4:],
+               "--input_size", 128) == 0  # fmt: skip
+    assert planned(tmp_path / "more")["settings"]["patch_px"] == 128
+
+
+def test_a_preset_without_a_model(slides, tmp_path, capsys):
+    flags = ("--input", slides / "a.svs", "--output", tmp_path / "out", "--preset", "conch")
+    assert run("plan", "slides", *flags) == 0
+    assert "model card preset conch: CC-BY-NC-ND 4.0" in capsys.readouterr().err
+    assert planned(tmp_path / "out")["settings"]["patch_px"] == 448
+    assert run("plan", "slides", *flags, "--model_card", "c.yaml") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_images_are_planned_to_be_resized_as_the_job_does(model, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (80, 80), "teal").save(tmp_path / "images" / f"{name}.png")
+    path = with_card(model, tmp_path / "m", f"input_size: {PX}\nresize: bicubic\n")
+    flags = ("--input", tmp_path / "images", "--output", tmp_path / "out", "--model", path)
+    assert run("plan", "images", *flags) == 0
+    assert planned(tmp_path / "out")["settings"]["fit"] == "bicubic"
+    assert run("images", *flags) == 0
+    assert "images of another size are fitted by resize: bicubic" in capsys.readouterr().err
+    counters = json.loads((tmp_path / "out" / "dataset.json").read_text())["counters"]
+    assert counters["sources_planned_before"] == 1
+
+
+def test_models_of_other_sizes(slides, model, tmp_path, capsys):
+    one = with_card(model, tmp_path / "one", f"input_size: {PX}\nfeatures: 3\nresize: bilinear\n")
+    two = with_card(model, tmp_path / "two", "input_size: 96\nfeatures: 5\n")
+    flags = ("--input", slides / "a.svs", "--output", tmp_path / "out")
+    models = ("--model", one, "--model", two)
+    assert run("plan", "slides", *flags, *models) == 2
+    assert "takes images of 64 px and" in capsys.readouterr().err.splitlines()[-1]
+    assert run("plan", "slides", *flags, *models, "--patch_size", 80) == 2
+    assert f"{two}: takes images of 96 px and patches have 80" in capsys.readouterr().err
+    (two / "beamscope.yaml").write_text("input_size: 96\nfeatures: 5\nresize: bicubic\n")
+    assert run("plan", "slides", *flags, *models, "--patch_size", 80) == 0
+    said = planned(tmp_path / "out")
+    assert said["settings"]["patch_px"] == 80
+    assert said["bytes_to_write"] == said["patches"] * 2 * (32 + 40)

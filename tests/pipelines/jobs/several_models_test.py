@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from beamscope import open_dataset
 from beamscope.pipelines.main import main
@@ -435,6 +436,61 @@ def test_films_and_archives(models, tmp_path):
     assert len({row["image_id"] for row in table}) == len(table)
     lacking = described(output)["counts"]["lacking_embedding_holes_30"]
     assert sum(row["status"] == "partial" for row in table) == lacking > 0
+
+
+def test_images_with_cards_and_a_search_in_them(models, tmp_path, capsys):
+    """Each model has its own card: one scales to -1..1, the other takes mean and std, as BGR."""
+    folder, images = tmp_path / "models", tmp_path / "images"
+    images.mkdir()
+    draw = np.random.default_rng(3)
+    for number in range(12):
+        pixels = draw.integers(0, 256, (SIDE, SIDE, 3), np.uint8) // (1 + np.arange(3) * number % 5)
+        Image.fromarray(pixels.astype(np.uint8)).save(images / f"{number}.png")
+    cards = {
+        "one": "input_range: -1..1\nlicense: of one\n",
+        "two": "input_mean: [0.4, 0.5, 0.6]\ninput_std: [0.2, 0.3, 0.4]\nchannel_order: bgr\n",
+    }
+    for name, card in cards.items():
+        shutil.copytree(models / name, folder / name)
+        (folder / name / "beamscope.yaml").write_text(card)
+    output = tmp_path / "out"
+    assert main(command("images", images, output, folder / "one", folder / "two")) == 0
+    assert "beamscope.yaml: of one" in capsys.readouterr().err
+    rows = shards(output).to_pylist()
+    assert len(rows) == 12
+    for row in rows:
+        pixels = np.asarray(Image.open(images / Path(row["member"]).name)) / 255
+        mean = pixels.mean(axis=(0, 1))
+        np.testing.assert_allclose(row["embedding_one"], mean * 2 - 1, atol=1e-4)
+        bgr = (mean[::-1] - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4]
+        expected = bgr @ MODELS["two"].factors.numpy()
+        np.testing.assert_allclose(row["embedding_two"], expected, atol=1e-3)
+    said = {model["column"]: model for model in described(output)["models"]}
+    assert said["embedding_one"]["card"] == str(folder / "one" / "beamscope.yaml")
+    assert said["embedding_two"]["from_card"] == ["channel_order", "input_mean", "input_std"]
+
+    like = ["search", str(output), "--like", rows[3]["image_id"], "--k", "4"]
+    assert main(like) == 2
+    error = capsys.readouterr().err
+    assert "choose embedding= (--embedding) from embedding_one, embedding_two" in error
+    assert error.count("\n") == 1
+    hits = tmp_path / "hits"
+    assert main([*like, "--embedding", "two", "--output", str(hits)]) == 0
+    every = vectors(shards(output)["embedding_two"]).astype(np.float64)
+    every /= np.linalg.norm(every, axis=1, keepdims=True)
+    nearest = [place for place in np.argsort(-(every @ every[3])) if place != 3][:4]
+    found = pq.read_table(hits / "hits.parquet").to_pylist()
+    assert [hit["image_id"] for hit in found] == [rows[place]["image_id"] for place in nearest]
+    # A file is prepared by the card of its model, which dataset.json has.
+    like[3] = str(images / Path(rows[5]["member"]).name)
+    of_file = [*like, "--embedding", "two", "--output", str(hits), "--model"]
+    assert main([*of_file, str(folder / "two")]) == 0
+    first = pq.read_table(hits / "hits.parquet").to_pylist()[0]
+    assert first["image_id"] == rows[5]["image_id"]
+    assert first["cosine"] == pytest.approx(1, abs=1e-5)
+    capsys.readouterr()
+    assert main([*of_file, str(folder / "one")]) == 2
+    assert "is another model than that of the dataset, two with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

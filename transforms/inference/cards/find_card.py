@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from beamscope.transforms.inference.cards.card import ModelCard, parse_card
+from beamscope.transforms.inference.served_models import local_names, version_of
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
@@ -49,8 +51,8 @@ def card_file(uri: str) -> ModelCard:
 def card_beside(model: str) -> ModelCard | None:
     """Return the card of a model's directory, or the one beside a model's file; None without one.
 
-    A directory may have ``beamscope.yaml`` or ``model.yaml``; the card of ``MODEL.onnx`` is
-    ``MODEL.yaml``.
+    A directory may have ``beamscope.yaml`` or ``model.yaml``; one of versions may have it in that
+    of the version that is taken, too. The card of ``MODEL.onnx`` is ``MODEL.yaml``.
 
     Raises:
       InputError: ``bad_card``: it is invalid, or a directory has two.
@@ -60,12 +62,29 @@ def card_beside(model: str) -> ModelCard | None:
         if dot and ending.lower() == "onnx":
             found = [f"{stem}.yaml"] if files.exists(f"{stem}.yaml") else []
         else:
-            places = [files.join(model, name) for name in CARD_NAMES]
+            version = _version(model)
+            folders = [model] if version is None else [model, files.join(model, version)]
+            places = [files.join(folder, name) for folder in folders for name in CARD_NAMES]
             found = [place for place in places if files.exists(place)]
     if len(found) > 1:
+        other = found[1].removeprefix(files.join(model, ""))
         raise InputError(
             Kind.BAD_CARD,
-            f"model card {found[0]}: {CARD_NAMES[1]} is there too: keep one, or choose by "
+            f"model card {found[0]}: {other} is there too: keep one, or choose by "
             "--model_card FILE",
         )
     return card_file(found[0]) if found else None
+
+
+def _version(model: str) -> str | None:
+    """Return the name of the directory of the version that is taken; None where there is none."""
+    # What cannot be listed is refused with a better message when the model is looked for.
+    with contextlib.suppress(OSError):
+        if files.is_local(model):
+            names = local_names(Path(files.normalize(model)))
+        else:
+            folder = files.join(files.normalize(model), "")
+            names = [file.path.removeprefix(folder) for file in files.list_files(folder)]
+        version = version_of(names)
+        return version.taken if version is not None else None
+    return None

@@ -58,6 +58,10 @@ def test_a_resnet_with_external_data(tmp_path, compiler):
         ("cls", lambda tokens: tokens[:, 0]),
         ("mean", lambda tokens: tokens.mean(axis=1)),
         ("mean_patches", lambda tokens: tokens[:, 1:].mean(axis=1)),
+        (
+            "cls_mean_patches",
+            lambda tokens: np.hstack([tokens[:, 0], tokens[:, 1:].mean(axis=1)]),
+        ),
         ("none", lambda tokens: tokens.reshape(len(tokens), -1)),
     ],
 )
