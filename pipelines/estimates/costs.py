@@ -12,7 +12,7 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
 from beamscope.pipelines.estimates.rates import MeasuredRate
-from beamscope.pipelines.runners.accelerators import requested_gpus
+from beamscope.pipelines.runners.accelerators import gpu_machine, requested_gpus
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.transforms.problem_kinds import Kind
@@ -113,7 +113,8 @@ def _estimate(
 ) -> Estimate:
     remote = runs_on_dataflow(options)
     worker = options.view_as(WorkerOptions)
-    kind = (worker.machine_type or "") if remote else ""
+    # With a hint, the machines that embed: others plan and assemble, which is little beside it.
+    kind = gpu_machine(options) if remote else ""
     count = workers or (
         max(worker.max_num_workers or 0, worker.num_workers or 0, 1) if remote else 1
     )

@@ -69,7 +69,8 @@ class Steps:
       prepare: transform from the ``PCollection`` of requests to the same, for what has to be known
         of all items before the planner divides one; it has an attribute ``guard``. The planner then
         reads no file of the user. None where items are planned one by one.
-      spread: transform that distributes a ``PCollection`` of blocks over all workers.
+      spread: transform that distributes a ``PCollection`` of blocks over all workers. If it has an
+        attribute ``accelerator``, it is given the resource hint of the steps that embed.
     """
 
     planner: ItemPlanner[Any, Any]

@@ -7,6 +7,7 @@ Of several models, each has a RunInference and writes parts of its own, behind o
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,12 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler
 
 from beamscope.pipelines.jobs.job import Steps
+from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.inference.ptransforms.embed_by_several import EmbedBySeveral
 from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.ptransforms.end_embedding import EndEmbedding
@@ -39,6 +42,7 @@ def build_pipeline(
     *,
     assembles: bool = True,
     share: Share | None = None,
+    accelerator: str | None = None,
 ) -> None:
     """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
@@ -52,6 +56,7 @@ def build_pipeline(
       guard: of the job, for planning and reading; the handler has its own copy.
       assembles: whether the dataset is written at the end.
       share: which items and blocks are planned and embedded; None for all.
+      accelerator: resource hint of the steps that find, read, embed and write; None for none.
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
@@ -62,25 +67,47 @@ def build_pipeline(
         asked = asked | "Prepare" >> steps.prepare
         planning_guard = None
     planned = asked | "Plan" >> PlanItems(steps.planner, dataset.layout, planning_guard, share)
-    spread = (
-        planned.blocks
-        | "Spread" >> steps.spread
-        | "Find" >> FindParts(steps.planner, dataset.layout)
-    )
-    images = spread.blocks | "Read" >> steps.read
-    if len(handlers) > 1:
-        new_parts = images | "Embed" >> EmbedBySeveral(tuple(handlers), dataset.layout)
-    else:
-        new_parts = (
-            images
-            | "Embed" >> (EmbedBlocks(handlers[0]) if handlers else _encode(steps))
-            | "Write" >> WriteParts(dataset.layout)
-        )
-    parts = (planned.parts, spread.parts, new_parts) | "AllParts" >> beam.Flatten()
+    if hasattr(steps.spread, "accelerator"):
+        steps.spread.accelerator = accelerator
+    make = _MakeParts(steps, tuple(handlers), dataset.layout)
+    if accelerator is not None:
+        # Of all these steps together: a runner fuses only steps with the same hint, and what lies
+        # between two that are not fused is shuffled, which here would be the pixels.
+        make.with_resource_hints(accelerator=accelerator)
+    made = planned.blocks | "Spread" >> steps.spread | "MakeParts" >> make
+    parts = (planned.parts, *made) | "AllParts" >> beam.Flatten()
     if assembles:
         _assemble({"items": planned.items, "parts": parts}, steps, dataset)
     else:
         parts | "EndEmbedding" >> EndEmbedding(dataset.lease)
+
+
+@dataclasses.dataclass
+class _MakeParts(beam.PTransform):
+    """Find, read, embed and write: a ``PCollection`` of blocks to found parts and new ones."""
+
+    steps: Steps
+    handlers: tuple[ModelHandler, ...]
+    layout: Layout
+
+    def expand(
+        self, blocks: beam.PCollection[Any]
+    ) -> tuple[beam.PCollection[PartRef], beam.PCollection[PartRef]]:
+        found = blocks | "Find" >> FindParts(self.steps.planner, self.layout)
+        images = found.blocks | "Read" >> self.steps.read
+        if len(self.handlers) > 1:
+            new = images | "Embed" >> EmbedBySeveral(self.handlers, self.layout)
+        else:
+            new = images | "Embed" >> self._embed | "Write" >> WriteParts(self.layout)
+        # Joined outside: to join parts needs no GPU.
+        return found.parts, new
+
+    @property
+    def _embed(self) -> beam.PTransform:
+        if self.handlers:
+            return EmbedBlocks(self.handlers[0])
+        assert self.steps.encode is not None
+        return self.steps.encode
 
 
 def build_assembly(
@@ -111,8 +138,3 @@ def _assemble(
 ) -> None:
     outcomes = dict(found) | "SumUp" >> SumUpItems(steps.summary, dataset.layout)
     outcomes | "Assemble" >> AssembleDataset(dataset)
-
-
-def _encode(steps: Steps) -> beam.PTransform:
-    assert steps.encode is not None
-    return steps.encode

@@ -26,7 +26,7 @@ from beamscope.pipelines.jobs.order import (
 from beamscope.pipelines.jobs.pipeline import build_assembly, build_pipeline
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.dataflow_submit import cloud_job_name, submit
-from beamscope.pipelines.runners.gpu import requires_gpu
+from beamscope.pipelines.runners.gpu import embed_accelerator, requires_gpu
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG, LogFile, logged
 from beamscope.pipelines.terminal.quiet import quiet
@@ -112,9 +112,13 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 remedy = command_for(order, None)
                 build_assembly(pipeline, order.requests, steps, dataset, job.glance, remedy)
                 return
+            accelerator = embed_accelerator(order.options)
             required = requires_gpu(order.options) and bool(order.models)
             if required:
-                _ = pipeline | "RequireGpu" >> RequireGpu(order.models[0].spec.backend)
+                look = RequireGpu(order.models[0].spec.backend)
+                if accelerator is not None:
+                    look.with_resource_hints(accelerator=accelerator)
+                _ = pipeline | "RequireGpu" >> look
             guard = Guard(layout, run_id(), args.item_timeout, len(order.requests), lease.key)
             build_pipeline(
                 pipeline,
@@ -125,6 +129,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 guard,
                 assembles=order.extent.assembles,
                 share=share,
+                accelerator=accelerator,
             )
 
         if runs_on_dataflow(order.options):

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from beamscope.pipelines.runners.gpu import requires_gpu
+from beamscope.pipelines.runners.gpu import embed_accelerator, requires_gpu
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -24,6 +24,8 @@ _MACHINES = {
     "nvidia-a100-80gb": ("a2-ultragpu-",),
     "nvidia-h100-80gb": ("a3-highgpu-",),
 }
+# The machine types that have a GPU in any case.
+_WITH_GPU = {kind: names for kind, names in _MACHINES.items() if "n1-" not in names}
 # Of compute capability 6.x and 7.0. cuDNN dropped them in 9.11. Most libraries of the lock's 9.28
 # (such as libcudnn_ops, libcudnn_cnn and libcudnn_adv) have code for 7.5 and later only.
 _WITHOUT_CUDNN = ("nvidia-tesla-p4", "nvidia-tesla-p100", "nvidia-tesla-v100")
@@ -33,6 +35,7 @@ _WITHOUT_STANDARD_DISKS = ("g2-", "a3-")
 _SSD = "compute.googleapis.com/projects//zones//diskTypes/pd-ssd"
 _SERVICE_OPTION = "worker_accelerator="
 _RESOURCE_HINTS = ("accelerator=", "beam:resources:accelerator:v1=")
+_MACHINE = "machine_type"
 _DRIVER = "install-nvidia-driver"
 
 
@@ -42,12 +45,18 @@ class Accelerator:
 
     Attributes:
       option: the flag and its value, as the user wrote them.
-      fields: the fields between the semicolons: ``type``, ``count``, ``install-nvidia-driver``; a
-        field without a value maps to an empty string.
+      fields: the fields between the semicolons: ``type``, ``count``, ``install-nvidia-driver``, of
+        a hint ``machine_type`` too; a field without a value maps to an empty string.
     """
 
     option: str
     fields: dict[str, str]
+
+    @property
+    def machine(self) -> str:
+        """Return the type of machine that a resource hint names; an empty string where none is."""
+        is_hint = self.option.startswith(("--resource_hints", "--embed_accelerator"))
+        return self.fields.get(_MACHINE, "") if is_hint else ""
 
 
 def requested_gpus(options: PipelineOptions) -> dict[str, int]:
@@ -56,11 +65,21 @@ def requested_gpus(options: PipelineOptions) -> dict[str, int]:
     return {one.get("type", ""): int(one.get("count") or 1) for one in fields}
 
 
+def gpu_machine(options: PipelineOptions) -> str:
+    """Return the type of the machines that embed; an empty string where none is named.
+
+    A resource hint may name the machine of its steps. Then ``--machine_type`` is for the others.
+    """
+    machine: str = options.view_as(WorkerOptions).machine_type or ""
+    return next((one.machine for one in accelerators(options) if one.machine), machine)
+
+
 def accelerators(options: PipelineOptions) -> list[Accelerator]:
-    """Return the accelerators that the options request, in any of the three forms."""
+    """Return the accelerators that the options request, in any of the four forms."""
     service_options = options.view_as(GoogleCloudOptions).dataflow_service_options or []
     experiments = options.view_as(DebugOptions).experiments or []
     hints = options.view_as(StandardOptions).resource_hints or []
+    own = embed_accelerator(options)
     return [
         Accelerator(f"--{flag} {value}", _fields(value.removeprefix(prefix)))
         for flag, values, prefixes in (
@@ -68,6 +87,7 @@ def accelerators(options: PipelineOptions) -> list[Accelerator]:
             # The form from before service options existed; Dataflow still accepts it.
             ("experiments", experiments, (_SERVICE_OPTION,)),
             ("resource_hints", hints, _RESOURCE_HINTS),
+            ("embed_accelerator", [] if own is None else [own], ("",)),
         )
         for value in values
         for prefix in prefixes
@@ -102,11 +122,16 @@ def check_accelerator(options: PipelineOptions) -> None:
         return
     (accelerator,) = asked
     _check_fields(accelerator)
+    flag = f"--machine_type {machine or '(none)'}"
+    if accelerator.machine:
+        _check_other_steps(accelerator, machine)
+        _check_disk(machine, workers.disk_type)
+        flag, machine = accelerator.option, accelerator.machine
     fitting = _MACHINES.get(accelerator.fields["type"])
     if fitting and not machine.startswith(fitting):
         raise InputError(
             Kind.BAD_OPTION,
-            f"--machine_type {machine or '(none)'}: does not support {accelerator.fields['type']}, "
+            f"{flag}: does not support {accelerator.fields['type']}, "
             f"which requires {' or '.join(f'{name}…' for name in fitting)}",
         )
     _check_disk(machine, workers.disk_type)
@@ -118,6 +143,16 @@ def check_accelerator(options: PipelineOptions) -> None:
         )
 
 
+def _check_other_steps(accelerator: Accelerator, machine: str) -> None:
+    """Check that the steps that do not embed run on a machine without a GPU of its own."""
+    if machine.startswith(tuple(name for names in _WITH_GPU.values() for name in names)):
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--machine_type {machine}: has a GPU, and is for the steps that do not embed, since "
+            f"{accelerator.option} names its own machine; name one without, such as n2-standard-8",
+        )
+
+
 def _check_without(options: PipelineOptions, machine: str) -> None:
     """Check that nothing in the options needs the GPU that nobody requests."""
     if requires_gpu(options):
@@ -126,8 +161,8 @@ def _check_without(options: PipelineOptions, machine: str) -> None:
             "--require_gpu: no accelerator is requested; add --dataflow_service_options "
             f"'{_SERVICE_OPTION}type:nvidia-tesla-t4;count:1;{_DRIVER}'",
         )
-    kind = next((kind for kind, names in _MACHINES.items() if machine.startswith(names)), "")
-    if kind and _MACHINES[kind] != _MACHINES["nvidia-tesla-t4"]:
+    kind = next((kind for kind, names in _WITH_GPU.items() if machine.startswith(names)), "")
+    if kind:
         raise InputError(
             Kind.MISSING_OPTION,
             f"--machine_type {machine}: has a GPU, but no accelerator is requested; add "

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beamscope.pipelines.runners.dataflow import check_remote, prepare_dataflow
+from beamscope.pipelines.runners.dataflow import (
+    check_remote,
+    prepare_dataflow,
+    runs_on_dataflow,
+)
 from beamscope.pipelines.runners.flink import check_flink
+from beamscope.pipelines.runners.gpu import embed_accelerator
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
 
 if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
@@ -26,6 +33,13 @@ def check_runner(job: Job, args: argparse.Namespace, options: PipelineOptions) -
     Raises:
       InputError: an option is missing or wrong, or the cluster does not answer.
     """
+    hint = embed_accelerator(options)
+    if hint is not None and not runs_on_dataflow(options):
+        raise InputError(
+            Kind.BAD_OPTION,
+            f"--embed_accelerator {hint}: only Dataflow has machines of several kinds for one job; "
+            "leave it out (`--only embed` on GPU machines does the same elsewhere)",
+        )
     prepare_dataflow(job.path_flags, args, options)
     check_flink(options)
 

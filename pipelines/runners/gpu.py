@@ -1,6 +1,6 @@
-"""The option ``--require_gpu``: fail where there is no GPU.
+"""The options ``--require_gpu`` and ``--embed_accelerator``: where a job needs a GPU.
 
-It is declared as an option of Beam, so that runner configs can contain it.
+They are declared as options of Beam, so that runner configs can contain them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,28 @@ class GpuOptions(PipelineOptions):
             help="stop the job in its first seconds if the model's backend sees no GPU, instead of "
             "embedding on processors",
         )
+        parser.add_argument(
+            "--embed_accelerator",
+            metavar="HINT",
+            help="on Dataflow: the GPU and machine of the steps that read, embed and write, as "
+            "'type:NAME;count:1;machine_type:MACHINE;install-nvidia-driver'; all other steps run "
+            "on machines of --machine_type",
+        )
 
 
 def requires_gpu(options: PipelineOptions) -> bool:
     """Return whether a job must fail where there is no GPU."""
     required: bool = options.view_as(GpuOptions).require_gpu
     return required
+
+
+def embed_accelerator(options: PipelineOptions) -> str | None:
+    """Return Beam's resource hint of the GPU that only embedding gets; None for none.
+
+    https://cloud.google.com/dataflow/docs/guides/right-fitting
+    """
+    hint: str | None = options.view_as(GpuOptions).embed_accelerator
+    return hint
 
 
 def runs_here(options: PipelineOptions) -> bool:

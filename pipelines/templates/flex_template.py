@@ -28,7 +28,12 @@ from beamscope.transforms.problems import InputError
 # Beam's options that a launch sets as parameters. The launch's environment
 # (`gcloud dataflow flex-template run --worker-machine-type …`) or the runner config sets others.
 _BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
-_BEAM_FLAGS = ("require_gpu", "sdk_container_image", "number_of_worker_harness_threads")
+_BEAM_FLAGS = (
+    "require_gpu",
+    "embed_accelerator",
+    "sdk_container_image",
+    "number_of_worker_harness_threads",
+)
 
 # A template's job has all machines that it needs: parts are for tasks of other schedulers.
 _NOT_HERE = ("part",)

@@ -81,19 +81,27 @@ class Cloud:
 
     def run(self, output: str, *more: str) -> tuple[int, str]:
         """Runs the slide job's command on Dataflow; gives its exit status and what it printed."""
+        return self._run([*self.flags(output), *more])
+
+    def _run(self, command: list[str]) -> tuple[int, str]:
         cloud = ("--project=a-project", "--region=us-central1",
                  f"--temp_location={self.bucket}/tmp",
                  f"--dataflow_endpoint={self.service.endpoint}", "--no_auth")  # fmt: skip
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            status = main([*self.flags(output), *cloud, *more])
+            status = main([*command, *cloud])
         return status, said.getvalue()
 
     def submit(self, config: str, output: str) -> Submission:
         """Submits the slide job with a runner config."""
+        job, *flags = self.flags(output)
+        config_flags = (f"--runner_config={config}", f"--sdk_container_image={IMAGE}")
+        return self.submit_job(job, output, *flags, *config_flags)
+
+    def submit_job(self, job: str, output: str, *flags: str) -> Submission:
+        """Submits a job with the flags of its input, model and runner."""
         before = len(self.service.jobs)
-        flags = (f"--runner_config={config}", f"--sdk_container_image={IMAGE}")
-        status, said = self.run(output, *flags)
+        status, said = self._run([job, *flags, f"--output={self.bucket}/{output}"])
         assert status == 0, said
         (job,) = self.service.jobs[before:]
         return Submission(job, f"{self.bucket}/{output}", said)

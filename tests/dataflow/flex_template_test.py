@@ -13,7 +13,12 @@ from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
 
-BEAM_FLAGS = {"require_gpu", "sdk_container_image", "number_of_worker_harness_threads"}
+BEAM_FLAGS = {
+    "require_gpu",
+    "embed_accelerator",
+    "sdk_container_image",
+    "number_of_worker_harness_threads",
+}
 
 
 @pytest.mark.parametrize("job", JOBS.names())

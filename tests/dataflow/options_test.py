@@ -31,6 +31,7 @@ IMAGE = "--sdk_container_image=example/beamscope:1"
 T4 = "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
 L4 = T4.replace("tesla-t4", "l4")
 SSD = "compute.googleapis.com/projects//zones//diskTypes/pd-ssd"
+ON_G2 = "type:nvidia-l4;count:1;machine_type:g2-standard-16;install-nvidia-driver"
 FLEXRS = "--flexrs_goal=COST_OPTIMIZED"
 LABELLED = (*JOB, *CLOUD, IMAGE, "--runner_config=dataflow_cpu")
 CONFIGS = [name for name in config_names() if name.startswith("dataflow_")]
@@ -111,6 +112,15 @@ def accelerated(*flags):
         ),
         (f"--dataflow_service_options={L4}", "--machine_type=g2-standard-16", f"--disk_type={SSD}"),
         ("--flexrs_goal=COST_OPTIMIZED",),
+        # A hint names the machine of its steps, and --machine_type that of the others.
+        (
+            f"--resource_hints=accelerator={ON_G2}",
+            "--machine_type=n2-standard-4",
+            f"--disk_type={SSD}",
+        ),
+        (f"--embed_accelerator={ON_G2}", "--machine_type=n2-standard-4", f"--disk_type={SSD}"),
+        (f"--embed_accelerator={ON_G2}", f"--disk_type={SSD}"),
+        (f"--embed_accelerator={T4.partition('=')[2]}", "--machine_type=n1-standard-8"),
         # A kind that we do not know is for Dataflow to judge.
         (f"--dataflow_service_options={T4.replace('nvidia-tesla-t4', 'newest')}",),
         ("--machine_type=n1-standard-8",),
@@ -215,6 +225,31 @@ def test_accelerator_errors(flags, words):
             ),
             ["pd-standard: is a standard disk", "g2-standard-16", f"--disk_type {SSD}"],
         ),
+        (
+            (f"--embed_accelerator={ON_G2}", "--machine_type=n2-standard-8"),
+            ["--disk_type: the default is a standard disk", "g2-standard-16"],
+        ),
+        (
+            (f"--embed_accelerator={ON_G2}", "--machine_type=g2-standard-4", f"--disk_type={SSD}"),
+            ["--machine_type g2-standard-4: has a GPU", "n2-standard-8"],
+        ),
+        (
+            (f"--embed_accelerator={ON_G2.replace('g2-', 'n1-')}", f"--disk_type={SSD}"),
+            ["--embed_accelerator type:nvidia-l4;count:1;machine_type:n1-standard-16", "g2-"],
+        ),
+        (
+            (f"--embed_accelerator={ON_G2}", f"--dataflow_service_options={L4}"),
+            ["--dataflow_service_options worker_accelerator", "--embed_accelerator", "only one"],
+        ),
+        (
+            (f"--embed_accelerator={ON_G2}", f"--resource_hints=accelerator={ON_G2}"),
+            ["--resource_hints accelerator", "--embed_accelerator", "only one"],
+        ),
+        (
+            (f"--embed_accelerator={ON_G2}", f"--disk_type={SSD}", FLEXRS),
+            ["--flexrs_goal COST_OPTIMIZED: ", "--embed_accelerator"],
+        ),
+        (("--embed_accelerator=yes",), ["--embed_accelerator yes: requests no GPU"]),
     ],
 )
 def test_what_cannot_work_with_a_gpu(flags, words):

@@ -12,7 +12,8 @@ from beamscope.pipelines.runners.config import CONFIGS
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import IMAGE
 
-NAMES = ("dataflow_cpu", "dataflow_t4", "dataflow_l4")
+NAMES = ("dataflow_cpu", "dataflow_t4", "dataflow_l4", "dataflow_l4_split")
+# Of all machines; right_fitting_test.py has the config where only some have one.
 ACCELERATORS = {"dataflow_cpu": None, "dataflow_t4": "nvidia-tesla-t4", "dataflow_l4": "nvidia-l4"}
 
 
@@ -35,7 +36,10 @@ def test_workers_are_what_the_config_says(submitted, name):
     assert scaling["maxNumWorkers"] == said["max_num_workers"]
     # The API's word for THROUGHPUT_BASED.
     assert AutoscalingAlgorithm(scaling["algorithm"]).name == "AUTOSCALING_ALGORITHM_BASIC"
-    assert pool["workerHarnessContainerImage"] == IMAGE
+    # Beam names an image for all steps only where all are in one environment.
+    fitted = "embed_accelerator" in said
+    assert pool.get("workerHarnessContainerImage") == (None if fitted else IMAGE)
+    assert len(pool["sdkHarnessContainerImages"]) == 1 + fitted
     assert {image["containerImage"] for image in pool["sdkHarnessContainerImages"]} == {IMAGE}
 
 
@@ -67,22 +71,23 @@ def test_one_accelerator_by_one_way(submitted, name):
     environment = submitted(name).job["environment"]
     options = environment.get("serviceOptions", [])
     assert options == config(name).get("dataflow_service_options", [])
-    wanted = ACCELERATORS[name]
+    wanted = ACCELERATORS.get(name)
     assert len(options) == (wanted is not None)
     if wanted:
         assert options[0].startswith(f"worker_accelerator=type:{wanted};count:1;")
     environments = submitted(name).pipeline().components.environments.values()
     hints = [hint for environment in environments for hint in environment.resource_hints]
-    assert hints == []
+    assert bool(hints) == ("embed_accelerator" in config(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_workers_are_told(submitted, name):
     options = submitted(name).options
-    assert options["require_gpu"] is (ACCELERATORS[name] is not None)
+    gpu = config(name).get("require_gpu", False)
+    assert options["require_gpu"] is gpu
     assert options["save_main_session"] is False
     steps = {step.unique_name for step in submitted(name).pipeline().components.transforms.values()}
-    assert ("RequireGpu" in steps) is (ACCELERATORS[name] is not None)
+    assert ("RequireGpu" in steps) is gpu
 
 
 def test_submitting_does_not_wait(cloud):

@@ -49,6 +49,12 @@ def test_cost_of_gpus(costs):
     assert found.cost == pytest.approx(2 * 2 * (16 * 0.05 + 64 * 0.004 + 0.6))
 
 
+def test_cost_where_only_embedding_has_gpus(costs):
+    """The machines that embed count, not those that plan."""
+    found = estimate(7_200_000, options("dataflow_l4_split"), costs, workers=2)
+    assert found == estimate(7_200_000, options("dataflow_l4"), costs, workers=2)
+
+
 def test_a_measured_rate_goes_first(costs):
     here = estimate(1_200, options("direct"), costs, measured=MEASURED)
     assert here.hours == pytest.approx(10 / 3600)

@@ -22,17 +22,23 @@ class SpreadBlocks(beam.PTransform):
 
     Attributes:
       blocks_per_fetch: blocks in a run of a remote slide.
+      accelerator: resource hint of the step that reads; None for none. The last step here has it
+        too, so that a run stays together: a runner fuses only steps with the same hint.
     """
 
     blocks_per_fetch: int = BLOCKS_PER_FETCH
+    accelerator: str | None = None
 
     def expand(self, blocks: beam.PCollection[SlideBlock]) -> beam.PCollection[SlideBlock]:
         """Groups blocks by run; a few KB each are shuffled."""
+        in_order = beam.FlatMap(lambda run: sorted(run[1], key=lambda block: block.key))
+        if self.accelerator is not None:
+            in_order = in_order.with_resource_hints(accelerator=self.accelerator)
         return (
             blocks
             | "KeyByRun" >> beam.Map(_keyed, self.blocks_per_fetch)
             | "GroupRuns" >> beam.GroupByKey()
-            | "InOrder" >> beam.FlatMap(lambda run: sorted(run[1], key=lambda block: block.key))
+            | "InOrder" >> in_order
         )
 
 
