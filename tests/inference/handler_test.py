@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ class HalfSize:
     def __init__(self) -> None:
         self.given: list[int] = []
 
-    def apply(self, pixels: np.ndarray) -> np.ndarray:
+    def apply(self, pixels: np.ndarray, threads: Executor | None = None) -> np.ndarray:
+        assert threads is not None
         self.given.append(len(pixels))
         return pixels[:, ::2, ::2]
 

@@ -4,6 +4,7 @@ import pytest
 
 from beamscope.pipelines.options.fit import fit_method, fit_of_patches
 from beamscope.pipelines.options.images import add_image_arguments, image_settings_from
+from beamscope.pipelines.options.xrays import add_xray_arguments, xray_settings_from
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.fit import Fit
@@ -59,3 +60,13 @@ def test_images_are_fitted_as_the_card_says(flags, card, expected, capsys):
     assert (card is None) == (said == "")
     if card is not None:
         assert said.startswith("images of another size are fitted by ")
+
+
+@pytest.mark.parametrize("card", [None, "bicubic"])
+def test_films_say_that_the_card_is_not_used(card, capsys):
+    parser = argparse.ArgumentParser()
+    add_xray_arguments(parser)
+    args = parser.parse_args(["--input", "DIR", "--preprocess", "pad"])
+    assert xray_settings_from(args, model(card), 224).films.preprocess.kind == "pad"
+    said = "resize: bicubic of the model card is not used: films are prepared by --preprocess pad\n"
+    assert capsys.readouterr().err == ("" if card is None else said)
