@@ -6,9 +6,9 @@ No container engine's registry and no account is needed: the base images are sta
 Both parts run in namespaces of their own. When they end, however they end, the kernel ends their
 processes and removes their mounts; the second part has no network but 127.0.0.1.
 
-usage: python -m tests.containers.rehearsal [--quick] [ARGUMENTS OF PYTEST…]
+usage: python -m tests.containers.rehearsal [--workers | --quick] [ARGUMENTS OF PYTEST…]
 
---quick builds only the workers' image, and runs only the slide job in it.
+--workers builds only the workers' image, and runs all its checks; --quick only the slide job in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ DOCKERFILE = ROOT / "containers" / "Dockerfile"
 CLI = ROOT / "containers" / "Dockerfile.cli"
 SCRATCH = "BEAMSCOPE_REHEARSAL"
 _QUICK = ("tests/containers/worker_image.py", "-k", "(same_rows and slides) or outside")
-_CHECKS = ("tests/containers/worker_image.py", "tests/containers/cli_image.py")
+_WORKERS = ("tests/containers/worker_image.py",)
+_CHECKS = (*_WORKERS, "tests/containers/cli_image.py")
 # A layer, the tree that steps work on, and the unpacked copy.
 _GB_OF_AN_IMAGE = 8
 _NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -40,8 +41,10 @@ _NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount
 
 def main(arguments: list[str]) -> int:
     """Rehearse; return the exit status."""
-    quick, arguments = arguments[:1] == ["--quick"], [a for a in arguments if a != "--quick"]
-    files = (DOCKERFILE,) if quick else (DOCKERFILE, CLI)
+    files, checks = (DOCKERFILE, CLI), _CHECKS
+    if arguments[:1] in (["--workers"], ["--quick"]):
+        files = (DOCKERFILE,)
+        checks = _QUICK if arguments.pop(0) == "--quick" else _WORKERS
     lacks = host.missing(
         user=os.geteuid(),
         python=sys.version_info[:2],
@@ -61,8 +64,7 @@ def main(arguments: list[str]) -> int:
         build = [sys.executable, "-m", "tests.containers.rehearsal", "--build", str(scratch),
                  *map(str, files)]  # fmt: skip
         check = [sys.executable, "-m", "pytest", "--verbose", "-p", "no:cacheprovider",
-                 f"--basetemp={scratch / 'work'}", *(_QUICK if quick else _CHECKS),
-                 *arguments]  # fmt: skip
+                 f"--basetemp={scratch / 'work'}", *checks, *arguments]  # fmt: skip
         for command in ([*_NAMESPACES, *build], [*_NAMESPACES, "--net", *check]):
             done = subprocess.run(
                 command, cwd=ROOT, env={**os.environ, SCRATCH: str(scratch)}, check=False
