@@ -44,12 +44,16 @@ class FaultyProxy:
 
     Attributes:
       requests: the line of each request that has come.
+      headers: those of each request that has come.
       met: the line of each request that went wrong.
+      body: of an answer that is a status.
     """
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.body = b"not now"
         self.met: list[str] = []
         self._lock = threading.Lock()
 
@@ -95,11 +99,12 @@ def _handler(proxy: FaultyProxy, host: str, port: int) -> type[QuietHandler]:
 
         def _serve(self) -> None:
             body = self._body()
+            proxy.headers.append({name.lower(): value for name, value in self.headers.items()})
             how = proxy.take(f"{self.command} {self.path}")
             if how == RESET:
                 self._reset()
             elif isinstance(how, int):
-                self._answer(how, [("Content-Type", "text/plain")], b"not now")
+                self._answer(how, [("Content-Type", "text/plain")], proxy.body)
             else:
                 status, headers, answer = self._forward(body)
                 if how == LOST:

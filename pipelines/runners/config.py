@@ -19,6 +19,7 @@ from beamscope.pipelines.runners.beam_internals import add_options, all_options
 from beamscope.pipelines.runners.cache import CACHE_VARIABLE, cache_directory
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.storage.requester_pays import prepare_storage
 
 CONFIGS = Path(__file__).resolve().parents[2] / "runner_configs"
 
@@ -69,7 +70,9 @@ def parse_job(
     given = {argument.partition("=")[0] for argument in rest}
     if args.runner_config or "--runner" not in given:
         from_config = _config_arguments(args.runner_config or DEFAULT_CONFIG, beam_parser, given)
-    return args, PipelineOptions([*from_config, *rest])
+    options = PipelineOptions([*from_config, *rest])
+    prepare_storage(options)
+    return args, options
 
 
 def config_options(name: str) -> list[str]:

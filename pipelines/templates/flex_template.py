@@ -24,13 +24,15 @@ from beamscope.pipelines.runners.beam_internals import add_options
 from beamscope.pipelines.runners.gpu import GpuOptions
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.requester_pays import BillingOptions
 
 # Beam's options that a launch sets as parameters. The launch's environment
 # (`gcloud dataflow flex-template run --worker-machine-type …`) or the runner config sets others.
-_BEAM_OPTIONS = (GpuOptions, WorkerOptions, DebugOptions)
+_BEAM_OPTIONS = (GpuOptions, BillingOptions, WorkerOptions, DebugOptions)
 _BEAM_FLAGS = (
     "require_gpu",
     "embed_accelerator",
+    "billing_project",
     "sdk_container_image",
     "number_of_worker_harness_threads",
 )

@@ -16,6 +16,7 @@ from tests.dataflow.conftest import ROOT
 BEAM_FLAGS = {
     "require_gpu",
     "embed_accelerator",
+    "billing_project",
     "sdk_container_image",
     "number_of_worker_harness_threads",
 }

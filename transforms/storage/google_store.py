@@ -28,6 +28,7 @@ from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[impo
 from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
 from beamscope.transforms.problems import ExpiredError, UnavailableError
+from beamscope.transforms.storage.requester_pays import GOOGLE_VARIABLE, billing_project
 from beamscope.transforms.storage.retries import gave_up, patient, words
 from beamscope.transforms.storage.store import FileInfo, ReplacedError, Version, store_error
 from beamscope.transforms.storage.uris import split
@@ -36,6 +37,9 @@ from beamscope.transforms.storage.uris import split
 _CONNECTIONS = 64
 _DELETERS = 32
 _TOKEN = "beamscope-writer"
+# In the answer, 400, to a request that names no project that pays:
+# https://cloud.google.com/storage/docs/requester-pays.
+_PAYS = "requester pays bucket but no user project"
 
 
 _making = threading.Lock()
@@ -45,25 +49,34 @@ def google_store() -> GoogleStore:
     """Return the store of this process."""
     # Threads that ask at once would make a client each.
     with _making:
-        return _store(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+        return _store(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"), billing_project())
 
 
 @functools.cache
-def _store(process: int, emulator: str | None) -> GoogleStore:
+def _store(process: int, emulator: str | None, payer: str | None) -> GoogleStore:
     # A forked process must not share its parent's connections, hence the arguments.
     del process, emulator
     # Beam's client: it has the credentials and the impersonation that the job's options ask for.
+    # For traces that nobody has asked for, the client looks every bucket up beside each call, until
+    # that succeeds once: without naming who pays, and by a permission that is not needed otherwise.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     client: Client = FileSystems.get_filesystem("gs://")._gcsIO().client
     for prefix in ("https://", "http://"):
         client._http.mount(prefix, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    return GoogleStore(client)
+    return GoogleStore(client, payer)
 
 
 class GoogleStore:
-    """Objects of ``gs://`` URIs. The version of an object is its generation."""
+    """Objects of ``gs://`` URIs. The version of an object is its generation.
 
-    def __init__(self, client: Client) -> None:
+    Args:
+      client: Google's own.
+      payer: project that pays for the requests; None for that of the bucket.
+    """
+
+    def __init__(self, client: Client, payer: str | None = None) -> None:
         self._client = client
+        self._payer = payer
 
     @property
     def _retry(self) -> Retry:
@@ -75,7 +88,7 @@ class GoogleStore:
         bucket, name = split(prefix)
         with _errors(prefix):
             found = self._client.list_blobs(
-                bucket,
+                self._client.bucket(bucket, user_project=self._payer),
                 prefix=name,
                 delimiter=None if recursive else "/",
                 fields="items(name,size,generation,crc32c,updated),prefixes,nextPageToken",
@@ -158,7 +171,7 @@ class GoogleStore:
     def _blob(self, uri: str, version: Version | None = None) -> Blob:
         bucket, name = split(uri)
         # A blob of its own for each call: the client notes in it what it was answered.
-        return self._client.bucket(bucket).blob(name, generation=version)
+        return self._client.bucket(bucket, user_project=self._payer).blob(name, generation=version)
 
 
 @contextlib.contextmanager
@@ -169,6 +182,11 @@ def _errors(uri: str) -> Iterator[None]:
         gave_up()
         raise UnavailableError(f"{uri}: {words(error.cause)}") from error
     except GoogleAPICallError as error:
+        if _PAYS in words(error):
+            raise PermissionError(
+                f"{uri}: its bucket lets those pay who ask: give --billing_project PROJECT, or set "
+                f"{GOOGLE_VARIABLE}"
+            ) from error
         raise store_error(uri, error.code, words(error)) from error
     except InvalidResponse as error:
         raise store_error(uri, error.response.status_code, words(error)) from error

@@ -49,6 +49,8 @@ _CONNECTIONS = 64
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 _MOST_DELETES = 1000
 _TOKEN = "beamscope-writer"
+# GDAL's name, which users of buckets whose requester pays know.
+_PAYER, _REQUESTER = "AWS_REQUEST_PAYER", "requester"
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
     NoCredentialsError,
@@ -69,18 +71,26 @@ def s3_store() -> S3Store:
     # A forked process must not share its parent's connections. Threads that ask at once would make
     # a client each.
     with _making:
-        return _store(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"))
+        return _store(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"), os.environ.get(_PAYER))
 
 
 @functools.cache
-def _store(process: int, endpoint: str | None) -> S3Store:
+def _store(process: int, endpoint: str | None, payer: str | None) -> S3Store:
     del process, endpoint
     with _errors("s3://"):
         session = boto3.Session()
         # Public buckets can be read without credentials, but not with a wrong signature.
         signature = {} if session.get_credentials() else {"signature_version": UNSIGNED}
         config = Config(max_pool_connections=_CONNECTIONS, **signature)
-        return S3Store(session.client("s3", config=config))
+        client = session.client("s3", config=config)
+    if payer == _REQUESTER:
+        client.meta.events.register("before-call.s3", _let_requester_pay)
+    return S3Store(client)
+
+
+def _let_requester_pay(params: dict[str, Any], **_: Any) -> None:
+    # The parameter RequestPayer of each call becomes this header; it is signed after this.
+    params["headers"]["x-amz-request-payer"] = _REQUESTER
 
 
 class S3Store:
