@@ -14,6 +14,7 @@ from beamscope.pipelines.jobs.extents import check_share, command_for, embedding
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import say_what_is_assumed
+from beamscope.pipelines.jobs.models import ChosenModel
 from beamscope.pipelines.jobs.order import (
     Order,
     check_not_cleaned,
@@ -26,7 +27,11 @@ from beamscope.pipelines.jobs.order import (
 from beamscope.pipelines.jobs.pipeline import build_assembly, build_pipeline
 from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.dataflow_submit import cloud_job_name, submit
-from beamscope.pipelines.runners.gpu import embed_accelerator, requires_gpu
+from beamscope.pipelines.runners.gpu import (
+    embed_accelerator,
+    embeds_in_this_process,
+    requires_gpu,
+)
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG, LogFile, logged
 from beamscope.pipelines.terminal.quiet import quiet
@@ -35,6 +40,8 @@ from beamscope.pipelines.terminal.words import counted
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.inference.handler import ModelBackendHandler
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.open_ahead import open_ahead
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
@@ -138,6 +145,9 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 # From here on the workers keep it.
                 lease.leave()
             return OK
+        if order.extent.embeds and embeds_in_this_process(order.options):
+            # With the very settings that the workers get.
+            open_ahead([_settings_for_workers(model) for model in order.models])
         progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = _execute_and_repair(job, build, order.options, progress)
         if order.extent.assembles:
@@ -167,14 +177,18 @@ def _handlers(
     """Return what runs each model, in the order of the columns."""
     return [
         ModelBackendHandler(
-            # No worker may take another model than the one that has been looked at.
-            dataclasses.replace(model.settings, model_sha256=model.spec.digest),
+            _settings_for_workers(model),
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
             fit=model.fit,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]
+
+
+def _settings_for_workers(model: ChosenModel) -> ModelSettings:
+    # No worker may take another model than the one that has been looked at.
+    return dataclasses.replace(model.settings, model_sha256=model.spec.digest)
 
 
 def _execute_and_repair(

@@ -8,13 +8,15 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from beamscope.pipelines.runners.runner_name import runner_name
 from beamscope.transforms.inference.backends.base import Backend
 
 # The workers of these runners are on the machine that starts the job.
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner")
+# DirectRunner may choose Prism.
+_RUNNERS_IN_PROCESS = ("fnapirunner", "bundlebaseddirectrunner")
 
 
 class GpuOptions(PipelineOptions):
@@ -56,6 +58,16 @@ def embed_accelerator(options: PipelineOptions) -> str | None:
 def runs_here(options: PipelineOptions) -> bool:
     """Return whether a job's workers are on this machine."""
     return runner_name(options) in _LOCAL_RUNNERS
+
+
+def embeds_in_this_process(options: PipelineOptions) -> bool:
+    """Return whether a job's workers are threads of this process, which needs no GPU."""
+    mode = options.view_as(DirectOptions).direct_running_mode
+    return (
+        runner_name(options) in _RUNNERS_IN_PROCESS
+        and mode != "multi_processing"
+        and not requires_gpu(options)
+    )
 
 
 def check_gpu_here(options: PipelineOptions, backend: Backend[Any]) -> None:

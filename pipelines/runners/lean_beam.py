@@ -1,8 +1,8 @@
 """Import Beam without what it tries to import, and no job on this machine needs.
 
 `import apache_beam` also imports the clients of MongoDB, BigQuery and Pub/Sub, and pandas, wherever
-they are installed: some two fifths of its seconds. It does without those that are not. Whoever needs
-one of them later imports it as ever.
+they are installed: some two fifths of its seconds. It does without those that are not. Whoever
+needs one of them later imports it as ever.
 """
 
 from __future__ import annotations

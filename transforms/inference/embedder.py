@@ -134,6 +134,19 @@ class Embedder:
         return cls(open_model(settings))
 
     @classmethod
+    def if_kept(cls, settings: ModelSettings) -> Embedder | None:
+        """Open what was compiled on this machine before; None where nothing was, or it fails.
+
+        Raises:
+          InputError: as `find_model`; ``bad_model`` where there is not enough memory.
+        """
+        place = place_of(find_model(settings))
+        if place is None:
+            return None
+        with place.cache.held(place.key) as held:
+            return None if held.entry is None else cls._kept(place, held.entry, settings)[0]
+
+    @classmethod
     def _kept(
         cls, place: Place, entry: Path, settings: ModelSettings
     ) -> tuple[Embedder | None, str]:

@@ -21,6 +21,9 @@ from beamscope.transforms.problems import InputError
 
 _log = logging.getLogger(__name__)
 
+# The models of which this process has said the version.
+_said: set[str] = set()
+
 
 @dataclasses.dataclass(frozen=True)
 class FoundModel:
@@ -70,7 +73,8 @@ def find_model(settings: ModelSettings) -> FoundModel:
             f"{missing_remedy(settings.uri)}",
         )
     version = version_taken(settings.uri)
-    if version is not None:
+    if version is not None and settings.uri not in _said:
+        _said.add(settings.uri)
         _log.warning("model %s: %s", settings.uri, version)
     if settings.model_sha256 is not None:
         digest, expected = model_digest(path), settings.model_sha256.lower()

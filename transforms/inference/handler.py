@@ -19,6 +19,7 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.inference.device_calls import HALVED_BATCHES
 from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.open_ahead import opened_ahead
 from beamscope.transforms.metrics import count
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
@@ -87,6 +88,9 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         # Imported here because only workers load the model.
         from beamscope.transforms.inference.embedder import Embedder
 
+        opened = None if self.require_gpu else opened_ahead(self.settings)
+        if opened is not None:
+            return opened
         return Embedder.from_settings(self.settings, require_gpu=self.require_gpu)
 
     def run_inference(
