@@ -15,6 +15,7 @@ from pathlib import Path
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.slides.dicom_series import series_of_paths
 from beamscope.transforms.slides.slide_files import left_out_text, match_slide_files
 from beamscope.transforms.slides.tissue.mask_names import MaskNames
 from beamscope.transforms.storage import files
@@ -300,26 +301,14 @@ def _once(paths: Collection[str]) -> list[str]:
 
 
 def _dicom_slides(paths: Sequence[str]) -> Iterator[SlideRequest]:
-    """Yield one slide a series. OpenSlide finds its other files from any one of them."""
+    """Yield one slide for each series of a folder; its other files are found from any of them."""
     folders: dict[str, dict[str, str]] = defaultdict(dict)
-    for path in sorted(paths):
-        folders[path.rpartition("/")[0]].setdefault(_series(path), path)
+    paths = sorted(paths)
+    for path, series in zip(paths, series_of_paths(paths), strict=True):
+        # A file without one is a series of its own.
+        name = series or path.rsplit("/", 1)[-1]
+        folders[path.rpartition("/")[0]].setdefault(name, path)
     for folder, first_of in folders.items():
         name = Path(folder).resolve().name if files.is_local(folder) else folder.rpartition("/")[2]
         for series, path in first_of.items():
             yield SlideRequest(name if len(first_of) == 1 else f"{name}/{series}", path)
-
-
-def _series(path: str) -> str:
-    """Return the series that a DICOM file belongs to; a file without one is a series of its own."""
-    # Imported here because it takes more than half a second, and most slides are no DICOM.
-    import pydicom
-
-    try:
-        with files.open_read(path) as file:
-            header = pydicom.dcmread(
-                file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]
-            )
-        return str(header.SeriesInstanceUID)
-    except (pydicom.errors.InvalidDicomError, AttributeError, OSError):
-        return path.rsplit("/", 1)[-1]

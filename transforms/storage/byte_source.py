@@ -130,6 +130,8 @@ class SourceFile(io.RawIOBase):
 
 
 class _PieceFile(SourceFile):
+    name = ""  # which pydicom asks for
+
     def __init__(self, source: ByteSource) -> None:
         super().__init__(source)
         self._pieces: collections.OrderedDict[int, bytes] = collections.OrderedDict()

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.slides.dicom_series import files_of_series
 from beamscope.transforms.slides.readers.pool import close_slides
+from beamscope.transforms.slides.slide_files import DICOM_ENDINGS
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.cache import FileCache, Lease
 from beamscope.transforms.storage.store import Version
@@ -48,7 +50,8 @@ def _lease(uri: str, wanted: Sequence[files.FileInfo], cache: FileCache) -> Leas
 def slide_files(uri: str) -> list[files.FileInfo]:
     """List the files that make up a remote slide, the one that is opened among them.
 
-    DICOM, VMS and VMU slides have companions beside them, MRXS slides in a directory of their name.
+    VMS and VMU slides have companions beside them, DICOM slides those of their series, and MRXS
+    slides in a directory of their name.
 
     Raises:
       InputError: ``missing_file``, or ``unopenable`` where it may not be read.
@@ -56,7 +59,9 @@ def slide_files(uri: str) -> list[files.FileInfo]:
     folder, _, name = uri.rpartition("/")
     stem, _, ending = name.rpartition(".")
     try:
-        if ending.lower() in ("dcm", "vms", "vmu"):
+        if not ending or ending.isdigit() or f".{ending.lower()}" in DICOM_ENDINGS:
+            return files_of_series(uri)
+        if ending.lower() in ("vms", "vmu"):
             companions = files.list_files(folder, recursive=False)
         elif ending.lower() == "mrxs":
             companions = files.list_files(f"{folder}/{stem}")

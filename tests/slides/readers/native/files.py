@@ -153,10 +153,10 @@ def encode(tile: np.ndarray, slide: TiledSlide) -> bytes:
     )
 
 
-def jpeg_2000(tile: np.ndarray, **options) -> bytes:
+def jpeg_2000(tile: np.ndarray, *, mct: int = 0, **options) -> bytes:
     """A codestream of three components as they are; see Pillow for the options."""
     buffer = io.BytesIO()
-    Image.fromarray(tile).save(buffer, "JPEG2000", no_jp2=True, mct=0, **options)
+    Image.fromarray(tile).save(buffer, "JPEG2000", no_jp2=True, mct=mct, **options)
     return buffer.getvalue()
 
 

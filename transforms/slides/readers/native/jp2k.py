@@ -59,9 +59,11 @@ class Jpeg2000Decoder:
 
     Attributes:
       bytes_a_pixel: of memory while a tile is decoded: OpenJPEG's samples of 32 bits, twice.
+      is_jpeg: False.
     """
 
     bytes_a_pixel = 40
+    is_jpeg = False
 
     def __init__(self, width: int, height: int, *, ycbcr: bool) -> None:
         self._size = width, height
@@ -88,6 +90,10 @@ class Jpeg2000Decoder:
             return
         decoded = self._decoded(data, out.shape[0] * scale, out.shape[1] * scale)
         out[:] = resample(decoded, out.shape[1], out.shape[0])
+
+    def stream(self, data: bytes) -> bytes:
+        """Return a tile as it is: a codestream stands alone."""
+        return data
 
     def _decoded(self, stream: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:
         try:

@@ -66,9 +66,11 @@ class TileDecoder:
 
     Attributes:
       bytes_a_pixel: of memory while a tile is decoded.
+      is_jpeg: True.
     """
 
     bytes_a_pixel = 6
+    is_jpeg = True
 
     def __init__(self, prefix: bytes, width: int, height: int) -> None:
         self._prefix = prefix

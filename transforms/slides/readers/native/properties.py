@@ -45,7 +45,7 @@ def slide_properties(vendor: str, first: tifffile.TiffPage) -> dict[str, str]:
         "generic-tiff": _generic,
     }[vendor](first)
     return {"openslide.vendor": vendor} | {
-        f"openslide.{name}": _as_text(value) for name, value in found.items()
+        f"openslide.{name}": as_text(value) for name, value in found.items()
     }
 
 
@@ -106,5 +106,6 @@ def _number(name: str, text: str) -> float:
     return value
 
 
-def _as_text(value: float) -> str:
+def as_text(value: float) -> str:
+    """Write a number as OpenSlide does."""
     return f"{value:.17g}"

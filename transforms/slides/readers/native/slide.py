@@ -1,4 +1,4 @@
-"""The reader that decodes the tiles of tiled JPEG and JPEG 2000 slides itself, each once a block.
+"""The reader that decodes tiles of JPEG and JPEG 2000 itself, each once a block: TIFF and DICOM.
 
 A patch is the same as through OpenSlide. Whatever may differ is refused, and OpenSlide reads it: a
 slide, a level of it, or a single tile.
@@ -21,9 +21,10 @@ from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, true_levels
-from beamscope.transforms.slides.readers.native.jpeg import SCALES, TileDecoder
+from beamscope.transforms.slides.readers.native.dicom_levels import read_series
+from beamscope.transforms.slides.readers.native.jpeg import SCALES
 from beamscope.transforms.slides.readers.native.patches import Assembly, PatchSet, Tile
-from beamscope.transforms.slides.readers.native.tiff import TileLevel, read_levels
+from beamscope.transforms.slides.readers.native.tiff import DICOM, TileLevel, read_levels
 from beamscope.transforms.slides.readers.native.tiles import (
     TileBytes,
     decode_tile,
@@ -51,10 +52,10 @@ OpenOther = Callable[[], SlideReader | NotServed]
 
 
 class NativeReader(SlideReader):
-    """A slide of JPEG or JPEG 2000 tiles in a TIFF; see `SlideReader`.
+    """A slide of JPEG or JPEG 2000 tiles in a TIFF, or frames in DICOM files; see `SlideReader`.
 
     Args:
-      source: of the file; closed with the slide.
+      source: of the file, or of several as one; closed with the slide.
       properties: by OpenSlide's names: vendor, resolution and objective power.
       levels: as they are stored.
       open_other: opens the reader that is asked for the tiles that this one refuses.
@@ -69,7 +70,8 @@ class NativeReader(SlideReader):
     ) -> None:
         self.properties = properties
         self.vendor = properties["openslide.vendor"]
-        self.knows_levels = self.vendor == "philips"  # by a list in its XML
+        # By a list in the XML of one, and by ImageType in the headers of the other.
+        self.knows_levels = self.vendor in ("philips", "dicom")
         self.levels = true_levels(
             (Level(level.number, level.width, level.height, level.downsample) for level in levels),
             by_shape=not self.knows_levels,
@@ -89,7 +91,7 @@ class NativeReader(SlideReader):
         source: ByteSource
         source = LocalSource(uri) if files.is_local(uri) else RemoteSource(uri, version)
         open_other = functools.partial(_open_openslide, uri, cache, cls.key(uri), source.generation)
-        return cls.of_source(source, open_other)
+        return cls.of_source(source, open_other, uri)
 
     @classmethod
     def open_to_plan(cls, uri: str, *, cache: FileCache | None = None) -> Self | NotServed:
@@ -102,23 +104,32 @@ class NativeReader(SlideReader):
         plain = OpenSlideReader.open(uri)
         if isinstance(plain, NotServed):
             return plain
-        slide = cls.of_source(LocalSource(uri), lambda: plain)
+        slide = cls.of_source(LocalSource(uri), lambda: plain, uri)
         if isinstance(slide, NotServed):
             return slide
         return slide.difference(plain) or slide
 
     @classmethod
-    def of_source(cls, source: ByteSource, open_other: OpenOther) -> Self | NotServed:
+    def of_source(
+        cls, source: ByteSource, open_other: OpenOther, uri: str | None = None
+    ) -> Self | NotServed:
         """Open a slide from its bytes.
 
         Args:
           source: of the file; the slide closes it with itself.
           open_other: see the class.
+          uri: of the file, for slides of several files: DICOM.
         """
         found = read_levels(source)
-        if isinstance(found, NotServed):
+        if found is DICOM and uri is not None:
+            several = read_series(uri, source)
+            if isinstance(several, NotServed):
+                return several
+            slide = cls(*several, open_other)
+        elif isinstance(found, NotServed):
             return found
-        slide = cls(source, *found, open_other)
+        else:
+            slide = cls(source, *found, open_other)
         return slide.serves_level(0) or slide.probe() or slide
 
     def serves_level(self, number: int) -> NotServed | None:
@@ -217,7 +228,7 @@ class NativeReader(SlideReader):
         decoder = level.decoder
         if size != (read.read_px, read.read_px) or read.patch_px != read.read_px:
             return streams
-        if not isinstance(decoder, TileDecoder):
+        if not decoder.is_jpeg:
             return streams
         x, y = (np.asarray(edges, np.float64) / level.downsample for edges in (x_level0, y_level0))
         exact = (x % size[0] == 0) & (y % size[1] == 0) & (x >= 0) & (y >= 0)

@@ -8,7 +8,7 @@ import itertools
 import struct
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +34,33 @@ _REDUCED_IMAGE = 1  # bit of NewSubfileType
 _XML_PACKET, _NDPI_MARK = 700, 65420
 
 # Scanners write tiles of 240 to 1024 px; a much larger one is not worth decoding for a patch.
-_MAX_TILE_PX = 4096
+MAX_TILE_PX = 4096
 # A JPEG that is larger than its pixels in the raw is none.
-MAX_TILE_BYTES = 3 * _MAX_TILE_PX**2
+MAX_TILE_BYTES = 3 * MAX_TILE_PX**2
+
+
+# What `read_levels` answers to a DICOM file, which may also be a TIFF (PS3.10, 7.1).
+DICOM = NotServed("a DICOM file, not read as a TIFF")
+_DICOM_MAGIC_AT, _DICOM_MAGIC = 128, b"DICM"
+
+
+class Decoder(Protocol):
+    """A decoder of the tiles of one level.
+
+    Attributes:
+      bytes_a_pixel: of memory while a tile is decoded.
+      is_jpeg: whether `stream` gives a JPEG.
+    """
+
+    bytes_a_pixel: int
+    is_jpeg: bool
+
+    def decode(self, data: bytes, scale: int, out: npt.NDArray[np.uint8]) -> None:
+        """Decode a tile into `out`; see `TileDecoder.decode`."""
+
+    def stream(self, data: bytes) -> bytes:
+        """Return a tile as an image that stands alone; see `TileDecoder.stream`."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +88,7 @@ class TileLevel:
     tile_height: int
     offsets: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
-    decoder: TileDecoder | Jpeg2000Decoder
+    decoder: Decoder
     not_served: str | None
 
     def grid(self, shrink: int = 1) -> TileGrid:
@@ -96,10 +120,14 @@ def read_levels(source: ByteSource) -> tuple[dict[str, str], list[TileLevel]] | 
       InputError: the bytes cannot be had; or ``impossible_header`` or ``slide_too_large``, see
         `check_tiff`.
     """
+    file = as_file(source)
+    file.seek(_DICOM_MAGIC_AT)
+    if file.read(len(_DICOM_MAGIC)) == _DICOM_MAGIC:
+        return DICOM
+    file.seek(0)  # A TIFF begins where tifffile finds the file.
     # The lengths of tiles are held against the file below.
     check_tiff(source, tables=False)
     try:
-        file = as_file(source)
         with tifffile.TiffFile(file) as tiff:
             vendor = _vendor(tiff.pages[0])
             pages = list(tiff.pages)
@@ -253,7 +281,7 @@ def _why_not(vendor: str, page: tifffile.TiffPage) -> str | None:
         return f"{page.bitspersample} bits a sample"
     if page.planarconfig != _CONTIGUOUS:
         return "separate colour planes"
-    if max(page.tilewidth, page.tilelength) > _MAX_TILE_PX:
+    if max(page.tilewidth, page.tilelength) > MAX_TILE_PX:
         return f"tiles of {page.tilewidth} x {page.tilelength} px"
     return None
 
