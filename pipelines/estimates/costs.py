@@ -120,7 +120,13 @@ def _estimate(
     )
     gpus = requested_gpus(options) if remote else {}
     machine = costs["machines"].get(kind)
-    cores = machine["vcpus"] if machine else None if remote else os.cpu_count() or 1
+    cores = (
+        machine.get("cores", machine["vcpus"])
+        if machine
+        else None
+        if remote
+        else os.cpu_count() or 1
+    )
     rate = _rate(costs, gpus, cores, remote, images_per_second, measured)
     here = "a machine like this one" if "flink" in runner_name(options) else "this machine"
     said = ", ".join([kind or ("unknown machine" if remote else here),
@@ -135,7 +141,7 @@ def _estimate(
     hours = images / rate.images_per_second / count / 3600
     if not remote:
         return Estimate(count, said, rate, hours, None)
-    price = _price_per_hour(costs, machine, gpus)
+    price = _price_per_hour(costs, machine, gpus, worker.disk_size_gb or 0)
     if price is None:
         return Estimate(
             count, said, rate, hours, None,
@@ -183,7 +189,10 @@ def _source(entry: Mapping[str, Any]) -> str:
 
 
 def _price_per_hour(
-    costs: Mapping[str, Any], machine: Mapping[str, Any] | None, gpus: Mapping[str, int]
+    costs: Mapping[str, Any],
+    machine: Mapping[str, Any] | None,
+    gpus: Mapping[str, int],
+    ssd_gb: int,
 ) -> float | None:
     prices = costs["prices"]
     per_gpu = prices.get("gpu_hour") or {}
@@ -192,5 +201,7 @@ def _price_per_hour(
     return float(
         machine["vcpus"] * prices["vcpu_hour"]
         + machine["memory_gb"] * prices["memory_gb_hour"]
+        # A table of one's own may have no price of disks.
+        + ssd_gb * prices.get("ssd_gb_hour", 0)
         + sum(per_gpu[name] * number for name, number in gpus.items())
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ _RUNNERS = ("dataflowrunner", "testdataflowrunner")
 # Flags of every job whose files the workers read or write.
 _SEEN_BY_WORKERS = ("model", "output")
 
+_KEY_FORM = "projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY"
+_KEY = re.compile(re.sub("[A-Z]{2,}", "[^/]+", _KEY_FORM))
 _WALLTIME = "max_workflow_runtime_walltime_seconds"
 
 _SETUP_FILE = Path(__file__).resolve().parents[2] / "setup.py"
@@ -66,6 +69,7 @@ def prepare_dataflow(
     check_accelerator(options)
     labels_of(options)
     _check_walltime(options)
+    _check_key(options)
     own = (name for name, flag in path_flags.items() if flag.by_workers)
     for name in (*own, *_SEEN_BY_WORKERS):
         value = getattr(args, name, None)
@@ -76,10 +80,22 @@ def prepare_dataflow(
 
 def runner_notes(options: PipelineOptions) -> Iterator[str]:
     """Yield a sentence for each thing that a job on Dataflow does and its user may not expect."""
-    if runs_on_dataflow(options) and not options.view_as(WorkerOptions).sdk_container_image:
+    workers = options.view_as(WorkerOptions)
+    if runs_on_dataflow(options) and not workers.sdk_container_image:
+        private = ", which without public addresses needs Cloud NAT"
         yield (
             "--sdk_container_image: none is given, so that every worker installs the newest "
-            "packages that setup.py allows; dataset.json will say which ones computed (`workers`)"
+            f"packages that setup.py allows{private if workers.use_public_ips is False else ''}; "
+            "dataset.json will say which ones computed (`workers`)"
+        )
+
+
+def _check_key(options: PipelineOptions) -> None:
+    """Check the form of the name of a key that the user manages."""
+    key = options.view_as(GoogleCloudOptions).dataflow_kms_key
+    if key and not _KEY.fullmatch(key):
+        raise InputError(
+            Kind.BAD_OPTION, f"--dataflow_kms_key {key}: must have the form {_KEY_FORM}"
         )
 
 

@@ -297,6 +297,14 @@ def test_labels_that_google_refuses(label):
     assert message.startswith(f"--labels {label}: a label is KEY=VALUE")
 
 
+@pytest.mark.parametrize("key", ["mykey", "projects/p/locations/r/keyRings/k", "gs://b/k"])
+def test_a_name_of_a_key(key):
+    kind, message = refused(*LABELLED, f"--dataflow_kms_key={key}")
+    assert kind == "bad_option"
+    assert message.startswith(f"--dataflow_kms_key {key}: must have the form projects/PROJECT/")
+    prepared(*LABELLED, "--dataflow_kms_key=projects/p/locations/r/keyRings/k/cryptoKeys/c")
+
+
 def test_too_many_labels():
     assert len(labels_of(prepared(*LABELLED, *(f"--label=a{i}=b" for i in range(62))))) == 62
     _, message = refused(*LABELLED, *(f"--label=a{i}=b" for i in range(63)))
@@ -306,6 +314,11 @@ def test_too_many_labels():
 def test_a_job_without_an_image_says_what_its_workers_install():
     (note,) = runner_notes(prepared(*JOB, *CLOUD, "--runner_config=dataflow_cpu"))
     assert note.startswith("--sdk_container_image: none is given")
+    assert "Cloud NAT" not in note
+    (note,) = runner_notes(
+        prepared(*JOB, *CLOUD, "--runner_config=dataflow_cpu", "--no_use_public_ips")
+    )
+    assert "without public addresses needs Cloud NAT" in note
     assert list(runner_notes(prepared(*LABELLED))) == []
     assert list(runner_notes(PipelineOptions(["--runner=DirectRunner"]))) == []
 

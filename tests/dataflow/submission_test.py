@@ -6,7 +6,7 @@ from importlib.metadata import version
 import pytest
 import yaml
 from apache_beam.portability.api import beam_runner_api_pb2
-from google.cloud.dataflow_v1beta3 import AutoscalingAlgorithm
+from google.cloud.dataflow_v1beta3 import AutoscalingAlgorithm, WorkerIPAddressConfiguration
 
 from beamscope.pipelines.runners.config import CONFIGS
 from beamscope.transforms.storage import files
@@ -110,6 +110,21 @@ def test_a_second_job_on_the_same_output_is_refused(cloud):
     status, said = cloud.run("out-twice", "--runner_config=dataflow_cpu")
     assert status == 2
     assert f"{cloud.bucket}/out-twice: a Dataflow job named {name} is writing it" in said
+
+
+def test_private_addresses_and_a_key_arrive(cloud):
+    key = "projects/p/locations/us-central1/keyRings/k/cryptoKeys/c"
+    network = "regions/us-central1/subnetworks/mine"
+    flags = ("--no_use_public_ips", f"--subnetwork={network}", f"--dataflow_kms_key={key}")
+    account = "--service_account_email=worker@a-project.iam.gserviceaccount.com"
+    image = f"--sdk_container_image={IMAGE}"
+    cloud.run("out-private", "--runner_config=dataflow_cpu", image, account, *flags)
+    environment = cloud.service.jobs[-1]["environment"]
+    (pool,) = environment["workerPools"]
+    assert WorkerIPAddressConfiguration(pool["ipConfiguration"]).name == "WORKER_IP_PRIVATE"
+    assert pool["subnetwork"] == network
+    assert environment["serviceKmsKeyName"] == key
+    assert environment["serviceAccountEmail"] == account.partition("=")[2]
 
 
 def test_a_job_name_of_ones_own(cloud):

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -40,6 +41,34 @@ def test_cost_of_processors(costs):
     assert (found.currency, found.prices) == ("EUR", "a list, 2026-01")
     assert found.rate.source == "that; a bench, 2026-02"
     assert found.table.endswith("costs.yaml")
+
+
+def test_cost_of_disks_and_of_threads_that_share_a_core(tmp_path):
+    table = {**TABLE, "prices": {**TABLE["prices"], "ssd_gb_hour": 0.001}}
+    table["machines"] = {"n2-standard-8": {"vcpus": 8, "cores": 4, "memory_gb": 32}}
+    (tmp_path / "costs.yaml").write_text(yaml.safe_dump(table))
+    costs = load_costs(str(tmp_path / "costs.yaml"))
+    found = estimate(7_200_000, options("dataflow_cpu"), costs)
+    assert found.hours == pytest.approx(2.5)
+    assert found.cost == pytest.approx(2.5 * 20 * (0.528 + 0.1))
+
+
+def test_prices_of_a_million_patches_in_the_documents():
+    """The table of docs/dataflow.md has what the table of costs gives."""
+    costs = load_costs(None)
+    rates = {"dataflow_cpu": {"50x1": 98.8}, "dataflow_t4": {"50x1": 990, "152x2": 88},
+             "dataflow_l4": {"50x1": 2_700, "152x2": 330}}  # fmt: skip
+    lines = (Path(__file__).parents[3] / "docs" / "dataflow.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| `dataflow_") and "$" in line]
+    assert len(rows) == len(rates)
+    for (name, models), row in zip(rates.items(), rows, strict=True):
+        assert f"`{name}`" in row
+        for rate in models.values():
+            found = estimate(
+                1_000_000, options(name), costs, workers=1, images_per_second=float(rate)
+            )
+            assert f"{found.cost:.2f} $" in row, (name, found.cost)
+            assert f"{rate:,}" in row
 
 
 def test_cost_of_gpus(costs):
