@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from beamscope.pipelines.main import main
+from beamscope.pipelines.runners.config import CONFIGS
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
 from tests.runners.jobs import JOBS, assert_same, read_dataset
@@ -46,17 +47,22 @@ def run_staged(submission, package, directory):
     )
 
 
+def fetched(submission, directory):
+    """The output of a job, copied to this machine."""
+    for file in files.list_files(submission.output):
+        target = directory / file.path.removeprefix(f"{submission.output}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(files.read_bytes(file.path))
+    return directory
+
+
 @pytest.mark.slow
 def test_the_staged_pipeline_embeds_the_slides(cloud, submitted, package, tmp_path):
     submission = submitted("dataflow_cpu")
     assert (package / "beamscope" / "runner_configs" / "direct.yaml").exists()
     done = run_staged(submission, package, tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
-    actual, expected = tmp_path / "actual", tmp_path / "expected"
-    for file in files.list_files(submission.output):
-        target = actual / file.path.removeprefix(f"{submission.output}/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(files.read_bytes(file.path))
+    actual, expected = fetched(submission, tmp_path / "actual"), tmp_path / "expected"
     assert main([*cloud.flags("unused"), f"--output={expected}"]) == 0
     dataset = read_dataset(actual, SLIDES)
     assert dataset.rows.num_rows > 20
@@ -68,6 +74,18 @@ def test_the_staged_pipeline_embeds_the_slides(cloud, submitted, package, tmp_pa
     assert status == 0
     assert "2 done" in said
     assert len(cloud.service.jobs) == before
+
+
+@pytest.mark.slow
+def test_a_pipeline_for_two_kinds_of_machines_embeds_the_slides(cloud, package, tmp_path):
+    config = (CONFIGS / "dataflow_l4_split.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(config.replace("require_gpu: true", "require_gpu: false"))
+    submission = cloud.submit(str(tmp_path / "mine.yaml"), "out-two-kinds")
+    done = run_staged(submission, package, tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert main([*cloud.flags("unused"), f"--output={tmp_path / 'expected'}"]) == 0
+    expected = read_dataset(tmp_path / "expected", SLIDES)
+    assert_same(read_dataset(fetched(submission, tmp_path / "actual"), SLIDES), expected)
 
 
 @pytest.mark.slow

@@ -112,13 +112,16 @@ def test_a_second_job_on_the_same_output_is_refused(cloud):
     assert f"{cloud.bucket}/out-twice: a Dataflow job named {name} is writing it" in said
 
 
-def test_private_addresses_and_a_key_arrive(cloud):
+def test_private_addresses_key_and_payer_arrive(cloud):
     key = "projects/p/locations/us-central1/keyRings/k/cryptoKeys/c"
     network = "regions/us-central1/subnetworks/mine"
     flags = ("--no_use_public_ips", f"--subnetwork={network}", f"--dataflow_kms_key={key}")
     account = "--service_account_email=worker@a-project.iam.gserviceaccount.com"
     image = f"--sdk_container_image={IMAGE}"
+    flags = (*flags, "--billing_project=payer")
     cloud.run("out-private", "--runner_config=dataflow_cpu", image, account, *flags)
+    options = cloud.service.jobs[-1]["environment"]["sdkPipelineOptions"]["options"]
+    assert options["billing_project"] == "payer"
     environment = cloud.service.jobs[-1]["environment"]
     (pool,) = environment["workerPools"]
     assert WorkerIPAddressConfiguration(pool["ipConfiguration"]).name == "WORKER_IP_PRIVATE"
