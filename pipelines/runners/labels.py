@@ -11,10 +11,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
-# https://cloud.google.com/compute/docs/labeling-resources#requirements; of letters other than a-z,
-# which Google allows too, no tool of the command line takes all.
-_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+# https://cloud.google.com/compute/docs/labeling-resources#requirements
+_LONGEST = 63
 _MOST = 64
 _RULE = (
     "a label is KEY=VALUE of lower-case letters, digits, - and _, each of at most 63 characters; a "
@@ -32,7 +30,7 @@ def labels_of(options: PipelineOptions) -> dict[str, str]:
     found: dict[str, str] = {}
     for label in options.view_as(GoogleCloudOptions).labels or []:
         for key, value in _parsed(label):
-            if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
+            if not (key[:1].isalpha() and _is_allowed(key) and _is_allowed(value)):
                 raise InputError(Kind.BAD_OPTION, f"--labels {label}: {_RULE}")
             found[key] = value
     if len(found) > _MOST - _OWN:
@@ -54,6 +52,12 @@ def add_labels(job: str, options: PipelineOptions) -> None:
     labels = {"beamscope-job": job, "beamscope-version": version, **labels_of(options)}
     cloud = options.view_as(GoogleCloudOptions)
     cloud.labels = [f"{key}={value}" for key, value in labels.items()]
+
+
+def _is_allowed(text: str) -> bool:
+    """Return whether a key or value has only what Google takes: letters of any language, too."""
+    letters = all(one.isalnum() or one in "_-" for one in text)
+    return letters and text == text.lower() and len(text) <= _LONGEST
 
 
 def _parsed(label: str) -> list[tuple[str, str]]:

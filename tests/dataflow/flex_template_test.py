@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from beamscope.pipelines.jobs.parser import job_parser
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.templates.flex_template import command_line, launch, metadata, run
+from beamscope.transforms.inference import model_memory
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
@@ -99,10 +100,9 @@ def test_launch_says_what_is_wrong_and_fails(capsys, value):
     assert f"beamscope slides: {wrong[value]}" in capsys.readouterr().err
 
 
-def test_launch_writes_the_job_for_dataflow(cloud):
-    """With the parameters and options that Dataflow's launcher gives."""
-    template = f"{cloud.bucket}/launched/job.json"
-    flags = [
+def launched(cloud, template):
+    """The parameters and options that Dataflow's launcher gives."""
+    return [
         f"--input={cloud.bucket}/slides/a.svs {cloud.bucket}/slides/b.svs",
         f"--model={cloud.bucket}/models/mean-colour",
         f"--output={cloud.bucket}/out-launched",
@@ -118,6 +118,21 @@ def test_launch_writes_the_job_for_dataflow(cloud):
         f"--dataflow_endpoint={cloud.service.endpoint}",
         "--no_auth",
     ]
+
+
+def test_a_launcher_that_is_too_small_for_the_model_says_so(cloud, monkeypatch, capfd):
+    monkeypatch.setattr(model_memory, "available_memory", lambda: 200_000_000)
+    flags = launched(cloud, f"{cloud.bucket}/small/job.json")
+    assert launch("slides", flags) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "beamscope slides:" in line]
+    assert "it needs about 0.3 GB of memory, and 0.2 GB are left" in line
+    assert "--launcher-machine-type" in line
+    assert not files.exists(f"{cloud.bucket}/small/job.json")
+
+
+def test_launch_writes_the_job_for_dataflow(cloud):
+    template = f"{cloud.bucket}/launched/job.json"
+    flags = launched(cloud, template)
     before = len(cloud.service.requests)
     assert launch("slides", flags) == 0
     assert len(cloud.service.requests) == before

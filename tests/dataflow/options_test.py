@@ -280,6 +280,7 @@ def test_a_limit_of_time_that_dataflow_would_not_understand(seconds):
         ((), {}),
         (("team=path-1", "cost_centre=12"), {"team": "path-1", "cost_centre": "12"}),
         (("{'a': 'b', 'c': 3}", "a="), {"a": "", "c": "3"}),
+        (("größe=mäßig", f"{'a' * 63}={'b' * 63}"), {"größe": "mäßig", "a" * 63: "b" * 63}),
     ],
 )
 def test_labels(labels, expected):
