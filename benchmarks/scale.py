@@ -157,9 +157,9 @@ def figures(rows: int, cpu: float, wall: float, imports: float) -> dict[str, flo
     return {"rows": rows, "cpu": cpu, "wall": wall, "peak": peak, "imports": imports}
 
 
-def peak_megabytes() -> float:
+def peak_megabytes(who: int = resource.RUSAGE_SELF) -> float:
     """Return the peak memory of this process, which Linux gives in KB and macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(who).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 

@@ -180,7 +180,7 @@ def test_a_rename_that_is_refused_for_good(tmp_path, registered, monkeypatch, ca
     assert "Traceback" not in said
     (line,) = [line for line in said.splitlines() if line.startswith("beamscope hostile: ")]
     assert "cannot write: " in line
-    assert "000000-2.arrow: Permission denied; " in line
+    assert "000000-2-2-0.arrow: Permission denied; " in line
     assert line.endswith(GOES_ON)
     # Nothing is left of it, and the same command goes on.
     assert not list(tmp_path.glob("out/**/.*beamscope-tmp"))

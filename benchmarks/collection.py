@@ -1,0 +1,138 @@
+"""A job of a whole collection in simulation: its plans and finished blocks, without any pixels.
+
+    python -m benchmarks.collection [--slides 300 3000 29018] [--folder DIR]
+
+TCGA has 29,018 slides, and about 50 million patches of 224 px at 0.5 µm/px: 1,723 a slide. One
+small slide gets as many names. Then the project's own writers write a plan of 1,723 patches and its
+seven parts for each. Scaled down are the embeddings, 3 float32 instead of 2,048, so that a disk
+holds them; and the maker does not wait for the disk after each file. Then the real commands run,
+each in a process of its own: `beamscope status`, a start that finds nothing left to embed
+(`--only embed`, which verifies every part), and the assembly of each format.
+
+It needs some 0.8 MB a slide in DIR, and deletes all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.manifest import job_command, timed
+from benchmarks.scale import in_new_process, peak_megabytes
+
+PATCHES = 1_723
+BLOCK_SIZE = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slides", type=int, nargs="+", default=[300, 3_000])
+    parser.add_argument("--folder", default=None, help="directory with 0.8 MB for each slide")
+    options = parser.parse_args()
+    print("| slides | patches | parts | step | seconds | core-seconds | peak MB | GB there |\n"
+          "|--:|--:|--:|---|--:|--:|--:|--:|", flush=True)  # fmt: skip
+    for count in options.slides:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            show(folder, count, "(made)", in_new_process(make_run, folder, count))
+            job = [*job_command(folder, "all.csv"), "--block_size", str(BLOCK_SIZE)]
+            for step, command in (
+                ("status", ["status", f"{folder}/output"]),
+                ("find all done", [*job, "--only", "embed"]),
+                ("assemble Parquet", [*_without_model(job), "--only", "assemble"]),
+                ("the same command again", job),
+                (
+                    "assemble TFRecord",
+                    [*_without_model(job), "--only", "assemble", "--format", "tfrecord"],
+                ),
+            ):
+                show(folder, count, step, in_new_process(timed, command))
+
+
+def _without_model(command: list[str]) -> list[str]:
+    place = command.index("--model")
+    return command[:place] + command[place + 2 :]
+
+
+def show(folder: str, count: int, step: str, took: dict[str, float]) -> None:
+    parts = -(-PATCHES // BLOCK_SIZE)
+    print(f"| {count:,} | {count * PATCHES:,} | {count * parts:,} | {step} | {took['wall']:,.1f} | "
+          f"{took['cpu']:,.1f} | {took['peak']:,.0f} | {_gigabytes(folder):,.2f} |",
+          flush=True)  # fmt: skip
+
+
+def _gigabytes(folder: str) -> float:
+    sizes = (
+        os.stat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH116, PTH118
+        for place, _, names in os.walk(f"{folder}/output")
+        for name in names
+    )
+    return sum(sizes) / 1e9
+
+
+def make_run(folder: str, count: int) -> dict[str, float]:
+    """Make an output with every slide planned and every block embedded, but without a dataset."""
+    import numpy as np
+
+    from beamscope.pipelines.terminal.quiet import import_tensorflow
+
+    import_tensorflow()
+    from beamscope.transforms.blocks import EmbeddingBlock
+    from beamscope.transforms.output.parts import write_part
+    from beamscope.transforms.output.run_record import read_run_record
+    from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
+    from beamscope.transforms.slides.requests import read_manifest
+    from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+    from beamscope.transforms.storage import files
+    from benchmarks.pipeline import make_mean
+
+    root = Path(folder)
+    make_mean(root / "mean")
+    small = SampleSlide(1024, 1024, islands=1, coverage=1, mpp=0.5, levels=1)
+    write_sample_slide(root / "slide.svs", small)
+    (root / "slides").mkdir()
+    lines = []
+    for number in range(count):
+        lines.append(f"s{number:06d},slides/s{number:06d}.svs\n")
+        os.link(root / "slide.svs", root / "slides" / f"s{number:06d}.svs")
+    for name, some in (("one.csv", lines[:1]), ("all.csv", lines)):
+        (root / name).write_text("slide_id,uri\n" + "".join(some))
+    one = [*job_command(folder, "one.csv"), "--block_size", str(BLOCK_SIZE)]
+    timed(one)
+    files._sync = lambda _: None
+    layout = read_run_record(f"{folder}/output").layout(f"{folder}/output")
+    requests = read_manifest(f"{folder}/all.csv")
+    small_plan = read_plan(layout.plan(requests[0].slide_id))
+    picture = read_picture(layout, small_plan)
+    random = np.random.default_rng(0)
+    side = int(np.ceil(np.sqrt(PATCHES)))
+    places = np.arange(PATCHES, dtype=np.int32)
+    start = time.perf_counter(), time.process_time()
+    files.delete_tree(layout.all_item_parts(requests[0].slide_id))
+    for request in requests:
+        plan = dataclasses.replace(
+            small_plan,
+            slide_id=request.slide_id,
+            uri=request.uri,
+            picture=picture,
+            x_level0=224 * (places % side),
+            y_level0=224 * (places // side),
+            tissue=random.random(PATCHES, np.float32),
+        )
+        write_plan(layout, request, plan)
+        for block in plan.blocks():
+            numbers = random.random((len(block), 3), np.float32)
+            write_part(layout, EmbeddingBlock(block.key, numbers, block.rows(), len(block)))
+    (root / "output" / "dataset.json").unlink()
+    return {
+        "wall": time.perf_counter() - start[0],
+        "cpu": time.process_time() - start[1],
+        "peak": peak_megabytes(),
+    }
+
+
+if __name__ == "__main__":
+    main()
