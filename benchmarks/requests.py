@@ -4,9 +4,9 @@
 
 As `benchmarks.manifest`, but the output and the slides are in the emulator of the tests, which
 counts what it is asked. The slides but one are a few bytes: nobody opens what is planned and
-embedded. It counts for `beamscope status`, for a task of an array that finds nothing left to do
-(`--part 1/2`), and for `beamscope slides`, which finds all parts and assembles the dataset. Lists
-are counted in pages of 1,000 names, as a real store gives them.
+embedded. It counts for `beamscope status`, for a start that finds nothing left to embed (`--only
+embed`), for a task of an array likewise (`--part 1/2`), and for the plain command, which assembles
+the dataset. Lists are counted in pages of 1,000 names, as a real store gives them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ def main() -> None:
             root = make_remote_run(folder, bucket, count)
             resume = job_command(folder, "all.csv", root)
             for name, command in (
+                ("status, no index yet", ["status", root]),
+                ("`--only embed`, no index yet", [*resume, "--only", "embed"]),
                 ("status", ["status", root]),
-                ("--part 1/2", [*resume, "--part", "1/2"]),
-                ("--part 1/2 again", [*resume, "--part", "1/2"]),
-                ("status", ["status", root]),
-                ("resume", resume),
+                ("`--only embed`", [*resume, "--only", "embed"]),
+                ("`--part 1/2`", [*resume, "--part", "1/2"]),
+                ("the plain command, which assembles", resume),
             ):
                 show(count, name, traffic_of(command))
 

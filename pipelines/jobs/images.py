@@ -31,6 +31,7 @@ from beamscope.transforms.images.settings import (
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
+from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
 from beamscope.transforms.sources.planning.plan_file import glance, source_identity
@@ -94,14 +95,19 @@ class ImageJob(Job):
             summary=SourceSummary(settings),
         )
 
-    def glance(self, plan_path: str) -> PlanGlance:
+    def glance(self, plan: PlanFile) -> PlanGlance:
         """Return the number of images in a plan, and whether the source has failed.
 
         The number is None for a tar.gz that has not been read.
         """
-        return glance(plan_path)
+        return glance(plan)
 
-    def planned(self, layout: Layout, request: Source) -> PlannedItem:
+    def planned(
+        self,
+        layout: Layout,
+        request: Source,
+        plan: PlanFile,  # noqa: ARG002
+    ) -> PlannedItem:
         """Return what the plan of a source says about it."""
         return planned_source(layout, request)
 

@@ -22,9 +22,11 @@ from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
+from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA
 from beamscope.transforms.sources.image_reading import ImageReading
+from beamscope.transforms.storage.files import FileInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +176,27 @@ class Job(abc.ABC):
         """Return the job's own steps of the pipeline."""
 
     @abc.abstractmethod
-    def glance(self, plan_path: str) -> PlanGlance:
+    def glance(self, plan: PlanFile) -> PlanGlance:
         """Return the item's properties that the header of its plan holds."""
 
     @abc.abstractmethod
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Return JSON values for each request; they change when its files change."""
+
+    def look(self, requests: Sequence[Any]) -> Mapping[str, FileInfo | None]:
+        """Return the files of many requests as they are now, by uri; those not there are not known.
+
+        What is known is not asked for again, request by request.
+        """
+        del requests
+        return {}
+
+    def identities_seen(
+        self, requests: Sequence[Any], seen: Mapping[str, FileInfo | None]
+    ) -> Sequence[Any]:
+        """Return `identities` of requests whose files have been looked at by `look`."""
+        del seen
+        return self.identities(requests)
 
     def same_item(self, before: Any, now: Any) -> bool:
         """Return whether two requests with one id name the same item, even if it has changed."""
@@ -233,9 +250,16 @@ class Job(abc.ABC):
         del args
         return self.input_px
 
-    def planned(self, layout: Layout, request: Any) -> PlannedItem:
-        """Return what the plan of an item says about it, for `beamscope plan`."""
-        glance = self.glance(layout.plan(request.id))
+    def planned(self, layout: Layout, request: Any, plan: PlanFile) -> PlannedItem:
+        """Return what the plan of an item says about it, for `beamscope plan`.
+
+        Args:
+          layout: paths of the output.
+          request: the item.
+          plan: its plan: the path, or the header where that is known.
+        """
+        del layout
+        glance = self.glance(plan)
         return PlannedItem(request.id, "", rows=glance.rows, failed=glance.failed)
 
     def add_plan_arguments(self, parser: Parser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -40,6 +41,7 @@ from beamscope.transforms.output.shards import ShardFormat
 from beamscope.transforms.output.verify import check_dataset
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.files import FileInfo
 
 _log = logging.getLogger(__name__)
 _DAMAGED_SHOWN = 5
@@ -72,6 +74,11 @@ class Order:
     left_out: Mapping[str, int]
     command_line: str
     extent: Extent = dataclasses.field(default_factory=Extent)
+
+    @functools.cached_property
+    def seen(self) -> Mapping[str, FileInfo | None]:
+        """Return the files of the requests as they are now, by uri; see `Job.look`."""
+        return self.job.look(self.requests)
 
 
 def understand(job: Job, argv: Sequence[str]) -> Order:
@@ -146,7 +153,7 @@ def run_record_of(order: Order) -> RunRecord:
 
 def request_digest(order: Order) -> str:
     """Return a digest of the requested items, their present files, and the form of the shards."""
-    identities = order.job.identities(order.requests)
+    identities = order.job.identities_seen(order.requests, order.seen)
     wanted = [
         *({"request": dataclasses.asdict(request), "identity": identity}
           for request, identity in zip(order.requests, identities, strict=True)),

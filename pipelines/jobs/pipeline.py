@@ -20,16 +20,20 @@ from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.inference.ptransforms.embed_by_several import EmbedBySeveral
 from beamscope.transforms.output.dataset import DatasetSpec
+from beamscope.transforms.output.found import Found
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.assemble import AssembleDataset
 from beamscope.transforms.output.ptransforms.end_embedding import EndEmbedding
 from beamscope.transforms.output.ptransforms.find_finished import FindFinished
 from beamscope.transforms.output.ptransforms.find_parts import FindParts
+from beamscope.transforms.output.ptransforms.index_plans import IndexPlans
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
 from beamscope.transforms.output.share import Share
+from beamscope.transforms.storage import files
 
 
 def build_pipeline(
@@ -43,6 +47,7 @@ def build_pipeline(
     assembles: bool = True,
     share: Share | None = None,
     accelerator: str | None = None,
+    found: Found | None = None,
 ) -> None:
     """Add the transforms of a job to a pipeline. Each of them can be used alone, too.
 
@@ -57,6 +62,8 @@ def build_pipeline(
       assembles: whether the dataset is written at the end.
       share: which items and blocks are planned and embedded; None for all.
       accelerator: resource hint of the steps that find, read, embed and write; None for none.
+      found: what this start has found in an output in a store; None where items are looked for one
+        by one.
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
@@ -66,7 +73,11 @@ def build_pipeline(
         steps.prepare.guard = guard
         asked = asked | "Prepare" >> steps.prepare
         planning_guard = None
-    planned = asked | "Plan" >> PlanItems(steps.planner, dataset.layout, planning_guard, share)
+    planned = asked | "Plan" >> PlanItems(
+        steps.planner, dataset.layout, planning_guard, share, found
+    )
+    if not files.is_local(dataset.layout.root) and (found is None or found.items < len(requests)):
+        planned.items | "Index" >> IndexPlans(dataset.layout, share)
     if hasattr(steps.spread, "accelerator"):
         steps.spread.accelerator = accelerator
     make = _MakeParts(steps, tuple(handlers), dataset.layout)
@@ -77,7 +88,7 @@ def build_pipeline(
     made = planned.blocks | "Spread" >> steps.spread | "MakeParts" >> make
     parts = (planned.parts, *made) | "AllParts" >> beam.Flatten()
     if assembles:
-        _assemble({"items": planned.items, "parts": parts}, steps, dataset)
+        _assemble({"items": planned.items, "parts": parts}, steps, dataset, found)
     else:
         parts | "EndEmbedding" >> EndEmbedding(dataset.lease)
 
@@ -115,8 +126,9 @@ def build_assembly(
     requests: Sequence[Any],
     steps: Steps,
     dataset: DatasetSpec,
-    glance: Callable[[str], PlanGlance],
+    glance: Callable[[PlanFile], PlanGlance],
     remedy: str,
+    found: Found | None = None,
 ) -> None:
     """Add the transforms that write the dataset of what is embedded, and plan and embed nothing.
 
@@ -125,16 +137,20 @@ def build_assembly(
       requests: the items of the dataset.
       steps: the job's own steps.
       dataset: describes the dataset to write, and its place.
-      glance: function from the path of a plan to its `PlanGlance`.
+      glance: function from a plan to its `PlanGlance`.
       remedy: the command that embeds what is missing, for the error.
+      found: as for `build_pipeline`.
     """
-    find = FindFinished(steps.planner, dataset.layout, glance, remedy)
+    find = FindFinished(steps.planner, dataset.layout, glance, remedy, found)
     asked = pipeline | "Requests" >> beam.Create(list(requests))
-    _assemble(asked | "FindFinished" >> find, steps, dataset)
+    _assemble(asked | "FindFinished" >> find, steps, dataset, found)
 
 
 def _assemble(
-    found: Mapping[str, beam.PCollection[Any]], steps: Steps, dataset: DatasetSpec
+    items: Mapping[str, beam.PCollection[Any]],
+    steps: Steps,
+    dataset: DatasetSpec,
+    found: Found | None,
 ) -> None:
-    outcomes = dict(found) | "SumUp" >> SumUpItems(steps.summary, dataset.layout)
+    outcomes = dict(items) | "SumUp" >> SumUpItems(steps.summary, dataset.layout, found)
     outcomes | "Assemble" >> AssembleDataset(dataset)

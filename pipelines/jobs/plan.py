@@ -32,7 +32,9 @@ from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.fingerprints import settings_of
 from beamscope.transforms.formats.parquet import write_table
 from beamscope.transforms.output.claim import check_claim, claim_output, has_embeddings
-from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.layout import Layout, file_name
+from beamscope.transforms.output.plan_index import update_index
+from beamscope.transforms.output.plans import KnownPlan, PlanFile
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
 from beamscope.transforms.output.requests_file import write_requests
@@ -157,7 +159,17 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
         layout = record.layout(args.output)
         finished = _plan(job, asked.items, settings, args, layout)
 
-        items = [job.planned(layout, request) for request in asked.items]
+        known: dict[str, PlanFile] = {}
+        if not files.is_local(args.output):
+            # The headers of all plans, without a request for each, now and at a later start.
+            texts = update_index(layout)
+            known = {name: KnownPlan(json.loads(text)) for name, text in texts.items()}
+        items = [
+            job.planned(
+                layout, request, known.get(file_name(request.id)) or layout.plan(request.id)
+            )
+            for request in asked.items
+        ]
         rows = sum(item.rows or 0 for item in items)
         estimated = estimate(
             rows,

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.jobs.dry_run import dry_run
 from beamscope.pipelines.jobs.execute import execute
 from beamscope.pipelines.jobs.extents import check_share, command_for, embedding_summary
+from beamscope.pipelines.jobs.found import find_before
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import say_what_is_assumed
@@ -115,9 +116,10 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
 
         def build(pipeline: beam.Pipeline) -> None:
             steps = job.steps(order.settings, args, layout)
+            found = find_before(order, steps.planner, layout)
             if not order.extent.embeds:
                 remedy = command_for(order, None)
-                build_assembly(pipeline, order.requests, steps, dataset, job.glance, remedy)
+                build_assembly(pipeline, order.requests, steps, dataset, job.glance, remedy, found)
                 return
             accelerator = embed_accelerator(order.options)
             required = requires_gpu(order.options) and bool(order.models)
@@ -137,6 +139,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
                 assembles=order.extent.assembles,
                 share=share,
                 accelerator=accelerator,
+                found=found,
             )
 
         if runs_on_dataflow(order.options):

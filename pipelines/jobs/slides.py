@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.slides.extra_columns import slide_columns
 from beamscope.transforms.slides.fit import Fit
@@ -41,9 +41,9 @@ from beamscope.transforms.slides.ptransforms.spread_blocks import SpreadBlocks
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.slides.slide_summary import SlideSummary
+from beamscope.transforms.storage.files import FileInfo
+from beamscope.transforms.storage.many import stat_all
 
-# The size of a remote slide costs one request: send many at a time.
-_LOOKERS = 32
 # Some 100 kB to 2 MB each.
 _PAGE_SLIDES = 100
 
@@ -127,14 +127,24 @@ class SlideJob(Job):
             spread=SpreadBlocks(),
         )
 
-    def glance(self, plan_path: str) -> PlanGlance:
+    def glance(self, plan: PlanFile) -> PlanGlance:
         """Return the number of patches in a plan, and whether the slide has failed."""
-        return glance(plan_path)
+        return glance(plan)
+
+    def look(self, requests: Sequence[SlideRequest]) -> dict[str, FileInfo | None]:
+        """Return the slides and masks as they are now, by uri."""
+        named = (uri for slide in requests for uri in (slide.uri, slide.mask))
+        return stat_all(uri for uri in named if uri is not None)
 
     def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
         """Return values that change when a slide or its mask changes."""
-        with ThreadPoolExecutor(_LOOKERS) as lookers:
-            return list(lookers.map(request_identity, requests))
+        return self.identities_seen(requests, self.look(requests))
+
+    def identities_seen(
+        self, requests: Sequence[SlideRequest], seen: Mapping[str, FileInfo | None]
+    ) -> list[Any]:
+        """Return the same of slides that have been looked at."""
+        return [request_identity(request, seen) for request in requests]
 
     def extend_table(
         self,
@@ -153,9 +163,14 @@ class SlideJob(Job):
         """Return the size of the patches: how they are fitted to a model changes no plan."""
         return args.patch_size or self.input_px
 
-    def planned(self, layout: Layout, request: SlideRequest) -> PlannedItem:
+    def planned(
+        self,
+        layout: Layout,  # noqa: ARG002
+        request: SlideRequest,
+        plan: PlanFile,
+    ) -> PlannedItem:
         """Return what the plan of a slide says about it."""
-        return planned_slide(layout, request)
+        return planned_slide(request, plan)
 
     def add_plan_arguments(self, parser: Parser) -> None:
         """Add the flags of `beamscope plan slides` alone."""

@@ -14,6 +14,8 @@ OUTPUT/
     <plan>/whole/plans/<item>.arrow .jpg  likewise, before a sample in total is taken of all items
     <plan>/sample.json                    where that sample ends
     <plan>/parts/<item>/<embedding>/000003-256-254-0.arrow   a finished block
+    <plan>/index/all-000.index            of an output in a store: the headers of plans
+    <plan>/found/all-<start>-000.index    likewise: what the last start has found there
     <plan>/workers/<embedding>/<digest>.json           the versions that computed them
     <plan>/models/<embedding>.json          the model of an embedding, and how it is called
     <plan>/tries/<item>/plan.1 <embedding>/000003.1    a plan or block that a process has begun
@@ -202,6 +204,10 @@ class Layout:
         """
         counts = f"{planned}-{planned if embedded is None else embedded}-{left_out}"
         return files.join(self.item_parts(key.item_id), f"{key.index:06d}-{counts}.arrow")
+
+    def index(self, kind: str) -> str:
+        """Return the directory of an index of an output in a store: ``index`` or ``found``."""
+        return files.join(self.root, WORK_DIRECTORY, self.plan_fingerprint, kind)
 
 
 def shard_folder(extension: str, content: str = EMBEDDINGS) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from beamscope.transforms.blocks import PartRef
@@ -11,6 +11,7 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import find_part
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problems import InputError
+from beamscope.transforms.storage.files import FileInfo
 
 # Told of each file that is not what was written.
 OnDamage = Callable[[DamagedError], object]
@@ -121,6 +122,33 @@ class ItemPlanner(abc.ABC, Generic[_Request, _Plan]):
         found = [part for part in parts if part is not None]
         return (found, None) if len(found) == len(parts) else ([], block)
 
+    def holds(
+        self, header: Mapping[str, Any], request: _Request, seen: Mapping[str, FileInfo | None]
+    ) -> bool:
+        """Return whether `find` would find the plan with a header, without asking for a file.
+
+        By default it does not tell: then `find` is asked, item by item.
+
+        Args:
+          header: of the plan's file.
+          request: the item.
+          seen: files of the item that have been looked at, by uri.
+        """
+        del header, request, seen
+        return False
+
+    def sizes_in(self, header: Mapping[str, Any]) -> Sequence[int]:
+        """Return the number of rows of each block of a plan that `holds`, from its header."""
+        raise NotImplementedError
+
+    def read(self, layout: Layout, request: _Request) -> _Plan | None:
+        """Return a plan that `holds`; None if it is there no more.
+
+        Raises:
+          DamagedError: its file is not what was written.
+        """
+        return self.find(layout, request)
+
     def shared_by_block(self, request: _Request) -> bool:
         """Return whether several machines can each do some blocks of an item (`share`).
 
@@ -157,3 +185,8 @@ class ItemSummary(abc.ABC):
     @abc.abstractmethod
     def outcome(self, layout: Layout, piece: Any) -> Any:
         """Return the `ItemOutcome` of a piece."""
+
+    def outcome_of(self, layout: Layout, piece: Any, header: Mapping[str, Any]) -> Any:
+        """Return the `ItemOutcome` of a piece of an item whose plan's header is known."""
+        del header
+        return self.outcome(layout, piece)

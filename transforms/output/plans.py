@@ -43,13 +43,30 @@ def read_plan_file(path: str) -> tuple[dict[str, Any], pa.Table]:
     return _own(header), stream.read_all()
 
 
-def read_plan_header(path: str) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class KnownPlan:
+    """A plan whose header has been read.
+
+    Attributes:
+      header: as it is in the file.
+    """
+
+    header: Mapping[str, Any]
+
+
+PlanFile = str | files.FileInfo | KnownPlan
+
+
+def read_plan_header(plan: PlanFile) -> dict[str, Any]:
     """Return the header of a plan without reading its table.
+
+    Args:
+      plan: its path, or its file as it was listed; or the plan itself where it is known already.
 
     Raises:
       DamagedError: the header is not what was written.
     """
-    return _own(read_header(path))
+    return _own(dict(plan.header) if isinstance(plan, KnownPlan) else read_header(plan))
 
 
 def content_digest(*content: Any) -> str:
@@ -84,11 +101,18 @@ def _own(header: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in header.items() if name not in ("place", _DIGEST)}
 
 
-def file_identity(uri: str) -> list[Any]:
+def file_identity(uri: str, seen: Mapping[str, files.FileInfo | None] | None = None) -> list[Any]:
     """Return a file's path and size, which identify the file that a plan was made from.
 
     The size is None if the file does not exist.
+
+    Args:
+      uri: of the file.
+      seen: files that have been looked at already, by uri (`files.stat_all`); others are asked for.
     """
+    if seen is not None and uri in seen:
+        found = seen[uri]
+        return [_place(uri), found.size if found is not None else None]
     try:
         size = files.size(uri)
     except StorageError:
@@ -96,5 +120,9 @@ def file_identity(uri: str) -> list[Any]:
         raise
     except OSError:
         size = None
+    return [_place(uri), size]
+
+
+def _place(uri: str) -> str:
     # Do not resolve links: the target of a link may change while the link stays.
-    return [os.path.abspath(uri) if files.is_local(uri) else uri, size]  # noqa: PTH100
+    return os.path.abspath(uri) if files.is_local(uri) else uri  # noqa: PTH100

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import list_parts
+from beamscope.transforms.output.plan_index import PlanIndex, list_plans, read_index
+from beamscope.transforms.output.plans import KnownPlan, PlanFile
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.storage import files
 
@@ -71,20 +73,28 @@ class ProgressReader:
     Attributes:
       layout: paths of the dataset.
       items: number of requested slides or archives.
-      glance: function from the path of a plan to its `PlanGlance`.
+      glance: function from a plan, which is asked for alone or known by the index, to its
+        `PlanGlance`.
     """
 
-    def __init__(self, layout: Layout, items: int, glance: Callable[[str], PlanGlance]) -> None:
+    def __init__(
+        self, layout: Layout, items: int, glance: Callable[[PlanFile], PlanGlance]
+    ) -> None:
         self.layout = layout
         self.items = items
         self.glance = glance
+        self._index: PlanIndex | None = None
         self._known: dict[tuple[files.FileInfo, float], PlanGlance] = {}
 
     def read(self) -> Progress:
         """Return the present progress from a listing of the plans and one of the parts."""
         # A sample in total is taken when every item is planned whole.
-        plans = _plans(self.layout) or _plans(self.layout.whole)
-        glances = self._glances(plans)
+        of = self.layout
+        plans = list_plans(of)
+        if not plans:
+            of = self.layout.whole
+            plans = list_plans(of)
+        glances = self._glances(plans, of)
         planned = {_item_of(plan.path): glance for plan, glance in glances.items()}
         parts = list_parts(self.layout)
         done: collections.Counter[str] = collections.Counter()
@@ -116,8 +126,10 @@ class ProgressReader:
         """Return those of them that failed as a whole when they were planned."""
         return {_item_of(plan.path) for (plan, _), one in self._known.items() if one.failed}
 
-    def _glances(self, plans: list[files.FileInfo]) -> dict[files.FileInfo, PlanGlance]:
+    def _glances(self, plans: list[files.FileInfo], of: Layout) -> dict[files.FileInfo, PlanGlance]:
         new = [plan for plan in plans if (plan, plan.modified) not in self._known]
+        if new and self._index is None:
+            self._index = read_index(of)
         with ThreadPoolExecutor(_READERS) as readers:
             glances = readers.map(self._glance, new)
             found = dict(zip(new, glances, strict=True))
@@ -128,8 +140,12 @@ class ProgressReader:
         return {plan: self._known.get((plan, plan.modified)) or found[plan] for plan in plans}
 
     def _glance(self, plan: files.FileInfo) -> PlanGlance:
+        header = self._index.header(plan) if self._index is not None else None
+        if header is not None:
+            return self.glance(KnownPlan(header))
         try:
-            return self.glance(plan.path)
+            # What the listing has said of a file in a store is not asked again.
+            return self.glance(plan.path if files.is_local(plan.path) else plan)
         except (DamagedError, FileNotFoundError):
             # The job makes it again.
             return PlanGlance(None)
@@ -153,10 +169,6 @@ def rate(written: Sequence[tuple[float, int]]) -> float | None:
         return None
     # The time for the oldest part lies before it was written.
     return sum(rows for moment, rows in recent if moment > oldest) / (newest - oldest)
-
-
-def _plans(layout: Layout) -> list[files.FileInfo]:
-    return [file for file in files.list_files(layout.plans) if file.path.endswith(".arrow")]
 
 
 def _item_of(plan: str) -> str:

@@ -50,13 +50,21 @@ TABLE_SCHEMA = pa.schema(
 _ROW_SCHEMA = TABLE_SCHEMA.remove(TABLE_SCHEMA.get_field_index("shard"))
 
 
-def slide_outcome(layout: Layout, slide_id: str, parts: Iterable[PartRef]) -> ItemOutcome:
+def slide_outcome(
+    layout: Layout, slide_id: str, parts: Iterable[PartRef], plan: SlidePlan | None = None
+) -> ItemOutcome:
     """Sum a slide up, and mark the patches that failed on its picture.
+
+    Args:
+      layout: paths of the dataset.
+      slide_id: id of the slide.
+      parts: its parts, in any order.
+      plan: the slide's plan or an outline of it; None to read its file.
 
     Raises:
       ValueError: the parts are not exactly those of the plan.
     """
-    plan = read_plan(layout.plan(slide_id))
+    plan = plan or read_plan(layout.plan(slide_id))
     ordered = parts_in_order(slide_id, parts, plan.block_sizes())
     problems = [plan.problem] if isinstance(plan, FailedPlan) else []
     for part in ordered:

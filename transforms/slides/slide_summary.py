@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.planner import ItemSummary
 from beamscope.transforms.slides.outcome import slide_outcome
+from beamscope.transforms.slides.planning.plan_file import outline_of
 
 _Piece = tuple[str, tuple[PartRef, ...]]
 
@@ -35,3 +37,8 @@ class SlideSummary(ItemSummary):
         """
         slide_id, parts = piece
         return slide_outcome(layout, slide_id, parts)
+
+    def outcome_of(self, layout: Layout, piece: _Piece, header: Mapping[str, Any]) -> ItemOutcome:
+        """Return what became of a slide, without reading its plan."""
+        slide_id, parts = piece
+        return slide_outcome(layout, slide_id, parts, outline_of(header))

@@ -27,6 +27,7 @@ from beamscope.transforms.output.outcome import ItemOutcome
 from beamscope.transforms.output.parts import parts_in_order, read_part_problems
 from beamscope.transforms.output.planner import ItemPlanner, ItemSummary
 from beamscope.transforms.output.plans import (
+    PlanFile,
     content_digest,
     read_plan_file,
     read_plan_header,
@@ -203,8 +204,8 @@ class FolderJob(Job):
     def steps(self, settings: FolderSettings, args: argparse.Namespace, layout: Layout) -> Steps:
         return Steps(FolderPlanner(settings), ReadFolderBlocks(settings), FolderSummary())
 
-    def glance(self, plan_path: str) -> PlanGlance:
-        return PlanGlance(read_plan_header(plan_path)["pictures"])
+    def glance(self, plan: PlanFile) -> PlanGlance:
+        return PlanGlance(read_plan_header(plan)["pictures"])
 
     def identities(self, requests: Sequence[FolderRequest]) -> list[Any]:
         return [sorted(path.name for path in Path(r.path).iterdir()) for r in requests]

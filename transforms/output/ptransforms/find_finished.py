@@ -8,10 +8,13 @@ from typing import Any
 
 import apache_beam as beam
 
+from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.metrics import count
+from beamscope.transforms.output.found import Found, find_found
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import blocks_of_all, finished_parts
+from beamscope.transforms.output.parts import blocks_of_all, finished_parts, parts_among
 from beamscope.transforms.output.planner import ItemPlanner
+from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.ptransforms.damage import damaged_part, damaged_plan
 from beamscope.transforms.output.ptransforms.plan_items import ITEMS, PARTS
@@ -49,18 +52,20 @@ class FindFinished(beam.PTransform):
     Attributes:
       planner: the job's planner.
       layout: paths of the dataset.
-      glance: function from the path of a plan to its `PlanGlance`.
+      glance: function from a plan to its `PlanGlance`.
       remedy: what does what is missing, for the error.
+      found: see `PlanItems`.
     """
 
     planner: ItemPlanner[Any, Any]
     layout: Layout
-    glance: Callable[[str], PlanGlance]
+    glance: Callable[[PlanFile], PlanGlance]
     remedy: str
+    found: Found | None = None
 
     def expand(self, requests: beam.PCollection[Any]) -> dict[str, beam.PCollection[Any]]:
         """Look for each item on any free worker, and let nothing pass before all are found."""
-        find = beam.ParDo(_FindFn(self.planner, self.layout, self.glance))
+        find = beam.ParDo(_FindFn(self.planner, self.layout, self.glance, self.found))
         found = (
             requests
             | "SpreadItems" >> beam.Reshuffle()
@@ -80,10 +85,18 @@ class FindFinished(beam.PTransform):
 class _FindFn(beam.DoFn):
     planner: ItemPlanner[Any, Any]
     layout: Layout
-    glance: Callable[[str], PlanGlance]
+    glance: Callable[[PlanFile], PlanGlance]
+    found: Found | None
 
     def process(self, request: Any) -> Iterator[Any]:
         planner, layout = self.planner, self.layout
+        known = find_found(self.found, layout, request.id)
+        if known is not None:
+            sizes = planner.sizes_in(known.header)
+            parts = parts_among(known.parts, request.id, sizes, damaged_part)
+            done = blocks_of_all(layout, parts)
+            yield from self._finished(request, parts, len(sizes) - len(done))
+            return
         plan = self._plan(request)
         if plan is None:
             if self._has_failed(request):
@@ -92,11 +105,13 @@ class _FindFn(beam.DoFn):
                 yield Missing(items=1)
             return
         parts = finished_parts(layout, request.id, planner.block_sizes(plan), damaged_part)
+        done = blocks_of_all(layout, parts)
+        yield from self._finished(request, parts, sum(1 for _ in planner.blocks(plan, done)))
+
+    def _finished(self, request: Any, parts: list[PartRef], left: int) -> Iterator[Any]:
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)
-        done = blocks_of_all(layout, parts)
-        left = sum(1 for _ in planner.blocks(plan, done))
         if left:
             yield Missing(blocks=left)
         yield beam.pvalue.TaggedOutput(ITEMS, request.id)

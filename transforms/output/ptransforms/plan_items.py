@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
 
+from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.metrics import count, timed
+from beamscope.transforms.output.found import Found, find_found
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.parts import (
     blocks_of_all,
     delete_parts,
     finished_parts,
+    parts_among,
     parts_of_plan,
 )
 from beamscope.transforms.output.planner import ItemPlanner
@@ -45,16 +48,19 @@ class PlanItems(beam.PTransform):
         embedding gives items alone.
       guard: the job's guard; without one, an unexpected error at an item ends the job.
       share: of the job that is done here; None for all of it. What is not in it gives nothing.
+      found: what this start has found in an output in a store; None where items are looked for one
+        by one.
     """
 
     planner: ItemPlanner[Any, Any]
     layout: Layout
     guard: Guard | None = None
     share: Share | None = None
+    found: Found | None = None
 
     def expand(self, requests: beam.PCollection[Any]) -> beam.pvalue.DoOutputsTuple:
         """Plan each item once, on any free worker."""
-        plan = _PlanItemFn(self.planner, self.layout, self.guard, self.share)
+        plan = _PlanItemFn(self.planner, self.layout, self.guard, self.share, self.found)
         return (
             requests
             | "SpreadItems" >> beam.Reshuffle()
@@ -73,6 +79,7 @@ class _PlanItemFn(beam.DoFn):
     layout: Layout
     guard: Guard | None
     share: Share | None
+    found: Found | None = None
 
     def start_bundle(self) -> None:
         self._suspects: list[Any] = []
@@ -80,7 +87,15 @@ class _PlanItemFn(beam.DoFn):
     def process(self, request: Any) -> Iterator[Any]:
         if not takes_some_of(self.share, self.planner, request):
             return
-        plan = self._find(request)
+        known = find_found(self.found, self.layout, request.id)
+        if known is not None:
+            sizes = self.planner.sizes_in(known.header)
+            parts = parts_among(known.parts, request.id, sizes, damaged_part)
+            if len(blocks_of_all(self.layout, parts)) == len(sizes):
+                count(f"{self.planner.items}_planned_before")
+                yield from self._with_parts(request, None, parts)
+                return
+        plan = self._find(request) if known is None else self._read(request)
         if plan is not None:
             count(f"{self.planner.items}_planned_before")
         elif self.guard is None:
@@ -108,8 +123,14 @@ class _PlanItemFn(beam.DoFn):
         return Step(request.id)
 
     def _find(self, request: Any) -> Any:
+        return self._unless_damaged(self.planner.find, request)
+
+    def _read(self, request: Any) -> Any:
+        return self._unless_damaged(self.planner.read, request)
+
+    def _unless_damaged(self, find: Callable[[Layout, Any], Any], request: Any) -> Any:
         try:
-            return self.planner.find(self.layout, request)
+            return find(self.layout, request)
         except DamagedError as error:
             files.delete([error.path])
             damaged_plan(error)
@@ -196,13 +217,18 @@ class _PlanItemFn(beam.DoFn):
             damaged_part,
             functools.partial(self._takes_block, request),
         )
+        yield from self._with_parts(request, plan, parts)
+
+    def _with_parts(self, request: Any, plan: Any, parts: list[PartRef]) -> Iterator[Any]:
+        """Yield the parts of an item, and the blocks that are left; no plan says that none is."""
+        planner = self.planner
         done = blocks_of_all(self.layout, parts)
         # Of a block that only some of several models have done, parts are found when it is read.
         parts = [part for part in parts if part.key.index in done]
         count("blocks_embedded_before", len(parts))
         for part in parts:
             yield beam.pvalue.TaggedOutput(PARTS, part)
-        blocks = planner.blocks(plan, done)
+        blocks = planner.blocks(plan, done) if plan is not None else iter(())
         if self.share is not None and planner.shared_by_block(request):
             blocks = (block for block in blocks if self._takes_block(request, block.key.index))
         yield from blocks

@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 
 from beamscope.transforms.blocks import PartRef
+from beamscope.transforms.output.found import Found, find_found
 from beamscope.transforms.output.joined_parts import joined_parts
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.outcome import ItemOutcome
@@ -23,10 +24,12 @@ class SumUpItems(beam.PTransform):
     Attributes:
       summary: sums up an item of the job.
       layout: paths of the dataset: plans are read there, and pictures are written.
+      found: what this start has found in an output in a store, which is not read again.
     """
 
     summary: ItemSummary
     layout: Layout
+    found: Found | None = None
 
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection[ItemOutcome]:
         """Group small references by item; rows of the dataset are not shuffled."""
@@ -39,7 +42,7 @@ class SumUpItems(beam.PTransform):
             | "GroupByItem" >> beam.CoGroupByKey()
             | "CheckParts" >> beam.FlatMap(_pieces, self.summary, self.layout)
             | "SpreadPieces" >> beam.Reshuffle()
-            | "SumUp" >> beam.Map(_outcome, self.summary, self.layout)
+            | "SumUp" >> beam.Map(_outcome, self.summary, self.layout, self.found)
         )
 
 
@@ -48,10 +51,19 @@ def _pieces(
 ) -> Iterator[Any]:
     item_id, found = grouped
     with repaired_by_another_pass():
-        yield from summary.pieces(layout, item_id, joined_parts(layout, found["parts"]))
+        for piece in summary.pieces(layout, item_id, joined_parts(layout, found["parts"])):
+            yield item_id, piece
 
 
-def _outcome(piece: Any, summary: ItemSummary, layout: Layout) -> ItemOutcome:
+def _outcome(
+    item_piece: tuple[str, Any], summary: ItemSummary, layout: Layout, found: Found | None
+) -> ItemOutcome:
+    item_id, piece = item_piece
     with repaired_by_another_pass():
-        outcome: ItemOutcome = summary.outcome(layout, piece)
+        known = find_found(found, layout, item_id)
+        outcome: ItemOutcome = (
+            summary.outcome(layout, piece)
+            if known is None
+            else summary.outcome_of(layout, piece, known.header)
+        )
     return outcome

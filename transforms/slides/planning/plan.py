@@ -169,6 +169,38 @@ class EmptyPlan(OpenedPlan):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class OutlinedPlan(OpenedPlan):
+    """A slide whose patches can be read, without their places: what the header of its plan says.
+
+    Attributes:
+      count: number of patches.
+      block_size: patches in a block.
+      picture: where the picture of the plan lies; its JPEG is in a file.
+    """
+
+    count: int
+    block_size: int
+    picture: Picture
+
+    @property
+    def patches(self) -> int:
+        """How many patches are planned."""
+        return self.count
+
+    def block_sizes(self) -> list[int]:
+        """Return how many patches each block has."""
+        return [part.stop - part.start for part in block_slices(self.patches, self.block_size)]
+
+    def blocks(self) -> Iterator[SlideBlock]:
+        """Refuse: the places of the patches are not known.
+
+        Raises:
+          ValueError: always.
+        """
+        raise ValueError(f"{self.slide_id}: an outline has no blocks")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class ReadyPlan(OpenedPlan):
     """A slide whose patches can be read.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import google_crc32c
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.plans import (
+    PlanFile,
     content_digest,
     file_identity,
     read_plan_file,
@@ -24,6 +26,7 @@ from beamscope.transforms.slides.planning.plan import (
     EmptyPlan,
     FailedPlan,
     OpenedPlan,
+    OutlinedPlan,
     ReadyPlan,
     SlideFacts,
     SlidePlan,
@@ -80,17 +83,22 @@ def read_plan(path: str) -> SlidePlan:
     return _as_plan(*read_plan_file(path))
 
 
-def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
+def _as_plan(header: Mapping[str, Any], patches: pa.Table | None) -> SlidePlan:
+    """Return a plan; without its table, the outline of one that has patches."""
     values = dict(header)
-    kind = _KINDS[values.pop("kind")]
-    del values["identity"], values["patches"]
+    kind: type[SlidePlan] = _KINDS[values.pop("kind")]
+    del values["identity"]
+    count = values.pop("patches")
     values.pop(_PICTURE_CRC, None)
     for name, value_type in _VALUES.items():
         if values.get(name) is not None:
             values[name] = value_type(**values[name])
     if values.get("picture") is not None:
         values["picture"] = Picture(b"", *values["picture"])
-    if kind is ReadyPlan:
+    if kind is ReadyPlan and patches is None:
+        kind = OutlinedPlan
+        values["count"] = count
+    elif kind is ReadyPlan and patches is not None:
         values |= {name: patches.column(name).to_numpy() for name in _ARRAYS}
         classes = patches.column(_CLASSES)
         if classes.null_count < len(classes):
@@ -100,12 +108,12 @@ def _as_plan(header: dict[str, Any], patches: pa.Table) -> SlidePlan:
 
 def plan_picture(plan: SlidePlan) -> Picture | None:
     """Return the picture of a plan; None where the slide was not seen."""
-    return plan.picture if isinstance(plan, ReadyPlan | EmptyPlan) else None
+    return plan.picture if isinstance(plan, ReadyPlan | OutlinedPlan | EmptyPlan) else None
 
 
-def glance(path: str) -> PlanGlance:
+def glance(plan: PlanFile) -> PlanGlance:
     """Return how many patches a plan has, and whether the slide failed, from its header alone."""
-    header = read_plan_header(path)
+    header = read_plan_header(plan)
     return PlanGlance(header["patches"], header.get("problem") is not None)
 
 
@@ -182,7 +190,45 @@ def _is_replaced(plan: SlidePlan) -> bool:
     return False
 
 
-def request_identity(request: SlideRequest) -> list[Any]:
-    """Return what a plan is made from: slide and mask with their sizes, and the given mpp."""
-    mask = file_identity(request.mask) if request.mask else None
-    return [*file_identity(request.uri), request.mpp, mask]
+def request_identity(
+    request: SlideRequest, seen: Mapping[str, files.FileInfo | None] | None = None
+) -> list[Any]:
+    """Return what a plan is made from: slide and mask with their sizes, and the given mpp.
+
+    Args:
+      request: which slide.
+      seen: files that have been looked at already, by uri; others are asked for.
+    """
+    mask = file_identity(request.mask, seen) if request.mask else None
+    return [*file_identity(request.uri, seen), request.mpp, mask]
+
+
+def header_holds(
+    header: Mapping[str, Any],
+    request: SlideRequest,
+    settings: SlideSettings,
+    seen: Mapping[str, files.FileInfo | None],
+) -> bool:
+    """Return whether `find_plan` would find the plan with a header, without asking for any file.
+
+    Args:
+      header: of the plan's file.
+      request: which slide.
+      settings: for what they permit.
+      seen: the slide and its mask as they are now, by uri.
+    """
+    if header["identity"] != request_identity(request, seen):
+        return False
+    plan = outline_of(header)
+    if isinstance(plan, FailedPlan) or not _is_permitted(plan, request, settings):
+        return False
+    if not isinstance(plan, OpenedPlan) or plan.version is None:
+        return True
+    there = seen.get(plan.uri)
+    return there is not None and there.version == plan.version
+
+
+def outline_of(header: Mapping[str, Any]) -> SlidePlan:
+    """Return a plan without the places of its patches, from the header of its file."""
+    own = {name: value for name, value in header.items() if name not in ("place", "digest")}
+    return _as_plan(own, None)

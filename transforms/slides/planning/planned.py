@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
-from beamscope.transforms.output.plans import read_plan_header
+from beamscope.transforms.output.plans import PlanFile, read_plan_header
 from beamscope.transforms.slides.requests import SlideRequest
 
 # Of a pyramid whose levels are each four times as coarse as the one before, level 0 has this part.
@@ -16,9 +15,9 @@ _FULL_LEVEL = 15 / 16
 _EDGES = 1.15
 
 
-def planned_slide(layout: Layout, request: SlideRequest) -> PlannedItem:
-    """Return what the plan of a slide says about it."""
-    header = read_plan_header(layout.plan(request.slide_id))
+def planned_slide(request: SlideRequest, plan: PlanFile) -> PlannedItem:
+    """Return what the plan of a slide says about it, from its header."""
+    header = read_plan_header(plan)
     problem = header.get("problem")
     patches = header["patches"]
     size = header["identity"][1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planner import ItemPlanner
@@ -13,7 +14,10 @@ from beamscope.transforms.slides.planning.plan import FailedPlan, OpenedPlan, Sl
 from beamscope.transforms.slides.planning.plan_file import (
     digest_of_plan,
     find_plan,
+    header_holds,
+    outline_of,
     plan_picture,
+    read_plan,
     write_plan,
 )
 from beamscope.transforms.slides.planning.planner import plan_slide
@@ -42,6 +46,26 @@ class SlidePlanner(ItemPlanner[SlideRequest, SlidePlan]):
     def find(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
         """Return the plan of an earlier start, where neither slide nor mask has changed."""
         return find_plan(layout, request, self.settings)
+
+    def holds(
+        self,
+        header: Mapping[str, Any],
+        request: SlideRequest,
+        seen: Mapping[str, files.FileInfo | None],
+    ) -> bool:
+        """Return whether neither slide nor mask has changed since they were planned."""
+        return header_holds(header, request, self.settings, seen)
+
+    def sizes_in(self, header: Mapping[str, Any]) -> Sequence[int]:
+        """Return how many patches each block has."""
+        return outline_of(header).block_sizes()
+
+    def read(self, layout: Layout, request: SlideRequest) -> SlidePlan | None:
+        """Return the plan of an earlier start that holds."""
+        try:
+            return read_plan(layout.plan(request.slide_id))
+        except FileNotFoundError:
+            return None
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Plan a slide, and show what is planned on its picture."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from beamscope.transforms.slides.planning.plan_file import read_picture, read_pl
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED, plan_of
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.requests import SlideRequest
+from beamscope.transforms.storage.files import FileInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,16 @@ class TotalSlidePlanner(SlidePlanner):
         except (DamagedError, FileNotFoundError):
             return None
         return found if found is not None and _same(found, part) else None
+
+    def holds(
+        self,
+        header: Mapping[str, Any],
+        request: SlideRequest,
+        seen: Mapping[str, FileInfo | None],
+    ) -> bool:
+        """Say no: whether the sample is the same, only the whole plan tells."""
+        del header, request, seen
+        return False
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Take the slide's part from its whole plan.

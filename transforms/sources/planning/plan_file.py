@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.plans import (
+    PlanFile,
     content_digest,
     file_identity,
     read_plan_file,
@@ -91,12 +92,12 @@ def _as_plan(header: dict[str, Any], members: pa.Table) -> SourcePlan:
     )
 
 
-def glance(path: str) -> PlanGlance:
+def glance(plan: PlanFile) -> PlanGlance:
     """Return how many images a plan has, and whether the source failed, from its header alone.
 
     Of a tar.gz that has not been read, the number is not known.
     """
-    header = read_plan_header(path)
+    header = read_plan_header(plan)
     if not header["known"]:
         return PlanGlance(None)
     rows = sum(header["block_sizes"])
