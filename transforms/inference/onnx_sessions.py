@@ -103,6 +103,17 @@ def onnxruntime_gpus() -> list[str]:
     return ["onnxruntime:CUDA:0"] if CUDA in session.get_providers() else []
 
 
+def onnxruntime_may_have_gpus() -> bool:
+    """Return whether onnxruntime's build has CUDA, told by its files, without importing it."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = (found.submodule_search_locations if found is not None else None) or []
+    return any(
+        True
+        for folder in folders
+        for _ in Path(folder, "capi").glob("*onnxruntime_providers_cuda*")
+    )
+
+
 def check_onnx_packages(shown: str) -> None:
     """Raise InputError (``missing_package``) where nothing that is installed reads ONNX."""
     if not (onnxruntime_is_installed() or openvino_is_installed()):
