@@ -53,6 +53,17 @@ def test_workers_read_once_what_a_start_has_found(layout, monkeypatch):
     assert find_found(None, layout, "b") is None
 
 
+@pytest.mark.parametrize("content", [b"no table", None])
+def test_what_is_damaged_or_gone_is_not_known(layout, content, caplog):
+    found = write_found(layout, "all", {"a": "{}"}, {})
+    if content is None:
+        files.delete(found.paths)
+    else:
+        files.write_bytes(found.paths[0], content)
+    assert find_found(found, layout, "a") is None
+    assert "looked for one by one" in caplog.text
+
+
 def layout_in_other(layout):
     """The same output, for the parts of another model."""
     return Layout(layout.root, layout.plan_fingerprint, "f" * 16)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import logging
 import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout, file_name, part_counts, part_name
 from beamscope.transforms.output.plan_index import write_table
-from beamscope.transforms.output.sealed import read_sealed
+from beamscope.transforms.output.sealed import DamagedError, read_sealed
+from beamscope.transforms.problems import one_line
 from beamscope.transforms.storage import files
 
 # Items in a file: a few MB.
@@ -109,10 +111,8 @@ def write_found(
 def find_found(found: Found | None, layout: Layout, item_id: str) -> FoundItem | None:
     """Return what a start has found of an item; None if it has found no plan that holds.
 
-    The files are read when a process asks for the first time.
-
-    Raises:
-      DamagedError: a file is not what was written.
+    The files are read when a process asks for the first time. Items of a file that is damaged or
+    gone are looked for one by one.
     """
     if found is None:
         return None
@@ -124,6 +124,7 @@ def find_found(found: Found | None, layout: Layout, item_id: str) -> FoundItem |
     return FoundItem(json.loads(header), tuple(_files(folder, json.loads(parts))))
 
 
+_log = logging.getLogger(__name__)
 _reading = threading.Lock()
 _known: dict[Found, dict[str, tuple[str, str]]] = {}
 
@@ -133,7 +134,11 @@ def _read_once(found: Found) -> dict[str, tuple[str, str]]:
         if found not in _known:
             items: dict[str, tuple[str, str]] = {}
             for path in found.paths:
-                table = read_sealed(path)[1].read_all()
+                try:
+                    table = read_sealed(path)[1].read_all()
+                except (DamagedError, FileNotFoundError) as error:
+                    _log.warning("%s; its items are looked for one by one", one_line(error))
+                    continue
                 columns = [table.column(name).to_pylist() for name in _SCHEMA.names]
                 for item, header, parts in zip(*columns, strict=True):
                     items[item] = header, parts
