@@ -80,12 +80,12 @@ def build_pipeline(
         planned.items | "Index" >> IndexPlans(dataset.layout, share)
     if hasattr(steps.spread, "accelerator"):
         steps.spread.accelerator = accelerator
-    make = _MakeParts(steps, tuple(handlers), dataset.layout)
+    make = _ReadAndEmbed(steps, tuple(handlers), dataset.layout)
     if accelerator is not None:
         # Of all these steps together: a runner fuses only steps with the same hint, and what lies
         # between two that are not fused is shuffled, which here would be the pixels.
         make.with_resource_hints(accelerator=accelerator)
-    made = planned.blocks | "Spread" >> steps.spread | "MakeParts" >> make
+    made = planned.blocks | "Spread" >> steps.spread | "ReadAndEmbed" >> make
     parts = (planned.parts, *made) | "AllParts" >> beam.Flatten()
     if assembles:
         _assemble({"items": planned.items, "parts": parts}, steps, dataset, found)
@@ -94,7 +94,7 @@ def build_pipeline(
 
 
 @dataclasses.dataclass
-class _MakeParts(beam.PTransform):
+class _ReadAndEmbed(beam.PTransform):
     """Find, read, embed and write: a ``PCollection`` of blocks to found parts and new ones."""
 
     steps: Steps

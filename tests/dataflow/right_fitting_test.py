@@ -94,7 +94,7 @@ def test_films_are_read_and_embedded_in_one_stage_too(cloud):
     stages = fused_stages(cloud.submit_job("xrays", "out-split-films", *flags).pipeline())
     stage = stage_of(stages, "WritePart")
     assert stage.accelerator
-    for step in ("FindPart", "MakeParts/Read", "BeamML_RunInference"):
+    for step in ("FindPart", "ReadAndEmbed/Read", "BeamML_RunInference"):
         assert stage_of(stages, step) is stage, step
     assert stage_of(stages, "PlanItem").accelerator == ""
 
