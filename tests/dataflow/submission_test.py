@@ -12,9 +12,16 @@ from beamscope.pipelines.runners.config import CONFIGS
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import IMAGE
 
-NAMES = ("dataflow_cpu", "dataflow_t4", "dataflow_l4", "dataflow_l4_split")
+NAMES = (
+    "dataflow_cpu", "dataflow_t4", "dataflow_l4", "dataflow_l4_processes", "dataflow_l4_split",
+)  # fmt: skip
 # Of all machines; right_fitting_test.py has the config where only some have one.
-ACCELERATORS = {"dataflow_cpu": None, "dataflow_t4": "nvidia-tesla-t4", "dataflow_l4": "nvidia-l4"}
+ACCELERATORS = {
+    "dataflow_cpu": None,
+    "dataflow_t4": "nvidia-tesla-t4",
+    "dataflow_l4": "nvidia-l4",
+    "dataflow_l4_processes": "nvidia-l4",
+}
 
 
 def config(name):
@@ -62,7 +69,9 @@ def test_a_job_has_labels(cloud, submitted):
 def test_experiments_are_what_the_config_says(submitted, name):
     experiments = submitted(name).job["environment"]["experiments"]
     assert set(config(name)["experiments"]) <= set(experiments)
-    assert "use_multiple_sdk_containers" not in experiments
+    # Beam asks for a process for each vCPU unless it is told otherwise.
+    several = name == "dataflow_l4_processes"
+    assert ("use_multiple_sdk_containers" in experiments) == several
     assert not any(experiment.startswith("worker_accelerator") for experiment in experiments)
 
 

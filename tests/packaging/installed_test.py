@@ -76,8 +76,9 @@ def test_the_command_beside_foreign_packages(installed, foreign, module):
     assert (version.returncode, version.stdout) == (0, f"beamscope {beamscope.__version__}\n")
     shown = installed.run(*command, "slides", "--help", cwd=foreign)
     assert shown.returncode == 0, shown.stderr
-    assert "dataflow_cpu, dataflow_l4, dataflow_l4_split, dataflow_t4, direct" in " ".join(
-        shown.stdout.split()
+    assert (
+        "dataflow_cpu, dataflow_l4, dataflow_l4_processes, dataflow_l4_split, dataflow_t4, direct"
+        in " ".join(shown.stdout.split())
     )
 
 
