@@ -1,4 +1,4 @@
-"""Compiled models of earlier starts: found by what decides about them, opened without their library.
+"""Compiled models of earlier starts: found by what decides about them, opened without TensorFlow.
 
 With the compiled files lie the spec of the model and what its plain call answered to trial images,
 so that a later process can compare without the plain call.
