@@ -2,6 +2,7 @@ import types
 
 import boto3
 import pytest
+import urllib3
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
@@ -134,3 +135,23 @@ def test_a_retry_that_meets_its_own_object_has_created_it(bucket, monkeypatch):
     monkeypatch.setattr(store._client, "put_object", answer_is_lost)
     assert store.create(f"{bucket}/lock", b"mine")
     assert not store.create(f"{bucket}/lock", b"again")
+
+
+def test_an_answer_that_says_no_such_file_and_breaks_off_is_asked_for_again():
+    broken = urllib3.exceptions.ProtocolError("Connection broken")
+    missing = ClientError(
+        {
+            "Error": {"Code": "NoSuchKey", "Message": "none"},
+            "ResponseMetadata": {"HTTPStatusCode": 404},
+        },
+        "GetObject",
+    )
+    answers = [broken, missing]
+
+    class Client:
+        def get_object(self, **_):
+            raise answers.pop(0)
+
+    with pytest.raises(FileNotFoundError, match=r"s3://b/a: no such file"):
+        S3Store(Client()).read_whole("s3://b/a")
+    assert answers == []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import (
@@ -214,7 +215,8 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         return may_pass(_status(error))
     # The last is of single objects of a request to delete many.
-    return isinstance(error, (HTTPClientError, UnavailableError))
+    # Botocore passes on what urllib3 raises while the body of an answer with an error is read.
+    return isinstance(error, (HTTPClientError, UnavailableError, urllib3.exceptions.HTTPError))
 
 
 @contextlib.contextmanager
@@ -232,7 +234,7 @@ def _errors(uri: str) -> Iterator[None]:
         raise store_error(uri, status, one_line(error)) from error
     except _NO_CREDENTIALS as error:
         raise ExpiredError(f"{uri}: no permission ({one_line(error)})") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, urllib3.exceptions.HTTPError) as error:
         raise UnavailableError(f"{uri}: {one_line(error)}") from error
 
 
