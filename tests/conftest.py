@@ -58,3 +58,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("campaign")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    # Those that wait for servers and start whole jobs first: else one of two test processes is at
+    # them alone at the end, for minutes. The order is otherwise as it was.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/runners/"))
