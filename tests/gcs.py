@@ -23,6 +23,9 @@ BUCKET = "beamscope-test"
 
 _INSERTING = threading.Lock()
 
+# As the emulator has them: while one runs, another may start, and must not count what it counts.
+_HANDLERS = server.HANDLERS
+
 # Without credentials Beam looks for those of a virtual machine, for some 20 s in each process. A
 # user's token that does not expire is taken as it is, and the emulator accepts any.
 _CREDENTIALS = {
@@ -54,7 +57,7 @@ def gcs_emulator(directory: Path) -> Iterator[str]:
         pytest.MonkeyPatch.context() as environment,
         server.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET),
     ):
-        environment.setattr(server, "HANDLERS", _with_conditions(server.HANDLERS))
+        environment.setattr(server, "HANDLERS", _with_conditions(_HANDLERS))
         environment.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         environment.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
         yield f"gs://{BUCKET}"
