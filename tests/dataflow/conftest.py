@@ -83,13 +83,17 @@ class Cloud:
         """Runs the slide job's command on Dataflow; gives its exit status and what it printed."""
         return self._run([*self.flags(output), *more])
 
+    @property
+    def account(self) -> tuple[str, ...]:
+        """The flags that say whose Dataflow takes a job, and where."""
+        return ("--project=a-project", "--region=us-central1",
+                f"--temp_location={self.bucket}/tmp",
+                f"--dataflow_endpoint={self.service.endpoint}", "--no_auth")  # fmt: skip
+
     def _run(self, command: list[str]) -> tuple[int, str]:
-        cloud = ("--project=a-project", "--region=us-central1",
-                 f"--temp_location={self.bucket}/tmp",
-                 f"--dataflow_endpoint={self.service.endpoint}", "--no_auth")  # fmt: skip
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            status = main([*command, *cloud])
+            status = main([*command, *self.account])
         return status, said.getvalue()
 
     def submit(self, config: str, output: str) -> Submission:

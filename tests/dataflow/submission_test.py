@@ -1,5 +1,7 @@
 """The job and files that arrive at Dataflow and the bucket match the configs and the checkout."""
 
+import subprocess
+import sys
 import tarfile
 from importlib.metadata import version
 
@@ -63,6 +65,20 @@ def test_a_job_has_labels(cloud, submitted):
     status, said = cloud.run("out-labels", "--runner_config=dataflow_cpu", *flags)
     assert status == 0, said
     assert cloud.service.jobs[-1]["labels"] == {**own, "team": "path", "beamscope-job": "mine"}
+
+
+def test_the_command_submits_in_a_process_of_its_own(cloud, checkout):
+    # There Beam is imported without what a job on this machine does not need.
+    before = len(cloud.service.jobs)
+    flags = ("--runner_config=dataflow_cpu", f"--setup_file={checkout / 'setup.py'}")
+    command = [*cloud.flags("out-process"), *flags, *cloud.account]
+    done = subprocess.run(
+        [sys.executable, "-m", "beamscope", *command], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (job,) = cloud.service.jobs[before:]
+    assert job["labels"]["beamscope-job"] == "slides"
+    assert "out-process" in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
