@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.manifest import job_command, timed
+from benchmarks.manifest import job_command, make_slides, timed
 from benchmarks.scale import in_new_process, peak_megabytes
 
 PATCHES = 1_723
@@ -85,21 +85,10 @@ def make_run(folder: str, count: int) -> dict[str, float]:
     from beamscope.transforms.output.run_record import read_run_record
     from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
     from beamscope.transforms.slides.requests import read_manifest
-    from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
     from beamscope.transforms.storage import files
-    from benchmarks.pipeline import make_mean
 
     root = Path(folder)
-    make_mean(root / "mean")
-    small = SampleSlide(1024, 1024, islands=1, coverage=1, mpp=0.5, levels=1)
-    write_sample_slide(root / "slide.svs", small)
-    (root / "slides").mkdir()
-    lines = []
-    for number in range(count):
-        lines.append(f"s{number:06d},slides/s{number:06d}.svs\n")
-        os.link(root / "slide.svs", root / "slides" / f"s{number:06d}.svs")
-    for name, some in (("one.csv", lines[:1]), ("all.csv", lines)):
-        (root / name).write_text("slide_id,uri\n" + "".join(some))
+    make_slides(root, count)
     one = [*job_command(folder, "one.csv"), "--block_size", str(BLOCK_SIZE)]
     timed(one)
     files._sync = lambda _: None

@@ -71,16 +71,11 @@ def timed(command: list[str]) -> dict[str, float]:
     return {"wall": wall, "cpu": busy, "peak": peak}
 
 
-def make_run(folder: str, count: int) -> dict[str, float]:
-    """Make an output with every slide planned and every block embedded, but without a dataset."""
-    from beamscope.pipelines.terminal.quiet import import_tensorflow
-
-    import_tensorflow()
-    from beamscope.transforms.slides.requests import read_manifest
+def make_slides(root: Path, count: int) -> None:
+    """Write a cheap model, and one small slide under many names, listed in all.csv."""
     from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
     from benchmarks.pipeline import make_mean
 
-    root = Path(folder)
     make_mean(root / "mean")
     small = SampleSlide(1024, 1024, islands=1, coverage=1, mpp=0.5, levels=1)
     write_sample_slide(root / "slide.svs", small)
@@ -91,6 +86,17 @@ def make_run(folder: str, count: int) -> dict[str, float]:
         os.link(root / "slide.svs", root / "slides" / f"s{number:06d}.svs")
     for name, some in (("one.csv", lines[:1]), ("all.csv", lines)):
         (root / name).write_text("slide_id,uri\n" + "".join(some))
+
+
+def make_run(folder: str, count: int) -> dict[str, float]:
+    """Make an output with every slide planned and every block embedded, but without a dataset."""
+    from beamscope.pipelines.terminal.quiet import import_tensorflow
+
+    import_tensorflow()
+    from beamscope.transforms.slides.requests import read_manifest
+
+    root = Path(folder)
+    make_slides(root, count)
     timed(job_command(folder, "one.csv"))
     first, *others = read_manifest(f"{folder}/all.csv")
     parts = copy_results(f"{folder}/output", first, others)
