@@ -20,15 +20,14 @@ from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.kept_models import kept_spec, place_of
 from beamscope.transforms.inference.model_settings import ModelSettings
 from tests.inference import models
+from tests.inference.kept import keep_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSettings:
-    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("BEAMSCOPE_COMPILED_GB", "1")
-    monkeypatch.setattr(compilers, "_GPU_DEVICES", ())
+    keep_models(tmp_path, monkeypatch)
     return ModelSettings(models.save(tmp_path / "m", models.feature_map), batch_size=4)
 
 

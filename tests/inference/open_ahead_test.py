@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beamscope.transforms.inference.backends.saved_model import compilers
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.handler import ModelBackendHandler
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.open_ahead import open_ahead, opened_ahead
 from tests.inference import models
+from tests.inference.kept import keep_models
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSettings:
-    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("BEAMSCOPE_COMPILED_GB", "1")
-    monkeypatch.setattr(compilers, "_GPU_DEVICES", ())
+    keep_models(tmp_path, monkeypatch)
     return ModelSettings(models.save(tmp_path / "m", models.feature_map), batch_size=4)
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from beamscope.pipelines.main import main
 from beamscope.pipelines.runners.gpu import embeds_in_this_process
 from beamscope.transforms.inference import handler
-from beamscope.transforms.inference.backends.saved_model import compilers
 from tests.inference import models
+from tests.inference.kept import keep_models
 
 FN_API = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
@@ -36,9 +36,7 @@ def test_where_the_workers_are(flags: list[str], here: bool) -> None:
 def test_the_second_job_opens_its_model_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BEAMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("BEAMSCOPE_COMPILED_GB", "1")
-    monkeypatch.setattr(compilers, "_GPU_DEVICES", ())
+    keep_models(tmp_path, monkeypatch)
     model = models.save(tmp_path / "m", models.feature_map)
     (image,) = models.noise(1)
     Image.fromarray(image).save(tmp_path / "a.png")
