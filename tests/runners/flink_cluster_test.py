@@ -54,20 +54,17 @@ def test_cluster_misses_a_killed_task_manager_and_takes_a_new_one(cluster):
 
 
 @pytest.mark.slow
-def test_spreads_over_both_task_managers(prepared, expected, tmp_path, cluster, on_cluster):
-    assert_same(prepared.run(tmp_path / "output", *on_cluster), expected)
+def test_spreads_over_both_task_managers_and_survives_the_loss_of_one(
+    prepared, expected, tmp_path, cluster, on_cluster
+):
+    output = tmp_path / "output"
+    job = prepared.start(output, *on_cluster, "--block_size=1")
+    wait_for_parts(output, job, 3)
     (job_id,) = cluster.job_ids()
     reading = {name: where for name, where in cluster.vertices(job_id).items() if "Read" in name}
     assert {"one", "two"} in reading.values(), reading
 
-
-@pytest.mark.slow
-def test_survives_the_loss_of_a_task_manager(prepared, expected, tmp_path, cluster, on_cluster):
-    output = tmp_path / "output"
-    job = prepared.start(output, *on_cluster, "--block_size=1")
-    wait_for_parts(output, job, 3)
     cluster.kill_task_manager("one")
     cluster.start_task_manager("three", WORKERS_OF["three"])
     assert_same(prepared.finish(job, output), expected)
-    (job_id,) = cluster.job_ids()
     assert cluster.get(f"jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
