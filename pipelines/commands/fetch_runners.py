@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.runners.fetch import (
     FLINK_VERSION,
     JOB_SERVER_VERSION,
     FetchError,
+    Runner,
     fetch,
     runners,
 )
@@ -36,16 +39,23 @@ def run(argv: Sequence[str]) -> int:
     from beamscope.pipelines.runners.cache import cache_directory
 
     cache = cache_directory()
-    failed = False
-    for name in args.runners or found:
-        try:
-            fetch(found[name], cache, _say)
-        except FetchError as error:
-            _say(str(error))
-            failed = True
-        except OSError as error:
-            raise InputError(Kind.UNWRITABLE, f"{cache}: {one_line(error)}") from error
-    return FAILED if failed else 0
+    # Each waits for another registry, most of the time.
+    names = list(dict.fromkeys(args.runners or found))
+    with ThreadPoolExecutor(len(names)) as threads:
+        fetched = list(threads.map(lambda name: _fetched(found[name], cache), names))
+    return 0 if all(fetched) else FAILED
+
+
+def _fetched(runner: Runner, cache: Path) -> bool:
+    """Fetch a runner; say why where it could not be fetched, and return False."""
+    try:
+        fetch(runner, cache, _say)
+    except FetchError as error:
+        _say(str(error))
+        return False
+    except OSError as error:
+        raise InputError(Kind.UNWRITABLE, f"{cache}: {one_line(error)}") from error
+    return True
 
 
 def _say(line: str) -> None:

@@ -82,7 +82,7 @@ def test_all_three(cache, tools, index, tmp_path, capfd):
     assert (cache / "flink-job-server.jar").read_text() == "jar\n"
     flink = {str(path.relative_to(cache / "flink")) for path in (cache / "flink").rglob("*.*")}
     assert flink == {"lib/flink-dist.jar", "bin/config.sh"}
-    go, mvn = calls(tmp_path)
+    mvn, go = sorted(calls(tmp_path))
     assert go == f"install github.com/apache/beam/sdks/v2/go/cmd/prism@v{BEAM}"
     assert mvn.endswith(f"package -Dbeam={fetch.JOB_SERVER_VERSION} -Dflink=1.19")
     assert sorted(path.name for path in cache.iterdir()) == sorted(
@@ -93,6 +93,11 @@ def test_all_three(cache, tools, index, tmp_path, capfd):
     assert main(["fetch-runners"]) == 0
     assert len(calls(tmp_path)) == 2
     assert capfd.readouterr().err.count("is there") == 3
+
+
+def test_what_is_named_twice_is_fetched_once(cache, tools, tmp_path):
+    assert main(["fetch-runners", "prism", "prism"]) == 0
+    assert len(calls(tmp_path)) == 1
 
 
 def test_what_is_named_at_another_version(cache, tools, tmp_path):
