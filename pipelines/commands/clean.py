@@ -22,7 +22,7 @@ from beamscope.transforms.output.cleaning import (
 )
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.lease import held
+from beamscope.transforms.output.leases.held import held
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
 from beamscope.transforms.output.verify import check_dataset
 from beamscope.transforms.problem_kinds import Kind

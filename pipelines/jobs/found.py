@@ -9,7 +9,7 @@ from beamscope.pipelines.jobs.order import Order
 from beamscope.transforms.activity import doing
 from beamscope.transforms.output.found import Found, list_item_parts, write_found
 from beamscope.transforms.output.layout import Layout, file_name
-from beamscope.transforms.output.lease import EVERYTHING
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.output.plan_index import update_index
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.ptransforms.plan_items import takes_some_of

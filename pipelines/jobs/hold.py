@@ -12,13 +12,12 @@ from beamscope.pipelines.runners.dataflow import runs_on_dataflow
 from beamscope.pipelines.runners.flink import runs_on_flink_cluster
 from beamscope.pipelines.supervisor import is_supervised, stop_in_order
 from beamscope.transforms.faults.run import run_id
-from beamscope.transforms.output.lease import (
+from beamscope.transforms.output.leases.held import HeldLease, held
+from beamscope.transforms.output.leases.lease_file import (
     EVERYTHING,
     QUIET_BEFORE_WORKERS,
     QUIET_ON_CLUSTER,
     QUIET_SECONDS,
-    HeldLease,
-    held,
 )
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.storage import files

@@ -47,7 +47,8 @@ from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
 from beamscope.transforms.output.dataset import add_to_description
 from beamscope.transforms.output.layout import Layout, is_try
-from beamscope.transforms.output.lease import EVERYTHING, HeldLease
+from beamscope.transforms.output.leases.held import HeldLease
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.output.model_record import ModelRecord, write_model_record
 from beamscope.transforms.output.progress import ProgressReader
 from beamscope.transforms.output.requests_file import write_requests

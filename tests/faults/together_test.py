@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beamscope.transforms.output.lease import held
+from beamscope.transforms.output.leases.held import held
 from tests.faults.job_test import embedded, make_folders, run, start, times_read
 
 pytestmark = pytest.mark.slow

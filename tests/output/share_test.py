@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from beamscope.transforms.output.lease import EVERYTHING
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.output.share import Share, exclude_each_other, share_of_slot
 
 

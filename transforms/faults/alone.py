@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.lease import EVERYTHING
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.storage import files, local_disk
 from beamscope.transforms.storage.own_folder import make_own, own_folder
 

@@ -23,7 +23,8 @@ from beamscope.transforms.faults.ending import ProcessEndsError, process_ends
 from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.faults.watchdog import watched
 from beamscope.transforms.output.layout import Layout, part_name
-from beamscope.transforms.output.lease import EVERYTHING, LeaseKey, begin_work, end_work
+from beamscope.transforms.output.leases.lease_file import EVERYTHING, LeaseKey
+from beamscope.transforms.output.leases.work import begin_work, end_work
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, as_stopped, one_line
 from beamscope.transforms.storage import files

@@ -7,7 +7,7 @@ import logging
 from beamscope.transforms.formats.registry import sidecar_names
 from beamscope.transforms.output.cleaning import cleaned_path
 from beamscope.transforms.output.layout import WORK_DIRECTORY, is_part, is_try, run_record
-from beamscope.transforms.output.lease import is_lease
+from beamscope.transforms.output.leases.lease_file import is_lease
 from beamscope.transforms.output.requests_file import requests_path
 from beamscope.transforms.output.run_record import (
     RunRecord,

@@ -16,7 +16,8 @@ from beamscope.transforms.formats.registry import FORMATS, sidecar_names
 from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.file_sums import FileSum, sum_of_bytes, sums_to_json
 from beamscope.transforms.output.layout import Layout, shard_name
-from beamscope.transforms.output.lease import LeaseKey, check_lease
+from beamscope.transforms.output.leases.held import check_lease
+from beamscope.transforms.output.leases.lease_file import LeaseKey
 from beamscope.transforms.output.outcome import FinishedItem, JoinedOutcomes
 from beamscope.transforms.output.provenance import read_worker_records
 from beamscope.transforms.output.schema import PROBLEMS_SCHEMA, FeatureLengths, embedding_schema

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.lease import EVERYTHING
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.output.sealed import DamagedError, read_header, read_sealed, write_sealed
 from beamscope.transforms.storage import files
 

@@ -9,7 +9,7 @@ import pytest
 
 import beamscope
 from beamscope.pipelines.main import main
-from beamscope.transforms.output.lease import held
+from beamscope.transforms.output.leases.held import held
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beamscope.pipelines.main import main
-from beamscope.transforms.output.lease import held
+from beamscope.transforms.output.leases.held import held
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.xrays.sample import write_sample_archive
 from tests.xrays.models import save_grid_model

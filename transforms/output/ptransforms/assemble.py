@@ -13,7 +13,8 @@ from apache_beam.pvalue import AsIter, AsList, AsSingleton
 
 from beamscope.transforms.metrics import timed
 from beamscope.transforms.output.dataset import DatasetSpec, ShardRef, finish_dataset
-from beamscope.transforms.output.lease import check_lease, kept_by_work, release
+from beamscope.transforms.output.leases.held import check_lease, release
+from beamscope.transforms.output.leases.work import kept_by_work
 from beamscope.transforms.output.outcome import ItemOutcome, JoinedOutcomes, join_outcomes
 from beamscope.transforms.output.parts import read_part
 from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass, say

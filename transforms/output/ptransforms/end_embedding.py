@@ -8,7 +8,8 @@ import apache_beam as beam
 
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.metrics import count
-from beamscope.transforms.output.lease import LeaseKey, release
+from beamscope.transforms.output.leases.held import release
+from beamscope.transforms.output.leases.lease_file import LeaseKey
 
 # Rows of all finished blocks that a start has met, its own and those before.
 ROWS_DONE, ROWS_FAILED = "rows_done", "rows_failed"

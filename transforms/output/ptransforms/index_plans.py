@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 
 from beamscope.transforms.output.layout import Layout, file_name
-from beamscope.transforms.output.lease import EVERYTHING
+from beamscope.transforms.output.leases.lease_file import EVERYTHING
 from beamscope.transforms.output.plan_index import update_index
 from beamscope.transforms.output.share import Share
 

@@ -13,21 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from beamscope.transforms.output import lease as lease_module
-from beamscope.transforms.output.lease import (
-    HeldLease,
-    LeaseKey,
-    check_lease,
-    held,
-    kept_by_work,
-    release,
-)
+from beamscope.transforms.output.leases import held as held_module
+from beamscope.transforms.output.leases import lease_file, taking, work
+from beamscope.transforms.output.leases.held import HeldLease, check_lease, held, release
+from beamscope.transforms.output.leases.lease_file import LeaseKey
+from beamscope.transforms.output.leases.work import kept_by_work
 from beamscope.transforms.problems import InputError, JobStoppedError
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
 from tests.s3 import s3_server
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +39,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at a machine finds another one, as if each job ran on its own."""
     machines = iter(range(1000))
-    monkeypatch.setattr(lease_module, "machine_id", lambda: f"machine {next(machines)}")
-    monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(held_module, "machine_id", lambda: f"machine {next(machines)}")
+    for module in (held_module, work):
+        monkeypatch.setattr(module, "BEAT_SECONDS", 0.2)
 
 
 def written(root: str) -> list[dict[str, object]]:
@@ -111,7 +108,7 @@ def test_a_store_tells_at_once_that_a_lease_is_old(
     with held(root, "run 1", quiet_seconds=2) as first:
         forsake(first)
         time.sleep(2.1)
-        monkeypatch.setattr(lease_module, "_LOOK_SECONDS", 1e9)  # It does not watch.
+        monkeypatch.setattr(taking, "_LOOK_SECONDS", 1e9)  # It does not watch.
         with held(root, "run 2"):
             pass
 
@@ -154,7 +151,7 @@ def test_a_process_of_the_same_run_goes_on_at_once(tmp_path: Path) -> None:
 def test_a_dead_process_of_this_machine_is_not_waited_for(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
-from beamscope.transforms.output.lease import held
+from beamscope.transforms.output.leases.held import held
 with held(sys.argv[1], "other"):
     print("held", flush=True)
     sys.stdin.read()
@@ -238,7 +235,7 @@ def _hold_until_stopped(root: Path) -> None:
 def test_a_damaged_lease_is_watched_and_taken_over(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(lease_file, "QUIET_SECONDS", 0.5)
     path = tmp_path / ".beamscope" / "lease" / "all" / "000003.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -258,7 +255,7 @@ def test_shares_of_one_count_meet_no_other(tmp_path: Path) -> None:
         held(root, "run 2", slot="part-3-of-3"),
     ):
         for slot, text in (
-            (lease_module.EVERYTHING, "is writing part 1/3 of it since"),
+            (lease_file.EVERYTHING, "is writing part 1/3 of it since"),
             ("part-1-of-2", "is writing part 1/3 of it since"),
             ("part-3-of-3", "is writing part 3/3 of it since"),
         ):
@@ -300,16 +297,16 @@ def test_of_two_that_begin_at_once_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, looked = str(tmp_path), []
-    look = lease_module._wait_for_others
+    look = taking._wait_for_others
 
-    def late(key: lease_module.LeaseKey, own: lease_module._Lease) -> None:
+    def late(key: LeaseKey, own: lease_file.Lease) -> None:
         look(key, own)
         if not looked:
             # Between the first look and the creation of the lease, another begins.
             looked.append(key)
             stack.enter_context(held(root, "run 2", slot="part-1-of-2"))
 
-    monkeypatch.setattr(lease_module, "_wait_for_others", late)
+    monkeypatch.setattr(taking, "_wait_for_others", late)
     with contextlib.ExitStack() as stack:
         with pytest.raises(InputError, match="part 1/2"), held(root, "run 1"):
             raise AssertionError
