@@ -26,8 +26,9 @@ class BlockCoder(Coder):
 
     def estimate_size(self, value: ImageBlock | EmbeddingBlock) -> int:
         """Return the bytes of the pixels or embeddings and of their rows."""
-        array = value.pixels if isinstance(value, ImageBlock) else value.embeddings
-        return array.nbytes + value.rows.nbytes
+        if isinstance(value, EmbeddingBlock):
+            return value.embeddings.nbytes + value.rows.nbytes
+        return sum(view.pixels.nbytes + view.rows.nbytes for view in value.views)
 
 
 def register_block_coders() -> None:

@@ -38,6 +38,8 @@ class ImageBlock:
       problems: one problem for each planned row that could not be read.
       left_out: number of planned rows that were not wanted, such as films of another view.
       uri: uri of the slide or archive.
+      others: the same images as they are prepared for further models, where models see them in
+        different ways; rows and problems of each are its own.
     """
 
     key: BlockKey
@@ -47,9 +49,15 @@ class ImageBlock:
     problems: tuple[Problem, ...] = ()
     left_out: int = 0
     uri: str = ""
+    others: tuple[ImageBlock, ...] = ()
 
     def __post_init__(self) -> None:
         _check_counts(self, len(self.pixels))
+
+    @property
+    def views(self) -> tuple[ImageBlock, ...]:
+        """Return the images as each way of preparing them gives them, this one first."""
+        return (self, *self.others)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

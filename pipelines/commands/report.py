@@ -88,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
                 dataset,
                 layout,
                 listed=job.listed,
-                reading=job.reading_again(dataset.description.get("options", {})),
+                reading=job.reading_again(dataset.options()),
                 sources=sources,
                 label=args.label,
                 limits=Limits(pictures=args.pictures),

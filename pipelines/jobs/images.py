@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
+from beamscope.pipelines.jobs.job import PathFlag
+from beamscope.pipelines.jobs.source_job import SourceJob
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.images import add_image_arguments, image_settings_from
-from beamscope.pipelines.options.sources import sources_from
 from beamscope.transforms.fingerprints import restored
 from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.label_matches import (
@@ -30,19 +30,10 @@ from beamscope.transforms.images.settings import (
 )
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.planned import PlannedItem
-from beamscope.transforms.output.plans import PlanFile
-from beamscope.transforms.output.progress import PlanGlance
-from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
-from beamscope.transforms.sources.planning.plan_file import glance, source_identity
-from beamscope.transforms.sources.planning.planned import planned_source
-from beamscope.transforms.sources.planning.source_planner import SourcePlanner
-from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
-from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.sources.sources import Source
 
 
-class ImageJob(Job):
+class ImageJob(SourceJob):
     """Read images from their archives and folders, and embed them."""
 
     name = "images"
@@ -53,14 +44,11 @@ class ImageJob(Job):
         "beamscope images --input /patches/ --labels labels.csv --model MODEL --output OUTPUT "
         "--dry_run",
     )
-    items = "sources"
+    names = IMAGE_NAMES
     unit = "images"
-    request_type = Source
-    table_name = "images"
     listed = "images"
     table = TABLE_SCHEMA
     rows = ROW_SCHEMA
-    problems = PROBLEMS_SCHEMA
     path_flags: ClassVar[dict[str, PathFlag]] = {
         "input": PathFlag("pattern"),
         "labels": PathFlag("file"),
@@ -69,10 +57,6 @@ class ImageJob(Job):
     def add_arguments(self, parser: Parser) -> None:
         """Add the flags of images, labels, fitting and limits."""
         add_image_arguments(parser)
-
-    def requests(self, args: argparse.Namespace) -> Requests:
-        """Return the requested archives, directories and single files."""
-        return Requests(sources_from(args.input, IMAGE_NAMES))
 
     def settings(
         self,
@@ -86,38 +70,6 @@ class ImageJob(Job):
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""
         return [ImageSettings(Fit(224))]
-
-    def steps(self, settings: ImageSettings, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
-        """Return how sources are planned, read and summed up."""
-        return Steps(
-            planner=SourcePlanner(settings),
-            read=ReadImageBlocks(settings, layout),
-            summary=SourceSummary(settings),
-        )
-
-    def glance(self, plan: PlanFile) -> PlanGlance:
-        """Return the number of images in a plan, and whether the source has failed.
-
-        The number is None for a tar.gz that has not been read.
-        """
-        return glance(plan)
-
-    def planned(
-        self,
-        layout: Layout,
-        request: Source,
-        plan: PlanFile,  # noqa: ARG002
-    ) -> PlannedItem:
-        """Return what the plan of a source says about it."""
-        return planned_source(layout, request)
-
-    def same_item(self, before: Source, now: Source) -> bool:
-        """Return whether both have the same uri: an id is only the end of a uri."""
-        return before.uri == now.uri
-
-    def identities(self, requests: Sequence[Source]) -> list[Any]:
-        """Return values that change when the files of a source change."""
-        return [source_identity(source) for source in requests]
 
     def count_table(self, settings: ImageSettings) -> Callable[[pa.Table], Mapping[str, int]]:
         """Return a function that counts labels."""

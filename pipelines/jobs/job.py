@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.model import model_settings_from
-from beamscope.transforms.inference.handler import FitImages
+from beamscope.transforms.inference.handler import OwnImages
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
@@ -150,7 +150,7 @@ class Job(abc.ABC):
 
     def read_once(
         self, args: argparse.Namespace, models: Sequence[tuple[ModelSettings, Any]]
-    ) -> tuple[Any, Sequence[FitImages | None]] | None:
+    ) -> tuple[Any, Sequence[OwnImages]] | None:
         """Return how images are read once for several models that are to see them differently.
 
         Args:
@@ -158,8 +158,8 @@ class Job(abc.ABC):
           models: of each model the settings, and how items become images for it alone.
 
         Returns:
-          how items become images, and how those are then fitted to each model; None where one
-          reading cannot serve them, as by default.
+          how items become images, and how each model finds its own in a block of them; None where
+          one reading cannot serve them, as by default.
 
         Raises:
           InputError: nothing says how images are to be fitted to a model.

@@ -13,7 +13,7 @@ from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.several_models import arguments_of_each, column_names
 from beamscope.transforms.fingerprints import declared_fields
-from beamscope.transforms.inference.handler import FitImages
+from beamscope.transforms.inference.handler import OwnImages
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.output.model_record import ModelRecord
 from beamscope.transforms.problem_kinds import Kind
@@ -32,15 +32,14 @@ class ChosenModel:
       settings: the user's settings of it.
       spec: how it is called when it is loaded.
       images: how items become images for it, as for a run of it alone.
-      fit: how the images of a block are fitted to it, after a reading that several models share;
-        None where they come as it takes them.
+      own: how it finds its images in a block that several models share.
     """
 
     column: str
     settings: ModelSettings
     spec: ModelSpec
     images: Any
-    fit: FitImages | None = None
+    own: OwnImages = dataclasses.field(default_factory=OwnImages)
 
 
 def choose_models(
@@ -89,11 +88,11 @@ def choose_models(
             raise InputError(error.kind, f"--model {settings.uri}: {error.message}") from error
         models.append(ChosenModel(column, settings, spec, images))
     _check_same_model(models)
-    shared, fits = read_together(
+    shared, owns = read_together(
         job, args, [(model.settings, model.spec.input_size, model.images) for model in models]
     )
-    fitted = (dataclasses.replace(model, fit=fit) for model, fit in zip(models, fits, strict=True))
-    return tuple(fitted), shared
+    chosen = (dataclasses.replace(model, own=own) for model, own in zip(models, owns, strict=True))
+    return tuple(chosen), shared
 
 
 def _check_same_model(models: Sequence[ChosenModel]) -> None:
@@ -110,8 +109,8 @@ def _check_same_model(models: Sequence[ChosenModel]) -> None:
 
 def read_together(
     job: Job, args: argparse.Namespace, models: Sequence[tuple[ModelSettings, int, Any]]
-) -> tuple[Any, Sequence[FitImages | None]]:
-    """Return how blocks are read once for all models, and fitted to each.
+) -> tuple[Any, Sequence[OwnImages]]:
+    """Return how blocks are read once for all models, and how each finds its images in them.
 
     Args:
       job: the job.
@@ -124,7 +123,7 @@ def read_together(
     """
     images = models[0][2]
     if all(own == images for _, _, own in models):
-        return images, [None] * len(models)
+        return images, [OwnImages()] * len(models)
     once = job.read_once(args, [(settings, own) for settings, _, own in models])
     if once is None:
         raise _other_images(models)

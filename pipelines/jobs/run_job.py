@@ -184,7 +184,7 @@ def _handlers(
             _settings_for_workers(model),
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
-            fit=model.fit,
+            own=model.own,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]

@@ -22,6 +22,7 @@ from beamscope.pipelines.options.slides import (
     slide_settings_from,
     with_patch_size,
 )
+from beamscope.transforms.inference.handler import OwnImages
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
@@ -104,14 +105,14 @@ class SlideJob(Job):
 
     def read_once(
         self, args: argparse.Namespace, models: Sequence[tuple[ModelSettings, SlideSettings]]
-    ) -> tuple[SlideSettings, Sequence[Fit | None]] | None:
+    ) -> tuple[SlideSettings, Sequence[OwnImages]] | None:
         """Read patches as they are, and fit them for each model; None if more than that differs."""
         patches = dataclasses.replace(models[0][1], fit=None)
         if any(dataclasses.replace(one, fit=None) != patches for _, one in models):
             return None
         for model, one in models:
             check_fit_is_said(args, model, one.fit, patches.patch_px)
-        return patches, [one.fit for _, one in models]
+        return patches, [OwnImages(fit=one.fit) for _, one in models]
 
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""

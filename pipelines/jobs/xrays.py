@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beamscope.pipelines.jobs.job import Job, PathFlag, Requests, Steps
+from beamscope.pipelines.jobs.job import PathFlag
+from beamscope.pipelines.jobs.source_job import SourceJob
 from beamscope.pipelines.options.command_line import Parser
-from beamscope.pipelines.options.sources import sources_from
 from beamscope.pipelines.options.xrays import (
     add_xray_arguments,
     xray_settings_from,
@@ -19,14 +19,6 @@ from beamscope.pipelines.options.xrays import (
 from beamscope.transforms.fingerprints import restored
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.planned import PlannedItem
-from beamscope.transforms.output.plans import PlanFile
-from beamscope.transforms.output.progress import PlanGlance
-from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
-from beamscope.transforms.sources.planning.plan_file import glance, source_identity
-from beamscope.transforms.sources.planning.planned import planned_source
-from beamscope.transforms.sources.planning.source_planner import SourcePlanner
-from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.sources.sources import Source
 from beamscope.transforms.xrays.catalog_matches import (
     catalog_counts,
@@ -35,7 +27,6 @@ from beamscope.transforms.xrays.catalog_matches import (
 )
 from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.names import FILM_NAMES
-from beamscope.transforms.xrays.ptransforms.read_films import ReadFilmBlocks
 from beamscope.transforms.xrays.reading.film_block import (
     FILM_SCHEMA,
     TABLE_SCHEMA,
@@ -45,7 +36,7 @@ from beamscope.transforms.xrays.reading.film_block import (
 from beamscope.transforms.xrays.settings import XraySettings
 
 
-class XrayJob(Job):
+class XrayJob(SourceJob):
     """Read films from their archives, and embed them."""
 
     name = "xrays"
@@ -58,14 +49,11 @@ class XrayJob(Job):
         "    --catalog chexpert --catalog_file train.csv --views PA,AP",
         "beamscope xrays --input /films/ --model MODEL --output OUTPUT --dry_run",
     )
-    items = "sources"
+    names = FILM_NAMES
     unit = "films"
-    request_type = Source
-    table_name = "images"
     listed = "films"
     table = TABLE_SCHEMA
     rows = FILM_SCHEMA
-    problems = PROBLEMS_SCHEMA
     input_px = 448
     path_flags: ClassVar[dict[str, PathFlag]] = {
         "input": PathFlag("pattern"),
@@ -76,10 +64,6 @@ class XrayJob(Job):
         """Add the flags of films, decoding, preprocessing, catalogues and limits."""
         add_xray_arguments(parser)
 
-    def requests(self, args: argparse.Namespace) -> Requests:
-        """Return the requested archives, directories and single films."""
-        return Requests(sources_from(args.input, FILM_NAMES))
-
     def settings(
         self, args: argparse.Namespace, model: ModelSettings, input_px: int
     ) -> XraySettings:
@@ -89,38 +73,6 @@ class XrayJob(Job):
     def example_settings(self) -> list[Any]:
         """Return every dataclass of settings."""
         return [XraySettings(FilmSettings(Preprocess(224)))]
-
-    def steps(self, settings: XraySettings, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
-        """Return how sources are planned, read and summed up."""
-        return Steps(
-            planner=SourcePlanner(settings),
-            read=ReadFilmBlocks(settings, layout),
-            summary=SourceSummary(settings),
-        )
-
-    def glance(self, plan: PlanFile) -> PlanGlance:
-        """Return the number of films in a plan, and whether the source has failed.
-
-        The number is None for a tar.gz that has not been read.
-        """
-        return glance(plan)
-
-    def planned(
-        self,
-        layout: Layout,
-        request: Source,
-        plan: PlanFile,  # noqa: ARG002
-    ) -> PlannedItem:
-        """Return what the plan of a source says about it."""
-        return planned_source(layout, request)
-
-    def same_item(self, before: Source, now: Source) -> bool:
-        """Return whether both have the same uri: an id is only the end of a uri."""
-        return before.uri == now.uri
-
-    def identities(self, requests: Sequence[Source]) -> list[Any]:
-        """Return values that change when the files of a source change."""
-        return [source_identity(source) for source in requests]
 
     def count_table(self, settings: XraySettings) -> Callable[[pa.Table], Mapping[str, int]] | None:
         """Return a function that counts matches of films and catalogue, if there is a catalogue."""

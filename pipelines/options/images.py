@@ -13,6 +13,7 @@ from beamscope.transforms.extra_columns import check_extra_names
 from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.labels import LabelFile
 from beamscope.transforms.images.settings import TABLE_SCHEMA, ImageSettings
+from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -91,7 +92,10 @@ def image_settings_from(
     check_range("--read_threads", args.read_threads, 1, 1024)
     method, why = fit_method(args, model)
     if model is not None and model.card_resize is not None:
-        print(f"images of another size are fitted by {why}", file=sys.stderr)
+        print(
+            f"images of another size are fitted by {why} for the model {model_name(model.uri)}",
+            file=sys.stderr,
+        )
     return ImageSettings(
         Fit(input_px, method),
         check_labels(args),

@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from beamscope.transforms.blocks import BlockKey, EmbeddingBlock, ImageBlock
-from beamscope.transforms.inference.handler import ModelBackendHandler, embedding_block
+from beamscope.transforms.inference.handler import ModelBackendHandler, OwnImages, embedding_block
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError, Problem
 from tests.inference import models
@@ -164,7 +164,7 @@ def test_images_are_fitted_some_at_a_time(handler: ModelBackendHandler, count: i
     half = HalfSize()
     small = models.noise(count)
     large = small.repeat(2, axis=1).repeat(2, axis=2)
-    fitting = dataclasses.replace(handler, fit=half)
+    fitting = dataclasses.replace(handler, own=OwnImages(fit=half))
     (block,) = fitting.run_inference([slide_block(0, large)], fitting.load_model())
     assert block.embeddings.shape[0] == len(block.rows) == count
     if count:

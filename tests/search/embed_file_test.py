@@ -11,9 +11,8 @@ from beamscope.transforms.search.embed_file import prepared
 def dataset(job, options, model):
     """What `prepared` asks a dataset for."""
     description = {"job": job, "options": options}
-    return types.SimpleNamespace(
-        description=description, model=lambda _column: {"input_size": 32, **model}
-    )
+    of_column = {"input_size": 32, **model, **options}
+    return types.SimpleNamespace(description=description, options=lambda _column: of_column)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,20 @@ class Dataset:
         found: Mapping[str, Any] = model_of(self.description, column)
         return found
 
+    def options(self, column: str | None = None) -> Mapping[str, Any]:
+        """Return the settings that made a column of embeddings, and those of its model.
+
+        Of several models, some settings are of one alone, such as how images were fitted to it.
+
+        Args:
+          column: as for `model`.
+
+        Raises:
+          InputError: ``unknown_column``.
+        """
+        common: Mapping[str, Any] = self.description["options"]
+        return {**self.model(column), **common} if self.embedding_columns else common
+
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield all rows as they lie: a row group at a time, some thousand rows.
 

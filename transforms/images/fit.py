@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.fingerprints import in_embedding
 from beamscope.transforms.image_files.resizing import RESIZE_METHODS, ResizeMethod, resized
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
@@ -19,7 +19,7 @@ FIT_METHODS: tuple[FitMethod, ...] = ("resize", "crop", *RESIZE_METHODS[1:])
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """How an image becomes the model's input.
+    """How an image becomes the model's input. Plans do not depend on it.
 
     Attributes:
       input_px: side of the model's input.
@@ -28,8 +28,13 @@ class Fit:
         see `RESIZE_METHODS`; ``resize`` by area averaging where both sides shrink, else linearly.
     """
 
-    input_px: int = in_plan()
-    method: FitMethod = in_plan(default="resize", name="fit")
+    input_px: int = in_embedding()
+    method: FitMethod = in_embedding(default="resize", name="fit")
+
+    def __str__(self) -> str:
+        """Return what is done, for the terminal."""
+        done = "cropped to the middle" if self.method == "crop" else "resized to"
+        return f"{done} {self.input_px} px (--fit {self.method})"
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return uint8 ``[input_px, input_px, 3]`` of an image ``[height, width, 3]``.

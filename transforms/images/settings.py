@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from beamscope.transforms.images.labels import LabelFile, LabelRow, LabelTable, 
 from beamscope.transforms.images.names import IMAGE_NAMES
 from beamscope.transforms.sources.archives.decoding_memory import held
 from beamscope.transforms.sources.archives.members import Limits
-from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
+from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage, prepared
 from beamscope.transforms.sources.sources import image_path
 
 ROW_SCHEMA = pa.schema(
@@ -74,21 +74,21 @@ class PatchReading(ImageReading):
     table = TABLE_SCHEMA
 
     def __init__(self, settings: ImageSettings, labels: LabelTable | None = None) -> None:
-        self.size = settings.fit.input_px
+        self.sizes = [fit.input_px for fit in settings.ways]
         self.threads = settings.threads
         self.limits = settings.limits
-        self._fit = settings.fit
+        self._fits = settings.ways
         self._labels = labels
 
     def make_ready(self, data: bytes, known: Known | None) -> ReadyImage:
-        """Decode an image and fit it to the model."""
+        """Decode an image and fit it to each model."""
         with held(self.limits) as limits:
             picture = decode_image(data, limits)
-            pixels = self._fit.apply(picture.pixels)
+            views = prepared(self._fits, lambda fit: fit.apply(picture.pixels))
         height, width = picture.pixels.shape[:2]
         row = known.row if known else None
         return ReadyImage(
-            pixels,
+            views,
             {
                 "width": width,
                 "height": height,
@@ -115,7 +115,7 @@ class PatchReading(ImageReading):
 
 @dataclasses.dataclass(frozen=True)
 class ImageSettings:
-    """How image files become images. All of it changes a plan.
+    """How image files become images.
 
     Attributes:
       fit: how an image becomes the model's input.
@@ -123,6 +123,8 @@ class ImageSettings:
       limits: what one image may ask for.
       block_size: images in a block.
       threads: how many images are decoded at a time.
+      other_fits: as `fit`, for further models, where one reading serves several; `fit` of each
+        model's own settings is in its fingerprint.
     """
 
     fit: Fit
@@ -130,6 +132,16 @@ class ImageSettings:
     limits: Limits = dataclasses.field(default_factory=Limits)
     block_size: int = in_plan(default=256)
     threads: int = in_none(default=4)
+    other_fits: tuple[Fit, ...] = in_none(default=())
+
+    @property
+    def ways(self) -> tuple[Fit, ...]:
+        """Return how an image becomes the input of each model."""
+        return (self.fit, *self.other_fits)
+
+    def with_ways(self, ways: Sequence[Fit]) -> ImageSettings:
+        """Return the settings for models that see images in these ways."""
+        return dataclasses.replace(self, fit=ways[0], other_fits=tuple(ways[1:]))
 
     def reading(self) -> PatchReading:
         """Return how images are read, with their labels."""

@@ -40,6 +40,19 @@ class FitImages(Protocol):
         """Return uint8 ``[n, input_px, input_px, 3]`` of uint8 ``[n, size, size, 3]``."""
 
 
+@dataclasses.dataclass(frozen=True)
+class OwnImages:
+    """How a model finds its images in a block that several models share.
+
+    Attributes:
+      view: which of the block's views it takes.
+      fit: how the images are then fitted to its input; None where they have that size.
+    """
+
+    view: int = 0
+    fit: FitImages | None = None
+
+
 @functools.cache
 def _fit_threads() -> ThreadPoolExecutor:
     # Resizing takes 1 to 5 ms a patch, without Python's lock: a GPU would wait for one thread.
@@ -63,8 +76,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       guard: of the job.
       in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
         the next one comes, though a block is a batch already.
-      fit: how images are fitted to the model's input, where several models are given blocks of
-        another size; None where the images of a block have that size.
+      own: how the model finds its images in a block, where several models share it.
     """
 
     settings: ModelSettings
@@ -72,7 +84,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     require_gpu: bool = False
     guard: Guard | None = None
     in_lists: bool = False
-    fit: FitImages | None = None
+    own: OwnImages = dataclasses.field(default_factory=OwnImages)
 
     def __str__(self) -> str:
         """Return the attributes in ASCII, as Beam writes them into the pipeline."""
@@ -114,7 +126,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         compiler = model.compiler()
         for block in batch:
             count(f"blocks_by_{compiler}")
-            embedded = self._embedded(block, model)
+            embedded = self._embedded(block.views[self.own.view], model)
             if (size := model.halved_batch()) is not None:
                 count(f"{HALVED_BATCHES}{size}")
             yield embedded
@@ -147,14 +159,15 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
         Raises:
           ValueError: the model has given another number of them, or of another length.
         """
-        if self.fit is None:
+        fit = self.own.fit
+        if fit is None:
             embeddings = model.embed(block.pixels)
         else:
             # Whole batches, so that the model is called with the same ones as for fitted blocks.
             step = self.settings.batch_size * max(1, _FITTED_TOGETHER // self.settings.batch_size)
             starts = range(0, max(1, len(block.pixels)), step)
             threads = _fit_threads()
-            fitted = (self.fit.apply(block.pixels[at : at + step], threads) for at in starts)
+            fitted = (fit.apply(block.pixels[at : at + step], threads) for at in starts)
             embeddings = np.concatenate([model.embed(pixels) for pixels in fitted])
         expected = (len(block.pixels), model.features())
         if embeddings.shape != expected:

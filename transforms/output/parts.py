@@ -230,20 +230,25 @@ def find_part(
     key: BlockKey,
     planned: int,
     on_damage: Callable[[DamagedError], object] | None = None,
+    *,
+    embedded: int | None = None,
+    left_out: int = 0,
 ) -> PartRef | None:
     """Return the part of a block; None if there is none, or it is damaged.
 
-    It is looked for under the name that it has if no row was lost: a block that has lost some is
-    done again, and has the same name then.
+    It is looked for under the name that it has if the model has lost no row: a block of which it
+    has lost some is done again, and has the same name then.
 
     Args:
       layout: paths of one embedding.
       key: of the block.
       planned: number of planned rows.
       on_damage: as for `check_parts`.
+      embedded: number of rows that can be read; None for all of them.
+      left_out: number of planned rows that are not wanted.
     """
     try:
-        found = files.stat(layout.part(key, planned))
+        found = files.stat(layout.part(key, planned, embedded, left_out))
     except FileNotFoundError:
         return None
     (part,) = check_parts([found], on_damage)

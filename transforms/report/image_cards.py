@@ -114,10 +114,11 @@ def _read_again(
                 continue
             try:
                 ready = reading.make_ready(reader.read_member(there[name]), None)
+                shown = None if ready is None else data_uri(fit_into(ready.pixels, _PICTURE_PX))
             except (InputError, OSError) as error:
                 notes[key] = one_line(error)
                 continue
-            if ready is None:
+            if shown is None:
                 notes[key] = "it is of another view now"
             else:
-                pixels[key] = data_uri(fit_into(ready.pixels, _PICTURE_PX))
+                pixels[key] = shown

@@ -177,7 +177,7 @@ def _image_cards(
 ) -> tuple[list[ImageCard], str]:
     there = dataset.embedded
     rows = there.take(spread(limits.pictures, there.num_rows)).to_pylist()
-    cards = image_cards(rows, sources, reading, dataset.description.get("options", {}))
+    cards = image_cards(rows, sources, reading, dataset.options())
     note = (
         f"{len(cards):,} of {there.num_rows:,} embedded {listed}, decoded again just as the job "
         "did: these pixels went into the model."

@@ -42,14 +42,14 @@ def prepared(dataset: Dataset, data: bytes, column: str | None = None) -> npt.ND
     Raises:
       InputError: the image cannot be used.
     """
-    model, options = dataset.model(column), dataset.description["options"]
-    size = int(model["input_size"])
+    # Of several models, those that were given images in other ways differ in some.
+    options = dataset.options(column)
+    size = int(options["input_size"])
     if dataset.description["job"] == "xrays":
         film = decode_film(data, DecodeSettings(options["window"]))
         prepare = Preprocess(size, options["preprocess"], options["equalize"])
         return prepare.apply(film.pixels, from_dicom=film.origin == "dicom")
-    # Of several models, those that were given patches of one size differ in it.
-    fit = model.get("fit") or options.get("fit")
+    fit = options.get("fit")
     if dataset.description["job"] == "slides" and fit == "crop":
         fit = None
     return Fit(size, fit or "resize").apply(decode_image(data, Limits()).pixels)

@@ -7,29 +7,65 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.members import Limits
 from beamscope.transforms.sources.names import ImageNames
 from beamscope.transforms.sources.sources import Source
 
+Pixels = npt.NDArray[np.uint8]
+_Way = TypeVar("_Way")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReadyImage:
-    """An image as the model takes it, and as its row describes it.
+    """An image as models take it, and as its row describes it.
 
     Attributes:
-      pixels: uint8 RGB ``[size, size, 3]``.
+      views: for each way in which a model sees it, uint8 RGB ``[size, size, 3]``; or why it cannot
+        be prepared so.
       row: the columns that the file itself fills.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    views: tuple[Pixels | InputError, ...]
     row: Mapping[str, Any]
+
+    @property
+    def pixels(self) -> Pixels:
+        """Return the first view.
+
+        Raises:
+          InputError: the image cannot be prepared so.
+        """
+        view = self.views[0]
+        if isinstance(view, InputError):
+            raise view
+        return view
+
+
+def prepared(
+    ways: Iterable[_Way], prepare: Callable[[_Way], Pixels]
+) -> tuple[Pixels | InputError, ...]:
+    """Prepare a decoded image in each of several ways, for `ReadyImage.views`.
+
+    Args:
+      ways: settings, such as one of each model.
+      prepare: makes a model's input by one of them; it may raise InputError.
+    """
+
+    def view(way: _Way) -> Pixels | InputError:
+        try:
+            return prepare(way)
+        except InputError as error:
+            return error
+
+    return tuple(view(way) for way in ways)
 
 
 class ImageReading(abc.ABC):
@@ -40,7 +76,8 @@ class ImageReading(abc.ABC):
       rows: schema of the rows of the embeddings; it has ``image_id, source, member``.
       table: schema of the table of images, with ``status, reason`` and, last, ``shard``. Its other
         columns are those of `rows`.
-      size: side of the model's input in pixels.
+      sizes: side in pixels of each view that `make_ready` makes of an image: one, or one for each
+        way in which several models see it.
       threads: how many images are decoded at a time.
       limits: what one image may ask for.
       unwanted: what images that are not wanted are counted as, such as ``other_view``.
@@ -49,7 +86,7 @@ class ImageReading(abc.ABC):
     names: ClassVar[ImageNames]
     rows: ClassVar[pa.Schema]
     table: ClassVar[pa.Schema]
-    size: int
+    sizes: Sequence[int]
     threads: int
     limits: Limits
     unwanted: ClassVar[str] = "unwanted"
@@ -63,7 +100,7 @@ class ImageReading(abc.ABC):
           known: what `find` returned for it.
 
         Raises:
-          InputError: the image cannot be used.
+          InputError: the image cannot be used, whatever the view.
         """
 
     def find(self, uri: str, member: str) -> Any | None:
@@ -110,10 +147,17 @@ class SourceSettings(Protocol):
 
     Attributes:
       block_size: images in a block.
+      ways: how an image becomes the input of each model: settings of one way, or of several.
     """
 
     @property
     def block_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def ways(self) -> tuple[Any, ...]: ...  # noqa: D102
+
+    def with_ways(self, ways: Sequence[Any]) -> SourceSettings:
+        """Return the settings with other ways, so that images are decoded once for all of them."""
 
     def reading(self) -> ImageReading:
         """Return how the images are read; tables of the user are loaded once in a process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from beamscope.transforms.fingerprints import in_plan
@@ -12,6 +13,7 @@ from beamscope.transforms.storage import files
 from beamscope.transforms.xrays.catalogs.catalog import Catalog
 from beamscope.transforms.xrays.catalogs.layouts import CatalogKind, NamedColumns
 from beamscope.transforms.xrays.catalogs.load import shared_catalog
+from beamscope.transforms.xrays.decoding.preprocess import Preprocess
 from beamscope.transforms.xrays.reading.film_block import FilmReading, FilmSettings
 
 
@@ -55,7 +57,7 @@ class CatalogFile:
 
 @dataclasses.dataclass(frozen=True)
 class XraySettings:
-    """How films become images. All of it changes a plan.
+    """How films become images.
 
     Attributes:
       films: how each is decoded and preprocessed, and which views are kept.
@@ -66,6 +68,18 @@ class XraySettings:
     films: FilmSettings
     catalog: CatalogFile | None = in_plan(default=None)
     block_size: int = in_plan(default=256)
+
+    @property
+    def ways(self) -> tuple[Preprocess, ...]:
+        """Return what each model is given of a film."""
+        return self.films.ways
+
+    def with_ways(self, ways: Sequence[Preprocess]) -> XraySettings:
+        """Return the settings for models that are given films in these ways."""
+        films = dataclasses.replace(
+            self.films, preprocess=ways[0], other_preprocesses=tuple(ways[1:])
+        )
+        return dataclasses.replace(self, films=films)
 
     def reading(self) -> FilmReading:
         """Return how films are read, with their catalogue."""

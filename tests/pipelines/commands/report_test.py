@@ -181,4 +181,4 @@ def test_settings_are_restored_from_the_options_of_a_dataset():
         restored(FilmSettings, {})
     reading = JOBS.get("xrays").reading_again(options)
     assert reading is not None
-    assert reading.size == 64
+    assert reading.sizes == [64]

@@ -22,6 +22,7 @@ from beamscope.transforms.formats.tfrecord import load_parsing_spec
 from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
+from beamscope.transforms.xrays.sample import write_sample_archive
 from tests.shared_data import shared
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -419,6 +420,81 @@ def test_other_sizes_without_a_word_on_resizing_are_refused(
     assert (
         "to 96 px for the model s96 (--fit lanczos instead of the card's resize: bicubic)" in said
     )
+
+
+def test_images_are_decoded_once_for_models_of_other_sizes(models, sizes, tmp_path, capsys):
+    images, draw = tmp_path / "images", np.random.default_rng(5)
+    images.mkdir()
+    shapes = [(100, 120), (96, 96), (70, 200), (50, 60), (99, 97), (40, 96)]
+    pixels = {}
+    for number, shape in enumerate(shapes):
+        pixels[f"{number}.png"] = draw.integers(0, 256, (*shape, 3), np.uint8)
+        Image.fromarray(pixels[f"{number}.png"]).save(images / f"{number}.png")
+    (images / "broken.png").write_bytes((images / "0.png").read_bytes()[:500])
+    more = ["--fit", "crop", "--max_failed", "1"]
+    alone = {f"embedding_{name}": tmp_path / name for name in ("s48", "s96")}
+    for one in alone.values():
+        assert main([*command("images", images, one, sizes / one.name), *more]) == 0
+    output = tmp_path / "out"
+    shutil.copytree(alone["embedding_s96"], output)
+    capsys.readouterr()
+    chosen = (sizes / "s48", models / "one", sizes / "s96")
+    assert main([*command("images", images, output, *chosen), *more]) == 0
+    said = capsys.readouterr().err
+    assert "images are cropped to the middle 48 px (--fit crop) for the model s48" in said
+    assert_equal_to_datasets_of_one(output, alone)
+    # s96 was there before; of what s48 could not be given, nothing can be given to the others.
+    assert counters(output)["rows_read"] == 5
+    assert counters(output)["patches_embedded"] == 5 + 4
+    rows = shards(output).to_pylist()
+    assert [Path(row["member"]).name for row in rows] == [f"{number}.png" for number in range(5)]
+    for row in rows:
+        image = pixels[Path(row["member"]).name]
+        for column, side in (("embedding_s48", 48), ("embedding_s96", 96)):
+            top, left = ((length - side) // 2 for length in image.shape[:2])
+            if min(top, left) < 0:
+                assert np.isnan(row[column]).all()
+                continue
+            seen = image[top : top + side, left : left + side][5::16, 7::16]
+            np.testing.assert_allclose(row[column], seen.reshape(-1), atol=1e-3)
+    problems = pq.read_table(output / "problems.parquet").to_pylist()
+    by_member = {}
+    for row in problems:
+        by_member.setdefault(Path(row["member"]).name, []).append(row["message"])
+    assert {name: len(found) for name, found in by_member.items()} == {
+        "broken.png": 1, "2.png": 1, "3.png": 2, "5.png": 3,
+    }  # fmt: skip
+    assert by_member["2.png"] == ["embedding_s96: 96 px cannot be cropped from 200 x 70 px"]
+    found = {one["column"]: one for one in described(output)["models"]}
+    assert [one["input_px"] for one in found.values()] == [48, SIDE, 96]
+    assert described(output)["options"]["fit"] == "crop"
+    for column, one in alone.items():
+        assert found[column]["fingerprint"] == described(one)["fingerprint"]
+    # A report shows what the model of the column was given.
+    assert main(["report", str(output), "--embedding", "s96"]) == 0
+    page = (output / "report.html").read_text()
+    assert "96 px cannot be cropped from 200 x 70 px" in page
+
+
+def test_films_are_decoded_once_for_models_of_other_preparations(sizes, tmp_path, capsys):
+    # An archive that is read from end to end, so that nothing of it is read ahead.
+    films = tmp_path / "films.tgz"
+    write_sample_archive(films, "tgz", 5)
+    remedis = tmp_path / "cxr-50x1-remedis-m"
+    tf.saved_model.save(Places(448), str(remedis))
+    chosen = (sizes / "s48", remedis)
+    columns = {"embedding_s48": tmp_path / "a", "embedding_cxr_50x1_remedis_m": tmp_path / "b"}
+    for model, one in zip(chosen, columns.values(), strict=True):
+        assert main(command("xrays", films, one, model)) == 0
+    output = tmp_path / "out"
+    capsys.readouterr()
+    assert main(command("xrays", films, output, *chosen)) == 0
+    said = capsys.readouterr().err
+    assert "films are prepared at 48 px (--preprocess resize) for the model s48" in said
+    assert_equal_to_datasets_of_one(output, columns)
+    assert counters(output)["rows_read"] == described(output)["counts"]["rows"]
+    ways = [(one["size"], one["preprocess"]) for one in described(output)["models"]]
+    assert ways == [(48, "resize"), (448, "remedis")]
 
 
 def test_films_and_archives(models, tmp_path):

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler
 
 from beamscope.transforms.blocks import ImageBlock, PartRef
+from beamscope.transforms.inference.handler import ModelBackendHandler, OwnImages
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.metrics import count
 from beamscope.transforms.output.layout import Layout
@@ -40,9 +41,10 @@ class EmbedBySeveral(beam.PTransform):
         for (column, _), place, handler in zip(
             self.layout.embeddings, self.layout.each(), self.handlers, strict=True
         ):
-            wanted = images | f"Find {column}" >> beam.ParDo(_FindPartFn(place)).with_outputs(
-                PARTS, main=BLOCKS
-            )
+            own = handler.own if isinstance(handler, ModelBackendHandler) else OwnImages()
+            wanted = images | f"Find {column}" >> beam.ParDo(
+                _FindPartFn(place, own.view)
+            ).with_outputs(PARTS, main=BLOCKS)
             parts.append(wanted[PARTS])
             parts.append(
                 wanted[BLOCKS]
@@ -56,9 +58,18 @@ class EmbedBySeveral(beam.PTransform):
 @dataclasses.dataclass
 class _FindPartFn(beam.DoFn):
     layout: Layout
+    view: int
 
     def process(self, block: ImageBlock) -> Iterator[Any]:
-        part = find_part(self.layout, block.key, block.planned, damaged_part)
+        seen = block.views[self.view]
+        part = find_part(
+            self.layout,
+            block.key,
+            block.planned,
+            damaged_part,
+            embedded=len(seen.pixels),
+            left_out=seen.left_out,
+        )
         if part is None:
             yield block
             return

@@ -120,4 +120,5 @@ def _image_block(key: BlockKey, uri: str, images: MemberBlock) -> ImageBlock:
         images.problems,
         images.left_out,
         uri,
+        tuple(_image_block(key, uri, other) for other in images.others),
     )

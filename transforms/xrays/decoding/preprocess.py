@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.fingerprints import in_plan
+from beamscope.transforms.fingerprints import in_embedding
 from beamscope.transforms.image_files.pixels import resample
 
 Grey = npt.NDArray[np.uint8]
@@ -36,6 +36,8 @@ _TABLE_STEPS = 1024
 class Preprocess:
     """How a film becomes square, and whether its histogram is equalised before that.
 
+    Plans do not depend on it.
+
     Attributes:
       size: side of the result in pixels.
       kind: ``remedis`` crops and resizes as the REMEDIS models were evaluated; ``resize`` stretches
@@ -44,13 +46,17 @@ class Preprocess:
         public collections have equalised already; or ``always``, or ``never``.
     """
 
-    size: int = in_plan()
-    kind: PreprocessKind = in_plan(default="remedis", name="preprocess")
-    equalize: Literal["auto", "always", "never"] = in_plan(default="auto")
+    size: int = in_embedding()
+    kind: PreprocessKind = in_embedding(default="remedis", name="preprocess")
+    equalize: Literal["auto", "always", "never"] = in_embedding(default="auto")
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"size is {self.size}, and must be at least 1 px")
+
+    def __str__(self) -> str:
+        """Return what is done, for the terminal."""
+        return f"prepared at {self.size} px (--preprocess {self.kind})"
 
     def apply(self, film: Grey, *, from_dicom: bool) -> Grey:
         """Make the model's input of a film.

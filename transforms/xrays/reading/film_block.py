@@ -12,7 +12,7 @@ from beamscope.transforms.fingerprints import in_none, in_plan
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.sources.archives.decoding_memory import held
-from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage
+from beamscope.transforms.sources.image_reading import ImageReading, ReadyImage, prepared
 from beamscope.transforms.sources.sources import Source, image_path
 from beamscope.transforms.xrays.catalogs.catalog import Catalog, CatalogRow, wants_view
 from beamscope.transforms.xrays.decoding.decode import decode_film
@@ -74,12 +74,20 @@ class FilmSettings:
       decode: how a film is decoded, and its limits.
       views: the view positions to keep; empty keeps every film.
       threads: how many films are decoded at a time.
+      other_preprocesses: as `preprocess`, for further models, where one reading serves several;
+        `preprocess` of each model's own settings is in its fingerprint.
     """
 
     preprocess: Preprocess
     decode: DecodeSettings = dataclasses.field(default_factory=DecodeSettings)
     views: frozenset[str] = in_plan(default=frozenset())
     threads: int = in_none(default=1)
+    other_preprocesses: tuple[Preprocess, ...] = in_none(default=())
+
+    @property
+    def ways(self) -> tuple[Preprocess, ...]:
+        """Return what each model is given."""
+        return (self.preprocess, *self.other_preprocesses)
 
 
 class FilmReading(ImageReading):
@@ -96,7 +104,7 @@ class FilmReading(ImageReading):
     unwanted = "other_view"
 
     def __init__(self, settings: FilmSettings, catalog: Catalog | None = None) -> None:
-        self.size = settings.preprocess.size
+        self.sizes = [way.size for way in settings.ways]
         self.threads = settings.threads
         self.limits = settings.decode.limits
         self._settings = settings
@@ -112,8 +120,11 @@ class FilmReading(ImageReading):
             film = decode_film(data, dataclasses.replace(settings.decode, limits=limits))
             if not wants_view(known_view or film.view_position, settings.views):
                 return None
-            pixels = settings.preprocess.apply(film.pixels, from_dicom=film.origin == "dicom")
-        return ReadyImage(pixels, _row(film, known))
+            from_dicom = film.origin == "dicom"
+            views = prepared(
+                settings.ways, lambda way: way.apply(film.pixels, from_dicom=from_dicom)
+            )
+        return ReadyImage(views, _row(film, known))
 
     def find(self, uri: str, member: str) -> CatalogRow | None:
         """Return the film's row of the catalogue."""

@@ -1,0 +1,91 @@
+"""What jobs of images in archives and folders have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from beamscope.pipelines.jobs.job import Job, Requests, Steps
+from beamscope.pipelines.options.sources import sources_from
+from beamscope.transforms.inference.handler import OwnImages
+from beamscope.transforms.inference.model_files import model_name
+from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.planned import PlannedItem
+from beamscope.transforms.output.plans import PlanFile
+from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.sources.image_reading import SourceSettings
+from beamscope.transforms.sources.names import ImageNames
+from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
+from beamscope.transforms.sources.planning.plan_file import glance, source_identity
+from beamscope.transforms.sources.planning.planned import planned_source
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
+from beamscope.transforms.sources.source_summary import SourceSummary
+from beamscope.transforms.sources.sources import Source
+
+
+class SourceJob(Job):
+    """A job whose items are sources of images. Its settings are `SourceSettings`.
+
+    Attributes:
+      names: the names that are those of images.
+    """
+
+    names: ClassVar[ImageNames]
+    items = "sources"
+    request_type = Source
+    table_name = "images"
+    problems = PROBLEMS_SCHEMA
+
+    def requests(self, args: argparse.Namespace) -> Requests:
+        """Return the requested archives, directories and single files."""
+        return Requests(sources_from(args.input, self.names))
+
+    def steps(self, settings: Any, args: argparse.Namespace, layout: Layout) -> Steps:  # noqa: ARG002
+        """Return how sources are planned, read and summed up."""
+        return Steps(
+            planner=SourcePlanner(settings),
+            read=ReadImageBlocks(settings, layout),
+            summary=SourceSummary(settings),
+        )
+
+    def read_once(
+        self,
+        args: argparse.Namespace,  # noqa: ARG002
+        models: Sequence[tuple[ModelSettings, SourceSettings]],
+    ) -> tuple[SourceSettings, Sequence[OwnImages]]:
+        """Decode each image once, and prepare it in the way of each model, as for it alone."""
+        # Two models that see images in one way share them.
+        ways = list(dict.fromkeys(images.ways[0] for _, images in models))
+        for model, images in models:
+            text = f"{self.unit} are {images.ways[0]} for the model {model_name(model.uri)}"
+            print(text, file=sys.stderr)
+        owns = [OwnImages(view=ways.index(images.ways[0])) for _, images in models]
+        return models[0][1].with_ways(ways), owns
+
+    def glance(self, plan: PlanFile) -> PlanGlance:
+        """Return the number of images in a plan, and whether the source has failed.
+
+        The number is None for a tar.gz that has not been read.
+        """
+        return glance(plan)
+
+    def planned(
+        self,
+        layout: Layout,
+        request: Source,
+        plan: PlanFile,  # noqa: ARG002
+    ) -> PlannedItem:
+        """Return what the plan of a source says about it."""
+        return planned_source(layout, request)
+
+    def same_item(self, before: Source, now: Source) -> bool:
+        """Return whether both have the same uri: an id is only the end of a uri."""
+        return before.uri == now.uri
+
+    def identities(self, requests: Sequence[Source]) -> list[Any]:
+        """Return values that change when the files of a source change."""
+        return [source_identity(source) for source in requests]
