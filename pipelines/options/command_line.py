@@ -149,10 +149,15 @@ def place(flag: str, *, local: bool = False) -> Callable[[str], str]:
       local: whether the path must be on this machine.
 
     Raises:
-      InputError: the type raises ``unknown_scheme`` or ``not_local``; the message names the flag.
+      InputError: the type raises ``unknown_scheme``, ``not_local``, or ``bad_option`` for nothing;
+        the message names the flag.
     """
 
     def convert(text: str) -> str:
+        if not text.strip():
+            raise InputError(
+                Kind.BAD_OPTION, f"{flag}: is empty: has a variable of the shell no value?"
+            )
         try:
             path = normalize(text)
         except InputError as error:

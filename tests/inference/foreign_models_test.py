@@ -37,6 +37,8 @@ FILES = [
     ("m.engine", "as a SavedModel or to ONNX"),
     ("BiT-M-R50x1.npz", "beamscope make-model --weights FILE"),
     ("m.pkl", "export the model"),
+    ("openvino_model.xml", "as a SavedModel or to ONNX"),
+    ("m.gguf", "as a SavedModel or to ONNX"),
 ]
 ADDRESSES = [
     ("https://tfhub.dev/google/imagenet/resnet_v2_50/feature_vector/5", "download the model first"),
@@ -65,6 +67,7 @@ def test_what_may_be_a_model_has_no_remedy(name: str) -> None:
 
 def test_missing_remedy() -> None:
     assert "not looked up" in missing_remedy("timm/vit_base")
+    assert "only letters, digits and _" in missing_remedy("my-model=/somewhere/m")
     assert missing_remedy("/somewhere/timm/vit") == missing_remedy("model") == ""
 
 

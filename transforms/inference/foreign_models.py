@@ -53,6 +53,11 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
         "--weights FILE`",
     ),
     (r"\.(pkl|pickle|joblib)", "is a Python pickle: export the model as a SavedModel or to ONNX"),
+    (
+        r"\.(xml|bin|gguf|mnn|ncnn|caffemodel|ptl)",
+        "is of another program than TensorFlow and ONNX: export the model that it was made from "
+        "as a SavedModel or to ONNX",
+    ),
     (r"\.msgpack", "holds weights of Flax: export the model by jax2tf as a SavedModel"),
 )
 _COMPILED = tuple((re.compile(rf"({pattern})$"), remedy) for pattern, remedy in _BY_NAME)
@@ -66,6 +71,8 @@ _WEB = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 _TORCH_HUB = re.compile(r"(hf|timm|https?://(www\.)?(huggingface|hf)\.)", re.IGNORECASE)
 # `owner/name`, as Hugging Face calls its models.
 _OWNER_AND_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# What stands before the equals sign is no name of a column.
+_LIKE_A_NAME = re.compile(r"[^/\\=]+=.")
 
 
 def address_remedy(uri: str) -> str | None:
@@ -89,6 +96,8 @@ def file_remedy(uri: str) -> str | None:
 
 def missing_remedy(uri: str) -> str:
     """Return a hint to add where nothing lies at a local path; empty for most."""
+    if _LIKE_A_NAME.match(uri):
+        return "; NAME of NAME=MODEL has only letters, digits and _"
     if not _OWNER_AND_NAME.fullmatch(uri):
         return ""
     return f"; a name of a hub, such as timm/NAME, is not looked up: {_DOWNLOAD}"

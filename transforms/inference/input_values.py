@@ -10,6 +10,8 @@ from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
+_WIDE_DTYPES = ("int16", "uint16")
+
 
 @dataclasses.dataclass(frozen=True)
 class InputValues:
@@ -89,7 +91,9 @@ def _input_range(name: str, settings: ModelSettings, dtype: str) -> tuple[str, s
     if dtype in INTEGER_DTYPES:
         if settings.input_range not in (None, "0..255"):
             raise _bad(name, f"takes {dtype}, which rules out --input_range {settings.input_range}")
-        return "0..255", "dtype"
+        # What takes 16 bits may want other values than grey levels.
+        wide = "assumed" if settings.input_range is None else "option"
+        return "0..255", wide if dtype in _WIDE_DTYPES else "dtype"
     if settings.input_range:
         return settings.input_range, "option"
     remedis = parse_remedis_name(settings.uri)

@@ -160,7 +160,8 @@ class ModelSpec:
         without such an axis.
       input_range: what black..white becomes, a key of `INPUT_RANGES`.
       range_source: ``option``, ``card``, ``REMEDIS name``, ``dtype`` (integers take grey levels as
-        they are), ``mean and std`` (which are usual for 0..1) or ``assumed``.
+        they are), ``mean and std`` (which are usual for 0..1) or ``assumed`` (also of integers of
+        16 bits).
       input_mean: what is subtracted from values of `input_range`, one number for each channel in
         the model's order; None where the model takes the range as it is.
       input_std: what they are divided by then; None together with `input_mean`.

@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from beamscope.transforms.inference.stand_ins import stand_in
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -33,12 +34,6 @@ _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE = 1, 2, 4
 # Of a tensor: int32_data, where lone truth values may be, and raw_data.
 _VALUES = (5, 9)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# What a file of another kind begins with -> what it is, and what to do.
-_OTHERS = {
-    b"version https://git-lfs": "is a pointer of Git LFS, not the model: run git lfs pull",
-    b"<!DOCTYPE": "is a web page: download the model itself",
-    b"<html": "is a web page: download the model itself",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,22 +129,20 @@ def read_onnx(path: Path) -> OnnxGraph:
         outside of its directory.
     """
     found = _Found()
-    with path.open("rb") as file:
-        start = file.read(32)
-        for known, what in _OTHERS.items():
-            if start.lower().startswith(known.lower()):
-                raise _bad(path, what)
-        if not start:
-            raise _bad(path, "is an empty file")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                if not any(number == _GRAPH for number, _, _ in _fields(data, 0, len(data))):
-                    raise ValueError("no graph")
-                _walk(data, found)
-            except ValueError as error:
-                raise _bad(
-                    path, f"is damaged, or no ONNX model ({error}): export or copy it again"
-                ) from error
+    other = stand_in(path)
+    if other is not None:
+        raise _bad(path, other)
+    if not path.stat().st_size:
+        raise _bad(path, "is an empty file")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            if not any(number == _GRAPH for number, _, _ in _fields(data, 0, len(data))):
+                raise ValueError("no graph")
+            _walk(data, found)
+        except ValueError as error:
+            raise _bad(
+                path, f"is damaged, or no ONNX model ({error}): export or copy it again"
+            ) from error
     for tensor in found.external:
         _check_location(path, tensor.location)
     drops_out = not found.switches.isdisjoint(found.true)

@@ -174,6 +174,7 @@ def test_the_card_beside_a_file(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"card": "absent.yaml"}, "model card absent.yaml: there is no such file"),
+        ({"card": "/"}, "model card /: is a directory; give the file"),
         ({"card": "a.yaml", "preset": "uni"}, "--preset uni: --model_card is there too"),
         ({"preset": "resnet"}, "--preset must be one of conch"),
     ],

@@ -51,6 +51,12 @@ def test_unknown_scheme_errors(command, flag, uri, tmp_path, monkeypatch, capsys
     assert not os.listdir(tmp_path)  # noqa: PTH208
 
 
+@pytest.mark.parametrize(("command", "flag"), CASES, ids=lambda case: str(case)[:40])
+def test_a_flag_without_a_value_errors(command, flag, capsys):
+    assert main(["" if word == "URI" else word for word in command]) == 2
+    assert f"{flag}: is empty: has a variable of the shell no value?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("uri", ["gs://bucket/cache", "s3://bucket/cache"])
 @pytest.mark.parametrize(
     ("command", "flag"),

@@ -45,6 +45,10 @@ def card_file(uri: str) -> ModelCard:
     with files.refusals(Kind.BAD_CARD, "model card "):
         if not files.exists(uri):
             raise InputError(Kind.BAD_CARD, f"model card {uri}: there is no such file")
+        if files.is_local(uri) and Path(uri).is_dir():
+            raise InputError(
+                Kind.BAD_CARD, f"model card {uri}: is a directory; give the file of the card"
+            )
         return parse_card(files.read_bytes(uri), uri)
 
 

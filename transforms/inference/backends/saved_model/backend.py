@@ -10,6 +10,9 @@ from beamscope.transforms.inference.backends.saved_model.compilers import Graph,
 from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_memory import refuse_where_lacking
 from beamscope.transforms.inference.model_settings import ModelSettings
+from beamscope.transforms.inference.stand_ins import stand_in
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
 
 if TYPE_CHECKING:
     from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
@@ -56,7 +59,15 @@ class SavedModelBackend(Backend["SavedModel"]):
         """Load a SavedModel where there is memory for it, see `loading.load`."""
         from beamscope.transforms.inference.backends.saved_model.loading import load
 
-        weights = sum(file.stat().st_size for file in path.glob("variables/*"))
+        variables = list(path.glob("variables/*"))
+        for file in (*(path / name for name in _GRAPH_FILES), *variables):
+            other = stand_in(file) if file.is_file() else None
+            if other is not None:
+                raise InputError(
+                    Kind.BAD_MODEL,
+                    f"model {model_name(settings.uri)}: {file.relative_to(path)} {other}",
+                )
+        weights = sum(file.stat().st_size for file in variables)
         refuse_where_lacking(model_name(settings.uri), "load", weights)
         return load(path, settings)
 
