@@ -183,6 +183,19 @@ class Job(abc.ABC):
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Return JSON values for each request; they change when its files change."""
 
+    def count_images(self, requests: Sequence[Any], most: int) -> int | None:
+        """Return how many images the items have, where that is known at once.
+
+        Args:
+          requests: the items.
+          most: more than this need not be counted.
+
+        Returns:
+          their number; None where only planning tells it, as by default, or they are more.
+        """
+        del requests, most
+        return None
+
     def look(self, requests: Sequence[Any]) -> Mapping[str, FileInfo | None]:
         """Return the files of many requests as they are now, by uri; those not there are not known.
 

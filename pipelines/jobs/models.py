@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beamscope.pipelines.jobs.few_images import called_plainly
 from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.several_models import arguments_of_each, column_names
@@ -33,6 +34,7 @@ class ChosenModel:
       spec: how it is called when it is loaded.
       images: how items become images for it, as for a run of it alone.
       own: how it finds its images in a block that several models share.
+      plainly: whether workers make the plain call, because compiling is not worth it.
     """
 
     column: str
@@ -40,6 +42,15 @@ class ChosenModel:
     spec: ModelSpec
     images: Any
     own: OwnImages = dataclasses.field(default_factory=OwnImages)
+    plainly: bool = False
+
+    @property
+    def for_workers(self) -> ModelSettings:
+        """Return the settings with which workers open the model that has been looked at."""
+        compiled_by = "none" if self.plainly else self.settings.compile
+        return dataclasses.replace(
+            self.settings, model_sha256=self.spec.digest, compile=compiled_by
+        )
 
 
 def choose_models(
@@ -47,6 +58,7 @@ def choose_models(
     args: argparse.Namespace,
     options: PipelineOptions,
     recorded: Sequence[ModelRecord] | None = None,
+    requests: Sequence[Any] = (),
 ) -> tuple[tuple[ChosenModel, ...], Any]:
     """Load the models of a command line, one after the other.
 
@@ -57,6 +69,7 @@ def choose_models(
       args: the parsed flags.
       options: Beam's own options.
       recorded: records of the models, where there are, so that none is loaded.
+      requests: the items to embed.
 
     Returns:
       the models, and how items become images.
@@ -80,13 +93,18 @@ def choose_models(
     models: list[ChosenModel] = []
     for place, (column, one, settings) in enumerate(zip(columns, of_each, asked, strict=True)):
         try:
-            spec = recorded[place].spec if recorded else resolve_model(settings, options)
+            plainly = not recorded and called_plainly(job, requests, settings, options)
+            called = dataclasses.replace(settings, compile="none") if plainly else settings
+            spec = recorded[place].spec if recorded else resolve_model(called, options)
+            if plainly:
+                # What is asked for: more images may be added that are worth compiling.
+                spec = dataclasses.replace(spec, compile=settings.compile)
             images = job.settings(one, settings, spec.input_size)
         except InputError as error:
             if len(of_each) == 1 or settings.uri in error.message:
                 raise
             raise InputError(error.kind, f"--model {settings.uri}: {error.message}") from error
-        models.append(ChosenModel(column, settings, spec, images))
+        models.append(ChosenModel(column, settings, spec, images, plainly=plainly))
     _check_same_model(models)
     shared, owns = read_together(
         job, args, [(model.settings, model.spec.input_size, model.images) for model in models]

@@ -102,7 +102,7 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     models: Sequence[ChosenModel] = ()
     if job.embeds:
         recorded = None if extent.embeds else recorded_models(args)
-        models, settings = choose_models(job, args, options, recorded)
+        models, settings = choose_models(job, args, options, recorded, requests)
     else:
         settings = job.settings_without_model(args)
     if not args.overwrite:

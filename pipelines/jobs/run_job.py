@@ -15,7 +15,6 @@ from beamscope.pipelines.jobs.found import find_before
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.model import say_what_is_assumed
-from beamscope.pipelines.jobs.models import ChosenModel
 from beamscope.pipelines.jobs.order import (
     Order,
     check_not_cleaned,
@@ -41,7 +40,6 @@ from beamscope.pipelines.terminal.words import counted
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
 from beamscope.transforms.inference.handler import ModelBackendHandler
-from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.open_ahead import open_ahead
 from beamscope.transforms.inference.ptransforms.require_gpu import RequireGpu
 from beamscope.transforms.output.claim import check_claim, claim_output
@@ -151,7 +149,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
             return OK
         if order.extent.embeds and embeds_in_this_process(order.options):
             # With the very settings that the workers get.
-            open_ahead([_settings_for_workers(model) for model in order.models])
+            open_ahead([model.for_workers for model in order.models])
         progress = ProgressReader(layout, len(order.requests), job.glance)
         finished = _execute_and_repair(job, build, order.options, progress)
         if order.extent.assembles:
@@ -181,18 +179,13 @@ def _handlers(
     """Return what runs each model, in the order of the columns."""
     return [
         ModelBackendHandler(
-            _settings_for_workers(model),
+            model.for_workers,
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
             own=model.own,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]
-
-
-def _settings_for_workers(model: ChosenModel) -> ModelSettings:
-    # No worker may take another model than the one that has been looked at.
-    return dataclasses.replace(model.settings, model_sha256=model.spec.digest)
 
 
 def _execute_and_repair(

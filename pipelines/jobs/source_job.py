@@ -16,6 +16,8 @@ from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.output.plans import PlanFile
 from beamscope.transforms.output.progress import PlanGlance
+from beamscope.transforms.sources.archives.members import Limits
+from beamscope.transforms.sources.archives.read_source import list_members
 from beamscope.transforms.sources.image_reading import SourceSettings
 from beamscope.transforms.sources.names import ImageNames
 from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
@@ -24,7 +26,7 @@ from beamscope.transforms.sources.planning.planned import planned_source
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
 from beamscope.transforms.sources.source_summary import SourceSummary
-from beamscope.transforms.sources.sources import Source
+from beamscope.transforms.sources.sources import Source, is_remote
 
 
 class SourceJob(Job):
@@ -85,6 +87,22 @@ class SourceJob(Job):
     def same_item(self, before: Source, now: Source) -> bool:
         """Return whether both have the same uri: an id is only the end of a uri."""
         return before.uri == now.uri
+
+    def count_images(self, requests: Sequence[Source], most: int) -> int | None:
+        """Return how many images there are, from names and the directories of zip files.
+
+        None for what is in a store or in a tar, and for more than a few sources.
+        """
+        if len(requests) > most or any(
+            is_remote(source.uri) or source.kind in ("tar", "tgz") for source in requests
+        ):
+            return None
+        count = 0
+        for source in requests:
+            count += len(list_members(source, Limits(), self.names).members)
+            if count > most:
+                return None
+        return count
 
     def identities(self, requests: Sequence[Source]) -> list[Any]:
         """Return values that change when the files of a source change."""

@@ -199,11 +199,13 @@ def _model(description: Mapping[str, Any], finished: Finished | None) -> list[tu
     lines: list[tuple[str, str]] = []
     if blocks:
         # There are several only if workers differ, or if one failed to compile.
-        compilers = " and ".join(
-            f"{compiler} ({count:,} blocks)" if len(blocks) > 1 else compiler
+        ways = " and ".join(
+            ("the plain call" if compiler == "none" else compiler)
+            + (f" ({count:,} blocks)" if len(blocks) > 1 else "")
             for compiler, count in sorted(blocks.items())
         )
-        text = f"{models[0]['precision']}, compiled by {compilers}"
+        by = "by" if set(blocks) == {"none"} else "compiled by"
+        text = f"{models[0]['precision']}, {by} {ways}"
         cosine = models[0].get("cosine") if len(models) == 1 else None
         text += f", cosine {cosine:.6f} with float32" if cosine else ""
         lines.append(("models" if len(models) > 1 else "model", text))

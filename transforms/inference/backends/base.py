@@ -129,9 +129,12 @@ class KeptCompiler(Compiler[_Model]):
 
     Attributes:
       packages: whose versions decide what it makes.
+      seconds_per_byte: about how long it takes, by the size of the model; 0 where that is no more
+        than the plain call of some ten images.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
+    seconds_per_byte: ClassVar[float] = 0.0
 
     def is_certain(self) -> bool:
         """Return whether ``--compile auto`` tries it first here, as far as the system tells."""
