@@ -95,8 +95,8 @@ def test_images_are_counted_where_that_is_known(tmp_path: Path) -> None:
         path.write_bytes(b"x")
     files = {"e.png": b"x", "f/g.jpg": b"x", "table.csv": b"x"}
     archive, tar = make_zip(tmp_path / "x.zip", files), make_tar(tmp_path / "x.tar", files)
-    sources = find_sources(map(str, [folder, *loose, archive]))
+    sources = find_sources(map(str, [folder, *loose, archive.uri]))
     assert JOB.count_images(sources, 6) == 6
     assert JOB.count_images(sources, 5) is None
-    assert JOB.count_images(find_sources([str(tar)]), 9) is None
+    assert JOB.count_images([tar], 9) is None
     assert JOB.count_images([Source("x", "gs://bucket/x.zip", "zip")], 9) is None
