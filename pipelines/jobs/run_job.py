@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
@@ -177,12 +178,14 @@ def _handlers(
     order: Order, layout: Layout, guard: Guard, *, required: bool
 ) -> list[ModelBackendHandler]:
     """Return what runs each model, in the order of the columns."""
+    name = uuid.uuid4().hex
     return [
         ModelBackendHandler(
             model.for_workers,
             require_gpu=required,
             guard=dataclasses.replace(guard, layout=place),
             own=model.own,
+            job=name,
         )
         for model, place in zip(order.models, layout.each(), strict=False)
     ]

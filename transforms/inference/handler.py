@@ -20,6 +20,7 @@ from beamscope.transforms.faults.steps import Step
 from beamscope.transforms.inference.device_calls import HALVED_BATCHES
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.open_ahead import opened_ahead
+from beamscope.transforms.inference.shared_models import shared_model
 from beamscope.transforms.metrics import count
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, Problem
@@ -77,6 +78,7 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
       in_lists: whether blocks come as lists of one. Beam's own batching keeps back each block until
         the next one comes, though a block is a batch already.
       own: how the model finds its images in a block, where several models share it.
+      job: name of the job whose steps share one copy in a process; empty: each step has its own.
     """
 
     settings: ModelSettings
@@ -85,18 +87,24 @@ class ModelBackendHandler(ModelHandler[ImageBlock, EmbeddingBlock, "Embedder"]):
     guard: Guard | None = None
     in_lists: bool = False
     own: OwnImages = dataclasses.field(default_factory=OwnImages)
+    job: str = ""
 
     def __str__(self) -> str:
         """Return the attributes in ASCII, as Beam writes them into the pipeline."""
         return repr(self).encode("ascii", "backslashreplace").decode()
 
     def load_model(self) -> Embedder:
-        """Load and compile the model, once per process (or machine).
+        """Load and compile the model, once per process (or machine) and step, or `job`.
 
         Raises:
           InputError: ``bad_model``; ``no_gpu`` if a GPU is required and there is none;
             ``bad_option`` if the machine does not support the settings.
         """
+        if self.job:
+            return shared_model(self.job, (self.settings, self.require_gpu), self._load)
+        return self._load()
+
+    def _load(self) -> Embedder:
         # Imported here because only workers load the model.
         from beamscope.transforms.inference.embedder import Embedder
 
