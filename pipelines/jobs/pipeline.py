@@ -2,7 +2,8 @@
 
 plan ─ drop what is done ─ spread ─ find ─ read ─ RunInference ─ write part ─ sum up ─ assemble
 
-Of several models, each has a RunInference and writes parts of its own, behind one step that reads.
+Of many items, these steps up to the parts are there once for each of a few waves of items. Of
+several models, each has a RunInference and writes parts of its own, behind one step that reads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler
 
 from beamscope.pipelines.jobs.job import Steps
+from beamscope.pipelines.jobs.waves import in_waves
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
@@ -29,7 +31,7 @@ from beamscope.transforms.output.ptransforms.end_embedding import EndEmbedding
 from beamscope.transforms.output.ptransforms.find_finished import FindFinished
 from beamscope.transforms.output.ptransforms.find_parts import FindParts
 from beamscope.transforms.output.ptransforms.index_plans import IndexPlans
-from beamscope.transforms.output.ptransforms.plan_items import PlanItems
+from beamscope.transforms.output.ptransforms.plan_items import PlanItems, takes_some_of
 from beamscope.transforms.output.ptransforms.sum_up_items import SumUpItems
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
 from beamscope.transforms.output.share import Share
@@ -67,30 +69,65 @@ def build_pipeline(
     """
     if hasattr(steps.read, "guard"):
         steps.read.guard = guard
-    asked = pipeline | "Requests" >> beam.Create(list(requests))
-    planning_guard = guard
-    if steps.prepare is not None:
-        steps.prepare.guard = guard
-        asked = asked | "Prepare" >> steps.prepare
-        planning_guard = None
-    planned = asked | "Plan" >> PlanItems(
-        steps.planner, dataset.layout, planning_guard, share, found
-    )
-    if not files.is_local(dataset.layout.root) and (found is None or found.items < len(requests)):
-        planned.items | "Index" >> IndexPlans(dataset.layout, share)
     if hasattr(steps.spread, "accelerator"):
         steps.spread.accelerator = accelerator
-    make = _ReadAndEmbed(steps, tuple(handlers), dataset.layout)
-    if accelerator is not None:
-        # Of all these steps together: a runner fuses only steps with the same hint, and what lies
-        # between two that are not fused is shuffled, which here would be the pixels.
-        make.with_resource_hints(accelerator=accelerator)
-    made = planned.blocks | "Spread" >> steps.spread | "ReadAndEmbed" >> make
-    parts = (planned.parts, *made) | "AllParts" >> beam.Flatten()
+    own = [one for one in requests if takes_some_of(share, steps.planner, one)]
+    planned_before = found is not None and found.items >= len(own)
+    # A sample of all items needs all of them at once.
+    at_once = steps.prepare is not None or planned_before
+    waves = [own] if at_once else in_waves(own)
+    wave = _Wave(steps, tuple(handlers), dataset.layout, guard, share, accelerator, found)
+    items: list[beam.PCollection[str]] = []
+    parts: list[beam.PCollection[PartRef]] = []
+    for number, some in enumerate(waves, 1):
+        asked = pipeline | f"Requests{number}" >> beam.Create(list(some))
+        if items:
+            asked = asked | f"After{number - 1}" >> beam.Map(_first, beam.pvalue.AsIter(items[-1]))
+        planned, *made = asked | f"Wave{number}" >> wave
+        items.append(planned)
+        parts += made
+    all_items = items | "AllItems" >> beam.Flatten()
+    all_parts = parts | "AllParts" >> beam.Flatten()
+    if not files.is_local(dataset.layout.root) and not planned_before:
+        all_items | "Index" >> IndexPlans(dataset.layout, share)
     if assembles:
-        _assemble({"items": planned.items, "parts": parts}, steps, dataset, found)
+        _assemble({"items": all_items, "parts": all_parts}, steps, dataset, found)
     else:
-        parts | "EndEmbedding" >> EndEmbedding(dataset.lease)
+        all_parts | "EndEmbedding" >> EndEmbedding(dataset.lease)
+
+
+def _first(request: Any, _before: Any) -> Any:
+    return request
+
+
+@dataclasses.dataclass
+class _Wave(beam.PTransform):
+    """Plan and embed: a ``PCollection`` of requests to ids, parts found twice, and new parts."""
+
+    steps: Steps
+    handlers: tuple[ModelHandler, ...]
+    layout: Layout
+    guard: Guard | None
+    share: Share | None
+    accelerator: str | None
+    found: Found | None
+
+    def expand(self, requests: beam.PCollection[Any]) -> tuple[beam.PCollection[Any], ...]:
+        steps, guard, asked = self.steps, self.guard, requests
+        if steps.prepare is not None:
+            steps.prepare.guard = guard
+            asked = asked | "Prepare" >> steps.prepare
+            guard = None
+        planned = asked | "Plan" >> PlanItems(
+            steps.planner, self.layout, guard, self.share, self.found
+        )
+        make = _ReadAndEmbed(steps, self.handlers, self.layout)
+        if self.accelerator is not None:
+            # Of all these steps together: a runner fuses only steps with the same hint, and what
+            # lies between two that are not fused is shuffled, which here would be the pixels.
+            make.with_resource_hints(accelerator=self.accelerator)
+        found, new = planned.blocks | "Spread" >> steps.spread | "ReadAndEmbed" >> make
+        return planned.items, planned.parts, found, new
 
 
 @dataclasses.dataclass

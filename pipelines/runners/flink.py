@@ -48,6 +48,12 @@ class FlinkJobServerOptions(PipelineOptions):
         parser.add_argument(
             "--flink_conf_dir", help="directory of a Flink configuration for the submitted job"
         )
+        parser.add_argument(
+            "--execution_mode_for_batch",
+            choices=("PIPELINED", "PIPELINED_FORCED", "BATCH", "BATCH_FORCED"),
+            help="how stages exchange data; with any but BATCH_FORCED no patch is embedded before "
+            "all slides are planned (default: PIPELINED)",
+        )
 
 
 def check_flink(options: PipelineOptions) -> None:

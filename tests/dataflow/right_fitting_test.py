@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from beamscope.pipelines.jobs import waves
 from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.jobs.run_job import run_job
 from beamscope.transforms.problems import InputError
@@ -97,6 +98,27 @@ def test_films_are_read_and_embedded_in_one_stage_too(cloud):
     for step in ("FindPart", "ReadAndEmbed/Read", "BeamML_RunInference"):
         assert stage_of(stages, step) is stage, step
     assert stage_of(stages, "PlanItem").accelerator == ""
+
+
+def test_each_wave_has_a_stage_of_its_own(cloud, monkeypatch):
+    monkeypatch.setattr(waves, "FEWEST_DIVIDED", 2)
+    stages = fused_stages(cloud.submit(NAME, "out-split-waves").pipeline())
+    first, second = (
+        [stage for stage in stages if any(name.startswith(f"Wave{wave}/") for name in stage.steps)]
+        for wave in (1, 2)
+    )
+    assert not {*first} & {*second}
+    for wave in (first, second):
+        work = stage_of(wave, "ReadBlock")
+        assert work.accelerator
+        assert {stage_of(wave, step) for step in WORK} == {work}
+        assert stage_of(wave, "PlanItem").accelerator == ""
+    # The second wave is planned behind the first one, and waits for nothing else.
+    (waits,) = [stage for stage in stages if stage.has("After1")]
+    assert not waits.accelerator
+    assert not any(stage.has("After1") for stage in first)
+    for step in OTHERS[2:]:
+        assert stage_of(stages, step).accelerator == "", step
 
 
 def test_other_runners_refuse_it(tmp_path):
