@@ -15,7 +15,7 @@ from beamscope.pipelines.jobs.registry import JOBS
 from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.transforms.output.cleaning import find_cleaned
-from beamscope.transforms.output.cluster_job import ClusterJob, read_cluster_job
+from beamscope.transforms.output.cluster_job import ClusterJob
 from beamscope.transforms.output.dataset import read_description
 from beamscope.transforms.output.progress import Progress, ProgressReader
 from beamscope.transforms.output.run_record import RunRecord, read_run_record
@@ -178,6 +178,6 @@ def _status(root: str, record: RunRecord) -> Status:
         ProgressReader(layout, record.items, job.glance).read(),
         description["counts"] if description is not None and own else None,
         job.table_name,
-        read_cluster_job(root),
+        record.cluster_job,
         cleaned.when if cleaned is not None else None,
     )

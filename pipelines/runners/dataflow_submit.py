@@ -9,8 +9,9 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beamscope.pipelines.runners.labels import add_labels
-from beamscope.transforms.output.cluster_job import ClusterJob, write_cluster_job
+from beamscope.transforms.output.cluster_job import ClusterJob
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.run_record import note_cluster_job
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
@@ -57,7 +58,7 @@ def submit(
         return False
     place = f"{cloud.region}/{result.job_id()}?project={cloud.project}"
     url = f"https://console.cloud.google.com/dataflow/jobs/{place}"
-    write_cluster_job(layout.root, ClusterJob("Dataflow", result.job_id(), url))
+    note_cluster_job(layout.root, ClusterJob("Dataflow", result.job_id(), url))
     print(
         f"submitted to Dataflow as {cloud.job_name}, {result.job_id()}\n"
         f"  {url}\n"

@@ -1,5 +1,6 @@
 """The job and files that arrive at Dataflow and the bucket match the configs and the checkout."""
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -127,6 +128,10 @@ def test_submitting_does_not_wait(cloud):
     assert lines[1].endswith("?project=a-project")
     assert f"`beamscope status {submission.output}`" in lines[2]
     assert not files.exists(f"{submission.output}/dataset.json")
+    written = json.loads(files.read_bytes(f"{submission.output}/.beamscope/run.json"))
+    assert written["cluster_job"]["runner"] == "Dataflow"
+    assert f", {written['cluster_job']['id']}" in lines[0]
+    assert written["cluster_job"]["url"] == lines[1].strip()
 
 
 def test_a_second_job_on_the_same_output_is_refused(cloud):

@@ -9,8 +9,9 @@ import pytest
 from beamscope.transforms.blocks import BlockKey
 from beamscope.transforms.fingerprints import Fingerprint
 from beamscope.transforms.output.claim import claim_output, delete_output
+from beamscope.transforms.output.cluster_job import ClusterJob
 from beamscope.transforms.output.layout import Layout, run_record
-from beamscope.transforms.output.run_record import RunRecord, read_run_record
+from beamscope.transforms.output.run_record import RunRecord, note_cluster_job, read_run_record
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 
@@ -65,6 +66,17 @@ def test_claim_of_a_directory_with_files_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"mine")
     _claim(tmp_path)
     assert (tmp_path / "notes.txt").read_bytes() == b"mine"
+
+
+def test_the_job_on_a_cluster_is_kept_until_all_begins_anew(tmp_path: Path) -> None:
+    job = ClusterJob("Dataflow", "2026-11-26_1", "https://example.org/j")
+    _claim(tmp_path)
+    note_cluster_job(str(tmp_path), job)
+    assert read_run_record(str(tmp_path)) == dataclasses.replace(RUN, cluster_job=job)
+    _claim(tmp_path)
+    assert read_run_record(str(tmp_path)) == dataclasses.replace(RUN, cluster_job=job)
+    _claim(tmp_path, overwrite=True)
+    assert read_run_record(str(tmp_path)) == RUN
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from beamscope.transforms.formats.registry import sidecar_names
@@ -63,8 +64,8 @@ def check_claim(root: str, record: RunRecord, *, overwrite: bool = False) -> Non
 def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
     if overwrite:
         delete_output(root)
-    else:
-        _check(root, record)
+    elif (earlier := _check(root, record)) is not None:
+        record = dataclasses.replace(record, cluster_job=earlier.cluster_job)
     if record.embedding is None and has_embeddings(root):
         # A plan changes nothing of what is embedded; the record must still say what that is.
         return
@@ -75,7 +76,8 @@ def _claim(root: str, record: RunRecord, overwrite: bool) -> None:
         raise InputError(Kind.UNWRITABLE_OUTPUT, message) from error
 
 
-def _check(root: str, record: RunRecord) -> None:
+def _check(root: str, record: RunRecord) -> RunRecord | None:
+    """Return the record of the run that began an output, if this one may go on with it."""
     if (earlier := _earlier_record(root, record)) is not None:
         differences = _differences(record, earlier)
         if differences and has_embeddings(root):
@@ -92,6 +94,7 @@ def _check(root: str, record: RunRecord) -> None:
             "(its .beamscope directory is missing). Choose another output, or start anew with "
             "--overwrite",
         )
+    return earlier
 
 
 def _earlier_record(root: str, now: RunRecord) -> RunRecord | None:

@@ -1,4 +1,4 @@
-"""The record of a run, ``.beamscope/run.json``: its job and its settings."""
+"""The record of a run, ``.beamscope/run.json``: its job, its settings, and where it runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from beamscope.transforms.fingerprints import Fingerprint
 from beamscope.transforms.output.checked_json import read_json, write_json
+from beamscope.transforms.output.cluster_job import ClusterJob
 from beamscope.transforms.output.layout import Layout, run_record
 from beamscope.transforms.output.sealed import DamagedError
 from beamscope.transforms.problem_kinds import Kind
@@ -32,6 +33,7 @@ class RunRecord:
       permissions: settings that let in items that are refused otherwise, see `in_permission`.
       models: of several models, the column of each and the settings that change its embeddings, as
         a run of it alone has them; empty for one.
+      cluster_job: the job that was submitted to a cluster last; None where none was.
     """
 
     job: str
@@ -41,6 +43,7 @@ class RunRecord:
     embedding: Fingerprint | None
     permissions: Mapping[str, bool] = dataclasses.field(default_factory=dict)
     models: tuple[tuple[str, Fingerprint], ...] = ()
+    cluster_job: ClusterJob | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,8 +92,20 @@ def write_run_record(root: str, record: RunRecord) -> None:
             if record.models
             else {}
         ),
+        **({"cluster_job": dataclasses.asdict(record.cluster_job)} if record.cluster_job else {}),
     }
     write_json(run_record(root), content)
+
+
+def note_cluster_job(root: str, job: ClusterJob) -> None:
+    """Write into the record of an output which job was submitted for it.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    record = find_run_record(root)
+    assert record is not None, "an output is claimed before a job is submitted for it"
+    write_run_record(root, dataclasses.replace(record, cluster_job=job))
 
 
 def read_run_record(root: str) -> RunRecord | None:
@@ -147,6 +162,7 @@ def _from_json(content: dict[str, Any]) -> RunRecord:
         content["embedding"] and Fingerprint(content["embedding"]["settings"]),
         content.get("permissions", {}),
         tuple((one["column"], Fingerprint(one["settings"])) for one in content.get("models", ())),
+        ClusterJob(**content["cluster_job"]) if "cluster_job" in content else None,
     )
 
 

@@ -9,10 +9,10 @@ from beamscope.pipelines.commands import status as module
 from beamscope.pipelines.commands.status import read_status
 from beamscope.pipelines.main import main
 from beamscope.transforms.fingerprints import Fingerprint
-from beamscope.transforms.output.cluster_job import ClusterJob, write_cluster_job
+from beamscope.transforms.output.cluster_job import ClusterJob
 from beamscope.transforms.output.parts import write_part
 from beamscope.transforms.output.plans import write_plan_file
-from beamscope.transforms.output.run_record import RunRecord, write_run_record
+from beamscope.transforms.output.run_record import RunRecord, note_cluster_job, write_run_record
 from tests.output.samples import block_of
 
 PLAN = Fingerprint({"job": "slides"})
@@ -119,11 +119,9 @@ def test_a_job_that_nobody_knows_errors(tmp_path, capsys):
 
 
 def test_the_job_on_a_cluster_is_named(output, capsys):
-    write_cluster_job(str(output), ClusterJob("Dataflow", "2026-11-26_1", "https://example.org/j"))
+    note_cluster_job(str(output), ClusterJob("Dataflow", "2026-11-26_1", "https://example.org/j"))
     assert "  submitted Dataflow 2026-11-26_1  https://example.org/j" in read_status(
         str(output)
     ).text(now=2000)
     assert main(["status", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cluster_job"]["id"] == "2026-11-26_1"
-    (output / ".beamscope" / "cluster_job.json").write_text("{")
-    assert read_status(str(output)).cluster_job is None
