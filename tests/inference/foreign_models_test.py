@@ -67,6 +67,7 @@ def test_what_may_be_a_model_has_no_remedy(name: str) -> None:
 
 def test_missing_remedy() -> None:
     assert "not looked up" in missing_remedy("timm/vit_base")
+    assert "use $HOME" in missing_remedy("~/models/m")
     assert "only letters, digits and _" in missing_remedy("my-model=/somewhere/m")
     assert missing_remedy("/somewhere/timm/vit") == missing_remedy("model") == ""
 

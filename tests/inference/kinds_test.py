@@ -298,6 +298,11 @@ REFUSED: dict[str, tuple[Build, str, dict[str, Any]]] = {
             "keras_augmented": faults.keras_augmented,
         }.items()
     },
+    "in_nchw_said_otherwise": (
+        inputs.channels_first,
+        "takes .*which does not have the channels where --input_layout channels_last says",
+        option(input_layout="channels_last"),
+    ),
     "drifts": (faults.drifts, "changes its variable .*when it is called.*training=False", {}),
     "python_function": (graphs.python_function, "Python .*export it .*docs/models.md", {}),
     "unknown_operation": (graphs.unknown_operation, "operation.*docs/models.md", {}),

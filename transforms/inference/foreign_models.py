@@ -96,6 +96,8 @@ def file_remedy(uri: str) -> str | None:
 
 def missing_remedy(uri: str) -> str:
     """Return a hint to add where nothing lies at a local path; empty for most."""
+    if uri.startswith("~"):
+        return "; ~ stands for nothing behind = or in quotes: use $HOME"
     if _LIKE_A_NAME.match(uri):
         return "; NAME of NAME=MODEL has only letters, digits and _"
     if not _OWNER_AND_NAME.fullmatch(uri):

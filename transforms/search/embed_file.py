@@ -71,7 +71,8 @@ def embed_file(
     """
     pixels = prepared(dataset, data, column)
     recorded = dict(dataset.model(column))
-    settings = ModelSettings(uri=model)
+    # To compile a model takes longer than one call.
+    settings = ModelSettings(uri=model, compile="none")
     digest = recorded.get("digest")
     known = {name: _value(recorded[name]) for name in _CHOSEN if recorded.get(name) is not None}
     loaded = open_model(dataclasses.replace(settings, **known, **_signature(recorded)))

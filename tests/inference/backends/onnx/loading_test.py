@@ -191,7 +191,10 @@ def test_answers_that_are_not_the_images_are_refused(tmp_path, model, said):
         ({"compile": "xla"}, "the model is an ONNX model, which is compiled by openvino"),
         ({"precision": "float16"}, "not for an ONNX model, only float32"),
         ({"pooling": "cls"}, "answers one vector"),
-        ({"input_layout": "channels_last"}, r"pixels float32 \[\?, 3, 32, 32\] is no batch"),
+        (
+            {"input_layout": "channels_last"},
+            r"pixels float32 \[\?, 3, 32, 32\] does not have the channels where --input_layout",
+        ),
     ],
 )
 def test_flags_that_do_not_fit_are_one_line(tmp_path, settings, said):

@@ -117,6 +117,11 @@ def load(path: Path, settings: ModelSettings) -> OnnxModel:
     image = _image_input(name, session, settings)
     readings = image_inputs(image.shape, settings.input_layout)
     if not readings:
+        if settings.input_layout and image_inputs(image.shape):
+            raise _bad(
+                f"model {name}: its input {_described(image)} does not have the channels where "
+                f"--input_layout {settings.input_layout} says: leave the flag out"
+            )
         raise _bad(
             f"model {name}: its input {_described(image)} is no batch of images: export it again "
             "for one [batch, 3, height, width] (docs/models.md)"

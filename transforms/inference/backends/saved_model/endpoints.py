@@ -97,6 +97,12 @@ def choose_endpoint(
         endpoints = [endpoint for endpoint in found if endpoint is not None]
         if endpoints:
             break
+    if not endpoints and input_layout and any(_endpoint(form, None) for form in groups[0]):
+        raise InputError(
+            Kind.BAD_MODEL,
+            f"model {name}: its {groups[0][0].called} takes {_describe(groups[0])}, which does not "
+            f"have the channels where --input_layout {input_layout} says: leave the flag out",
+        )
     if not endpoints:
         raise InputError(
             Kind.BAD_MODEL,
