@@ -1,6 +1,6 @@
 """Compare one job with two models with two jobs with one model each.
 
-    python -m benchmarks.several_models [--side PX] [--rounds N]
+    python -m benchmarks.several_models [--side PX] [--rounds N] [--only cheap|dear]
 
 Two cheap models show what reading once saves; a cheap and a dear one, what is left of that where a
 model takes most of the time. A first round that does not count imports the libraries and fills the
@@ -32,18 +32,21 @@ def main() -> None:
         "--side", type=int, default=12_000, help="side of the slide in level-0 pixels"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("cheap", "dear"), help="one row of the table")
     options = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         slides = make_slides(folder, options.side)
         mean = f"mean={make_mean(folder / 'mean')}"
-        upper = f"upper={make_upper_rows(folder / 'upper')}"
-        bit = f"bit={make_bit(folder / 'bit-50x1')}"
-        rows = [
-            compare(folder, slides["large"], "mean and upper rows", (mean, upper), options),
-            compare(folder, slides["small"], "mean colour and BiT 50x1", (mean, bit), options),
-        ]
+        rows = []
+        if options.only != "dear":
+            models = mean, f"upper={make_upper_rows(folder / 'upper')}"
+            rows.append(compare(folder, slides["large"], "mean and upper rows", models, options))
+        if options.only != "cheap":
+            models = mean, f"bit={make_bit(folder / 'bit-50x1')}"
+            what = "mean colour and BiT 50x1"
+            rows.append(compare(folder, slides["small"], what, models, options))
     print("| models | patches | two jobs | one job | times, clock | times, core-seconds |")
     print("|---|--:|--:|--:|--:|--:|\n" + "\n".join(rows))
 

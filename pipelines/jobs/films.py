@@ -10,7 +10,13 @@ from typing import Any, ClassVar
 from beamscope.pipelines.jobs.job import Requests, Steps
 from beamscope.pipelines.jobs.xrays import XrayJob
 from beamscope.pipelines.options.command_line import Parser, check_range
-from beamscope.pipelines.options.patches import add_patch_arguments, encoding_from, sample_from
+from beamscope.pipelines.options.patches import (
+    ESSENTIAL,
+    add_patch_arguments,
+    encoding_from,
+    sample_from,
+    too_few,
+)
 from beamscope.pipelines.options.xrays import add_xray_arguments, xray_settings_from
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.output.layout import Layout
@@ -53,15 +59,7 @@ class FilmJob(XrayJob):
 
     name = "films"
     description = "Write chest X-rays as JPEG or PNG, prepared for a model, from their archives."
-    essential: ClassVar[Sequence[str]] = (
-        *XrayJob.essential,
-        "size",
-        "sample",
-        "sample_total",
-        "seed",
-        "encoding",
-        "format",
-    )
+    essential: ClassVar[Sequence[str]] = (*XrayJob.essential, "size", *ESSENTIAL)
     examples: ClassVar[Sequence[str]] = (
         "beamscope films --input CheXpert-v1.0-small.zip --size 448 --preprocess remedis \\\n"
         "    --sample 10000 --format webdataset --output OUTPUT",
@@ -136,12 +134,7 @@ class FilmJob(XrayJob):
     def warnings(self, settings: Any, table: Any) -> Iterator[str]:
         """Yield a sentence if no film is in the catalogue, or there are too few for the sample."""
         yield from super().warnings(settings.films, table)
-        total = settings.sample.total
-        if total is not None and table.num_rows < total:
-            yield (
-                f"--sample_total {total:,}: there are no more than {table.num_rows:,} films, so "
-                "that all are taken"
-            )
+        yield from too_few(settings.sample, table.num_rows, self.unit)
 
 
 JOB = FilmJob()

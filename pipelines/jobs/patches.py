@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 from beamscope.pipelines.jobs.job import Steps
 from beamscope.pipelines.jobs.slides import SlideJob
 from beamscope.pipelines.options.command_line import Parser
-from beamscope.pipelines.options.patches import add_patch_arguments, encoding_from, sample_from
+from beamscope.pipelines.options.patches import (
+    ESSENTIAL,
+    add_patch_arguments,
+    encoding_from,
+    sample_from,
+    too_few,
+)
 from beamscope.pipelines.options.slides import (
     add_slide_arguments,
     slide_cache_from,
@@ -56,14 +62,7 @@ class PatchJob(SlideJob):
 
     name = "patches"
     description = "Write the patches of whole-slide images as JPEG or PNG, without a model."
-    essential: ClassVar[Sequence[str]] = (
-        *SlideJob.essential,
-        "sample",
-        "sample_total",
-        "seed",
-        "encoding",
-        "format",
-    )
+    essential: ClassVar[Sequence[str]] = (*SlideJob.essential, *ESSENTIAL)
     examples: ClassVar[Sequence[str]] = (
         "beamscope patches --input '/slides/**/*.svs' --sample 1000 --output OUTPUT \\\n"
         "    --format webdataset",
@@ -107,13 +106,8 @@ class PatchJob(SlideJob):
     def warnings(self, settings: Any, table: pa.Table) -> Iterator[str]:
         """Yield a sentence if there are fewer patches than the sample was to have."""
         yield from super().warnings(settings.slides, table)
-        total = settings.sample.total
         planned = pc.sum(table["patches_planned"]).as_py() or 0
-        if total is not None and planned < total:
-            yield (
-                f"--sample_total {total:,}: there are no more than {planned:,} patches, so that "
-                "all are taken"
-            )
+        yield from too_few(settings.sample, planned, self.unit)
 
     def told_at_the_end(
         self, layout: Layout, table: pa.Table, counts: Mapping[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from beamscope.pipelines.options.command_line import check_range
 from beamscope.transforms.patches.encoding import ENCODINGS, Encoding
@@ -10,6 +11,8 @@ from beamscope.transforms.patches.sampling import Sample
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 
+# The flags of these that everyone needs.
+ESSENTIAL = ("sample", "sample_total", "seed", "encoding", "format")
 _ENCODING = Encoding()
 _LARGEST_SAMPLE = 1_000_000_000
 
@@ -95,3 +98,18 @@ def encoding_from(args: argparse.Namespace) -> Encoding:
     quality = _ENCODING.quality if args.quality is None else args.quality
     check_range("--quality", quality, 1, 100)
     return Encoding(args.encoding, quality)
+
+
+def too_few(sample: Sample, there: int, unit: str) -> Iterator[str]:
+    """Yield a sentence if there are fewer images than a sample in total was to have.
+
+    Args:
+      sample: as asked for.
+      there: how many images there are.
+      unit: plural noun for them.
+    """
+    if sample.total is not None and there < sample.total:
+        yield (
+            f"--sample_total {sample.total:,}: there are no more than {there:,} {unit}, so that "
+            "all are taken"
+        )

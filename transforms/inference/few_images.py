@@ -11,9 +11,9 @@ from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import place_of
 from beamscope.transforms.storage import files
 
-# The most images for which the plain call is sooner than compiling, with BiT 50x1 on 2 cores
-# (docs/models.md), and half of that for models that are slower by the image.
-FEW_IMAGES = 64
+# With BiT 50x1 the plain call is sooner for some 120 images of 224 px, and 30 of 448 px
+# (docs/models.md).
+FEW_IMAGES = 16
 # What takes less than this is not worth a second kind of call.
 _WORTH_SAVING_SECONDS = 4.0
 

@@ -68,8 +68,8 @@ def test_the_plain_call_of_few_images(
 @pytest.mark.parametrize(
     ("images", "options", "saves"),
     [
-        (64, {}, True),
-        (65, {}, False),
+        (16, {}, True),
+        (17, {}, False),
         (1, {"compile": "openvino"}, False),
         (1, {"compile": "none"}, False),
         (1, {"precision": "bfloat16"}, False),
