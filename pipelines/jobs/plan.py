@@ -194,7 +194,7 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
         )
         folder = files.join(args.output, "plan")
         write_table(files.join(folder, f"{job.items}.parquet"), table_of(items))
-        content = {**planned.to_json(), "settings": record.settings}
+        content = {**planned.to_json(), "settings": {**record.settings, **models.prepared}}
         text = json.dumps(content, indent=2)
         files.write_bytes(files.join(folder, "plan.json"), (text + "\n").encode())
         pages = list(job.plan_pages(layout, asked.items, settings, args))

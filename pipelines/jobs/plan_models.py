@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beamscope.pipelines.estimates.rates import MeasuredRate, measured_rate
@@ -13,6 +13,7 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.models import read_together
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.terminal.card_notes import say_about_card
+from beamscope.transforms.fingerprints import settings_of
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
@@ -26,11 +27,13 @@ class PlannedModels:
 
     Attributes:
       images: how items become images.
+      prepared: settings of how images are prepared for a model, where they are those of all models.
       measured: the rate of the models one after the other; None where one's is not known.
       features: length of their embeddings together; None where one's is not known.
     """
 
     images: Any
+    prepared: Mapping[str, Any]
     measured: MeasuredRate | None
     features: int | None
 
@@ -60,8 +63,10 @@ def models_to_plan_for(job: Job, args: argparse.Namespace) -> PlannedModels:
         rate.features if rate is not None else model.features
         for model, rate in zip(models, rates or [None], strict=True)
     ]
+    first, *others = [settings_of("embedding", one) for one in images]
     return PlannedModels(
         shared,
+        {name: value for name, value in first.items() if all(o[name] == value for o in others)},
         _together(known) if known and len(known) == len(rates) else None,
         sum(one or 0 for one in lengths) if None not in lengths else None,
     )
