@@ -1,6 +1,7 @@
 """A job of a whole collection in simulation: its plans and finished blocks, without any pixels.
 
     python -m benchmarks.collection [--slides 300 3000 29018] [--folder DIR]
+        [--steps make status find parquet again tfrecord]
 
 TCGA has 29,018 slides, and about 50 million patches of 224 px at 0.5 µm/px: 1,723 a slide. One
 small slide gets as many names. Then the project's own writers write a plan of 1,723 patches and its
@@ -9,7 +10,8 @@ holds them; and the maker does not wait for the disk after each file. Then the r
 each in a process of its own: `beamscope status`, a start that finds nothing left to embed
 (`--only embed`, which verifies every part), and the assembly of each format.
 
-It needs some 0.8 MB a slide in DIR, and deletes all of it.
+It needs some 0.8 MB a slide in DIR, and deletes all of it. With --steps it runs those alone and
+keeps the files, so that a large collection is made once and each step is a command of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import dataclasses
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.manifest import job_command, make_slides, timed
@@ -28,28 +31,47 @@ PATCHES = 1_723
 BLOCK_SIZE = 256
 
 
+# Each step is a process of its own, and needs `make` before it.
+STEPS = ("make", "status", "find", "parquet", "again", "tfrecord")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slides", type=int, nargs="+", default=[300, 3_000])
-    parser.add_argument("--folder", default=None, help="directory with 0.8 MB for each slide")
+    parser.add_argument("--folder", help="directory with 0.8 MB for each slide")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, help="these only, and keep the files")
     options = parser.parse_args()
+    if options.steps and not options.folder:
+        parser.error("--steps keeps its files: name a directory with --folder")
     print("| slides | patches | parts | step | seconds | core-seconds | peak MB | GB there |\n"
           "|--:|--:|--:|---|--:|--:|--:|--:|", flush=True)  # fmt: skip
     for count in options.slides:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        if options.steps:
+            kept = Path(options.folder) / f"collection-{count}"
+            kept.mkdir(parents=True, exist_ok=True)
+            run_steps(str(kept), count, options.steps)
+        else:
+            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+                run_steps(folder, count, STEPS)
+
+
+def run_steps(folder: str, count: int, steps: Sequence[str]) -> None:
+    """Run each step in a process of its own, and print its line when it ends."""
+    job = [*job_command(folder, "all.csv"), "--block_size", str(BLOCK_SIZE)]
+    assemble = [*_without_model(job), "--only", "assemble"]
+    commands = {
+        "status": ("status", ["status", f"{folder}/output"]),
+        "find": ("find all done", [*job, "--only", "embed"]),
+        "parquet": ("assemble Parquet", assemble),
+        "again": ("the same command again", job),
+        "tfrecord": ("assemble TFRecord", [*assemble, "--format", "tfrecord"]),
+    }
+    for step in steps:
+        if step == "make":
             show(folder, count, "(made)", in_new_process(make_run, folder, count))
-            job = [*job_command(folder, "all.csv"), "--block_size", str(BLOCK_SIZE)]
-            for step, command in (
-                ("status", ["status", f"{folder}/output"]),
-                ("find all done", [*job, "--only", "embed"]),
-                ("assemble Parquet", [*_without_model(job), "--only", "assemble"]),
-                ("the same command again", job),
-                (
-                    "assemble TFRecord",
-                    [*_without_model(job), "--only", "assemble", "--format", "tfrecord"],
-                ),
-            ):
-                show(folder, count, step, in_new_process(timed, command))
+        else:
+            name, command = commands[step]
+            show(folder, count, name, in_new_process(timed, command))
 
 
 def _without_model(command: list[str]) -> list[str]:
