@@ -5,6 +5,7 @@ PYTHON ?=
 VENV   := .venv
 PEERS  := .venv-peers
 SLIDE2VEC := .venv-slide2vec
+TRIDENT_VENV := .venv-trident
 TORCH  := .venv-torch
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -31,7 +32,7 @@ help:
 	@echo "make test-faults [SEED=1]   damage thousands of files, kill dozens of jobs, and see what becomes of them (about 30 minutes)"
 	@echo "make image-rehearsal   build the images of containers/ and run jobs in them (root on Debian; some minutes)"
 	@echo "make test-export   export models of timm to ONNX, and compare with PyTorch (its environment needs several GB)"
-	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers   compare with LazySlide and slide2vec"
+	@echo "make bench   measure speed as ratios (a few minutes)      make bench-peers [TRIDENT=CHECKOUT]   compare with LazySlide, slide2vec and TRIDENT"
 	@echo "make env     make the environment only  make lock   pin the dependencies anew"
 	@echo "make runners [RUNNERS='prism flink-job-server flink']       fetch the runners of docs/running.md"
 	@echo "make docs    build the pages of docs/ as a site, in build/site"
@@ -140,13 +141,18 @@ bench: test-env
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.manifest
 
-# The environments of LazySlide and slide2vec need several GB each.
+# The environments of LazySlide, slide2vec and TRIDENT need several GB each. TRIDENT is on no package
+# index: TRIDENT=CHECKOUT is a clone of its repository.
+TRIDENT ?=
 bench-peers: test-env
 	test -d $(PEERS) || $(BIN)/python -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
 	test -d $(SLIDE2VEC) || $(BIN)/python -m venv $(SLIDE2VEC)
 	$(SLIDE2VEC)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/slide2vec.txt
-	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python --slide2vec $(SLIDE2VEC)/bin/python
+	test -z '$(TRIDENT)' || test -d $(TRIDENT_VENV) || $(BIN)/python -m venv $(TRIDENT_VENV)
+	test -z '$(TRIDENT)' || $(TRIDENT_VENV)/bin/python -m pip --disable-pip-version-check install --quiet '$(TRIDENT)'
+	$(BIN)/python -m benchmarks.peers --lazyslide $(PEERS)/bin/python --slide2vec $(SLIDE2VEC)/bin/python \
+	    $(if $(TRIDENT),--trident $(TRIDENT_VENV)/bin/python) $(ARGS)
 
 # pip-audit has an environment of its own, so that its requirements are not ours.
 AUDIT := .venv-audit

@@ -2,7 +2,8 @@
 
     python benchmarks/lazyslide_job.py SLIDE.svs bit-50x1|mean BATCH WORKERS
 
-Print one line of JSON: the patches, and the seconds of tiling and of embedding.
+Its best settings on a processor: fastslide reads, and the network is in channels_last. Print one
+line of JSON: the patches, and the patches a second of embedding alone.
 """
 
 import json
@@ -17,6 +18,17 @@ import timm  # noqa: E402
 import torch  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 from wsidata import open_wsi  # noqa: E402
+
+
+class ChannelsLast(torch.nn.Module):
+    """A network in channels_last."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def forward(self, images):
+        return self.network(images.contiguous(memory_format=torch.channels_last))
 
 
 class MeanColour(torch.nn.Module):
@@ -34,12 +46,11 @@ def network(name):
 
 
 def main(slide, name, batch, workers):
-    model = network(name)
-    start = time.perf_counter()
-    image = open_wsi(slide)
+    model = ChannelsLast(network(name))
+    image = open_wsi(slide, reader="fastslide", store=None)
     lazyslide.pp.find_tissues(image)
     lazyslide.pp.tile_tissues(image, 224, mpp=0.5)
-    tiled = time.perf_counter()
+    start = time.perf_counter()
     lazyslide.tl.feature_extraction(
         image,
         model,
@@ -50,16 +61,9 @@ def main(slide, name, batch, workers):
         device="cpu",
         pbar=False,
     )
-    embedded = time.perf_counter()
-    print(
-        json.dumps(
-            {
-                "patches": len(image["tiles"]),
-                "tiling": tiled - start,
-                "embedding": embedded - tiled,
-            }
-        )
-    )
+    seconds = time.perf_counter() - start
+    patches = len(image["tiles"])
+    print(json.dumps({"patches": patches, "running": patches / seconds}))
 
 
 if __name__ == "__main__":
