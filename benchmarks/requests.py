@@ -1,6 +1,6 @@
 """The requests that a job of many slides sends to a store when it is resumed, or asked for.
 
-    python -m benchmarks.requests [--slides 20 60 300 …]
+    python -m benchmarks.requests [--slides 20 60 300 …] [--store gs|s3]
 
 As `benchmarks.manifest`, but the output and the slides are in the emulator of the tests, which
 counts what it is asked. The slides but one are a few bytes: nobody opens what is planned and
@@ -25,19 +25,21 @@ from beamscope.transforms.storage import files
 from benchmarks.manifest import copy_results, job_command
 from benchmarks.pipeline import make_mean
 from tests.gcs import gcs_emulator
+from tests.s3 import s3_server
 from tests.traffic import Traffic, counted_traffic
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slides", type=int, nargs="+", default=[20, 60, 300])
+    parser.add_argument("--store", choices=("gs", "s3"), default="gs")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     print("| slides | command | pages of lists | stat | ranges | whole | put, delete | "
           "beside lists | MB read |")  # fmt: skip
     print("|--:|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for count in options.slides:
-        with tempfile.TemporaryDirectory() as folder, gcs_emulator(Path(folder)) as bucket:
+        with tempfile.TemporaryDirectory() as folder, _store(options.store, folder) as bucket:
             root = make_remote_run(folder, bucket, count)
             resume = job_command(folder, "all.csv", root)
             for name, command in (
@@ -49,6 +51,12 @@ def main() -> None:
                 ("the plain command, which assembles", resume),
             ):
                 show(count, name, traffic_of(command))
+
+
+def _store(kind: str, folder: str) -> contextlib.AbstractContextManager[str]:
+    if kind == "gs":
+        return gcs_emulator(Path(folder))
+    return s3_server(Path(folder), counted=True)
 
 
 def show(count: int, name: str, traffic: Traffic) -> None:

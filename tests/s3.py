@@ -15,14 +15,16 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests import traffic
 from tests.gcs import free_port
 
 BUCKET = "beamscope-test"
 _START_S = 60
+_COUNTING = Path(__file__).with_name("s3_counting.py")
 
 
 @contextlib.contextmanager
-def s3_server(directory: Path) -> Iterator[str]:
+def s3_server(directory: Path, *, counted: bool = False) -> Iterator[str]:
     """Runs moto's server with one empty bucket, in a process of its own; yields ``s3://`` + bucket.
 
     Every process that is started meanwhile finds it by the environment, which is restored at the
@@ -30,10 +32,14 @@ def s3_server(directory: Path) -> Iterator[str]:
 
     Args:
       directory: where the server's log is written, and where no file of credentials is.
+      counted: whether `traffic.counted_traffic` counts what it is asked.
     """
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    asked = directory / "asked.jsonl"
+    if counted:
+        command = [sys.executable, str(_COUNTING), str(port), str(asked)]
     with (
         (directory / "moto.log").open("wb") as log,
         subprocess.Popen(command, stdout=log, stderr=log) as server,
@@ -52,7 +58,8 @@ def s3_server(directory: Path) -> Iterator[str]:
                 environment.setenv(name, value)
             _wait_for(endpoint, server)
             boto3.client("s3").create_bucket(Bucket=BUCKET)
-            yield f"s3://{BUCKET}"
+            with traffic.also_from(asked) if counted else contextlib.nullcontext():
+                yield f"s3://{BUCKET}"
         finally:
             server.terminate()
 

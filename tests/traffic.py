@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 # A real store gives so many names in one answer at most; the emulator gives all in one.
 NAMES_A_LISTING = 1_000
 
 _lock = threading.Lock()
 _counting: list[Traffic] = []
+# How many lines of each file were counted.
+_files: dict[Path, int] = {}
 
 
 class Traffic:
@@ -39,15 +43,38 @@ class Traffic:
 
 @contextlib.contextmanager
 def counted_traffic() -> Iterator[Traffic]:
-    """Count what the emulators of this process are asked, by any process, until the body ends."""
+    """Count what the emulators are asked, by any process, until the body ends."""
     traffic = Traffic()
+    _take_lines()
     with _lock:
         _counting.append(traffic)
     try:
         yield traffic
     finally:
+        _take_lines()
         with _lock:
             _counting.remove(traffic)
+
+
+@contextlib.contextmanager
+def also_from(path: Path) -> Iterator[None]:
+    """Count the lines of JSON that a server of another process adds to a file, too.
+
+    A line has the arguments of `note`.
+    """
+    _files[path] = 0
+    try:
+        yield
+    finally:
+        del _files[path]
+
+
+def _take_lines() -> None:
+    for path, taken in _files.items():
+        lines = path.read_text().splitlines() if path.exists() else []
+        _files[path] = len(lines)
+        for line in lines[taken:]:
+            note(*json.loads(line))
 
 
 def note(kind: str, name: str, size: int, names: int = 0) -> None:

@@ -4,12 +4,14 @@ import pytest
 
 from beamscope.transforms.storage import files
 from tests.gcs import gcs_emulator
+from tests.s3 import s3_server
 from tests.traffic import NAMES_A_LISTING, counted_traffic, note
 
 
-@pytest.fixture
-def bucket(tmp_path):
-    with gcs_emulator(tmp_path) as bucket:
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request, tmp_path):
+    store = gcs_emulator(tmp_path) if request.param == "gs" else s3_server(tmp_path, counted=True)
+    with store as bucket:
         yield bucket
 
 
