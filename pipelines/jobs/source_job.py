@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from beamscope.pipelines.jobs.job import Job, Requests, Steps
@@ -27,6 +27,8 @@ from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
 from beamscope.transforms.sources.source_summary import SourceSummary
 from beamscope.transforms.sources.sources import Source, is_remote
+from beamscope.transforms.storage.files import FileInfo
+from beamscope.transforms.storage.many import stat_all
 
 
 class SourceJob(Job):
@@ -104,6 +106,16 @@ class SourceJob(Job):
                 return None
         return count
 
+    def look(self, requests: Sequence[Source]) -> dict[str, FileInfo | None]:
+        """Return the archives as they are now, by uri."""
+        return stat_all(source.uri for source in requests if source.is_archive)
+
     def identities(self, requests: Sequence[Source]) -> list[Any]:
         """Return values that change when the files of a source change."""
-        return [source_identity(source) for source in requests]
+        return self.identities_seen(requests, self.look(requests))
+
+    def identities_seen(
+        self, requests: Sequence[Source], seen: Mapping[str, FileInfo | None]
+    ) -> list[Any]:
+        """Return the same of archives that have been looked at."""
+        return [source_identity(source, seen) for source in requests]

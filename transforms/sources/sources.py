@@ -42,6 +42,11 @@ class Source:
     kind: SourceKind
     names: tuple[str, ...] = ()
 
+    @property
+    def is_archive(self) -> bool:
+        """Return whether it is one file, which its size identifies."""
+        return self.kind not in ("directory", "files")
+
     def image_id(self, member: str) -> str:
         """Return the identity of an image that no catalogue names; it is unique in the dataset."""
         return f"{self.id}/{member}"

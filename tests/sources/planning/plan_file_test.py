@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plans import read_plan_header
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.sources.archives.members import Member
@@ -15,7 +16,10 @@ from beamscope.transforms.sources.planning.plan_file import (
     source_identity,
     write_plan,
 )
+from beamscope.transforms.sources.planning.source_planner import SourcePlanner
+from beamscope.transforms.sources.planning.total_planner import TotalSourcePlanner
 from beamscope.transforms.sources.sources import Source, find_sources
+from beamscope.transforms.storage import files
 
 MEMBERS = (
     Member(0, "a/1.jpg", 300, 200, True, 0xFFFFFFFF),
@@ -64,6 +68,29 @@ def test_an_earlier_plan_serves_again(layout, archive):
     for _, plan in plans(archive):
         write_plan(layout, plan)
         assert find_plan(layout, plan.source) == plan
+
+
+def test_what_holds_is_known_without_asking_for_the_archive(layout, archive):
+    planner = SourcePlanner(None)
+    now, other = files.FileInfo(archive.uri, 5), files.FileInfo(archive.uri, 6)
+    # Before it has been read nothing tells of a tar.gz, nor of loose films without a listing.
+    expected = [True, True, True, False, False]
+    for (_, plan), holds in zip(plans(archive), expected, strict=True):
+        write_plan(layout, plan)
+        header = read_plan_header(layout.plan("x.zip"))
+        assert planner.holds(header, plan.source, {archive.uri: now}) is holds
+        assert not planner.holds(header, plan.source, {archive.uri: other})
+        assert not planner.holds(header, plan.source, {archive.uri: None})
+        assert tuple(planner.sizes_in(header)) == plan.block_sizes
+        assert planner.read(layout, plan.source) == plan
+        total = TotalSourcePlanner(None)
+        assert not total.holds(header, plan.source, {archive.uri: now})
+    unusable = SourcePlan(archive, archive_problems=(BROKEN,))
+    write_plan(layout, unusable)
+    header = read_plan_header(layout.plan("x.zip"))
+    assert not planner.holds(header, archive, {archive.uri: now})
+    files.delete([layout.plan("x.zip")])
+    assert planner.read(layout, archive) is None
 
 
 def test_an_archive_of_which_nothing_could_be_used_is_planned_again(layout, archive):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -117,10 +118,23 @@ def find_plan(layout: Layout, source: Source) -> SourcePlan | None:
     if not files.exists(path):
         return None
     header, members = read_plan_file(path)
+    return _as_plan(header, members) if header_holds(header, source) else None
+
+
+def header_holds(
+    header: Mapping[str, Any],
+    source: Source,
+    seen: Mapping[str, files.FileInfo | None] | None = None,
+) -> bool:
+    """Return whether a plan still holds, from the header of its file.
+
+    Args:
+      header: of the plan's file.
+      source: which source.
+      seen: archives that have been looked at already, by uri; others are asked for.
+    """
     unusable = header["archive_problems"] and not header["block_sizes"]
-    if unusable or header["identity"] != source_identity(source):
-        return None
-    return _as_plan(header, members)
+    return not unusable and header["identity"] == source_identity(source, seen)
 
 
 def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
@@ -129,15 +143,20 @@ def earlier_plan(layout: Layout, source: Source) -> SourcePlan | None:
     It may not hold any more. There is None of an archive, which `replan` would not look at.
     """
     path = layout.plan(source.id)
-    replannable = source.kind in ("directory", "files")
-    return read_plan(path) if replannable and files.exists(path) else None
+    return read_plan(path) if not source.is_archive and files.exists(path) else None
 
 
-def source_identity(source: Source) -> list[Any]:
+def source_identity(
+    source: Source, seen: Mapping[str, files.FileInfo | None] | None = None
+) -> list[Any]:
     """Return a value that changes when a source is no longer the one that a plan was made from.
 
     It has the place and the size of an archive; of a directory and of loose images, the name and
     size of every file; of loose images in a bucket the names alone: each size would be a request.
+
+    Args:
+      source: which source.
+      seen: archives that have been looked at already, by uri; others are asked for.
     """
     if source.kind in ("directory", "files"):
         found = (
@@ -147,7 +166,7 @@ def source_identity(source: Source) -> list[Any]:
             else [(name, _size(join(source.uri, name))) for name in source.names]
         )
         return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
-    return file_identity(source.uri)
+    return file_identity(source.uri, seen)
 
 
 def _size(uri: str) -> int | None:

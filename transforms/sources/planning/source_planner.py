@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from beamscope.transforms.blocks import PartRef
 from beamscope.transforms.output.layout import Layout
@@ -22,10 +23,13 @@ from beamscope.transforms.sources.planning.plan_file import (
     digest_of_plan,
     earlier_plan,
     find_plan,
+    header_holds,
+    read_plan,
     write_plan,
 )
 from beamscope.transforms.sources.planning.replan import replan, same_blocks
 from beamscope.transforms.sources.sources import Source
+from beamscope.transforms.storage.files import FileInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,30 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
     def find(self, layout: Layout, request: Source) -> SourcePlan | None:
         """Return the plan of an earlier start, where the source has not changed."""
         return find_plan(layout, request)
+
+    def holds(
+        self,
+        header: Mapping[str, Any],
+        request: Source,
+        seen: Mapping[str, FileInfo | None],
+    ) -> bool:
+        """Return whether an archive has not changed since it was planned.
+
+        Of a directory, and of loose images, only a listing tells.
+        """
+        return request.is_archive and header["known"] and header_holds(header, request, seen)
+
+    def sizes_in(self, header: Mapping[str, Any]) -> Sequence[int]:
+        """Return how many images each block has."""
+        sizes: Sequence[int] = header["block_sizes"]
+        return sizes
+
+    def read(self, layout: Layout, request: Source) -> SourcePlan | None:
+        """Return the plan of an earlier start that holds."""
+        try:
+            return read_plan(layout.plan(request.id))
+        except FileNotFoundError:
+            return None
 
     def make(self, layout: Layout, request: Source) -> SourcePlan:
         """Plan a source from its listing; of a directory that has changed, keep its blocks."""

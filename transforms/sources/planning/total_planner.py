@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from beamscope.transforms.sources.planning.replan import replan
 from beamscope.transforms.sources.planning.sampled_planner import plan_of
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.sources import Source
+from beamscope.transforms.storage.files import FileInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,16 @@ class TotalSourcePlanner(SourcePlanner):
             return None
         # A directory that has changed keeps its blocks, so that the order may be another.
         return found if set(found.members) == set(part.members) else None
+
+    def holds(
+        self,
+        header: Mapping[str, Any],
+        request: Source,
+        seen: Mapping[str, FileInfo | None],
+    ) -> bool:
+        """Say no: whether the sample is the same, only the whole plan tells."""
+        del header, request, seen
+        return False
 
     def make(self, layout: Layout, request: Source) -> SourcePlan:
         """Take the source's part from its whole plan.
