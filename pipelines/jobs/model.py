@@ -6,7 +6,12 @@ import dataclasses
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beamscope.pipelines.runners.gpu import check_gpu_here, requires_gpu, runs_here
+from beamscope.pipelines.runners.gpu import (
+    check_gpu_here,
+    embeds_in_this_process,
+    requires_gpu,
+    runs_here,
+)
 from beamscope.pipelines.terminal.card_notes import say_about_card
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG
@@ -14,13 +19,17 @@ from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.cards.apply import with_card_record
 from beamscope.transforms.inference.embedder import Embedder
-from beamscope.transforms.inference.find_model import find_model
-from beamscope.transforms.inference.kept_models import kept_spec
+from beamscope.transforms.inference.find_model import FoundModel, find_model
+from beamscope.transforms.inference.first_start import first_entry
+from beamscope.transforms.inference.kept_models import Failed, kept_spec, place_of
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 
 
 def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
-    """Load a model, call it, and return its spec; or take that of an earlier start.
+    """Find out how a model is called: load it, or take what an earlier start has found.
+
+    Where the workers are on this machine and what is compiled can be kept, another process loads
+    it, and compiles it for them.
 
     If the precision is below float32 and the workers are on this machine, also compile the model
     and print the cosine with the plain float32 call. The user then sees it before a long job.
@@ -31,18 +40,24 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
     """
     say_about_card(settings)
     found = find_model(settings)
-    if settings.computed_in == "float32" and not requires_gpu(beam_options):
-        spec = kept_spec(found)
+    exact, here = settings.computed_in == "float32", runs_here(beam_options)
+    place = None if requires_gpu(beam_options) else place_of(found)
+    if place is not None and exact:
+        spec = kept_spec(place)
+        if spec is None and here:
+            # What is made now is what the workers open.
+            entry = first_entry(found, place)
+            if isinstance(entry, Failed) and embeds_in_this_process(beam_options):
+                _start(found)
+            spec = None if entry is None else entry.spec
         if spec is not None:
             return with_card_record(spec, settings)
-    # Model libraries take seconds to import: --help and wrong flags must not wait for them.
-    with doing("loading the model"):
-        start_quietly(found.backend)
+    if place is None or exact or not here:
+        _start(found)
     check_gpu_here(beam_options, found.backend)
-    loaded = found.load()
-    if settings.computed_in == "float32" or not runs_here(beam_options):
-        return with_card_record(loaded.spec, settings)
-    embedder = Embedder(loaded)
+    if exact or not here:
+        return with_card_record(found.load().spec, settings)
+    embedder = Embedder.from_settings(settings)
     with LINE.lifted():
         print(
             f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
@@ -50,6 +65,12 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
             flush=True,
         )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
+
+
+def _start(found: FoundModel) -> None:
+    # Model libraries take seconds to import: --help and wrong flags must not wait for them.
+    with doing("loading the model"):
+        start_quietly(found.backend)
 
 
 def say_what_is_assumed(spec: ModelSpec) -> None:

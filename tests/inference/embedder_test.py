@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beamscope.transforms.inference import embedder as embedder_module
+from beamscope.transforms.inference import agreement
 from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.base import Compiled
 from beamscope.transforms.inference.backends.registry import BACKENDS
@@ -114,7 +114,7 @@ def test_falls_back_where_compiled_differs(
         embedder = Embedder.from_settings(ModelSettings(uri, batch_size=BATCH, compile=how))
     assert embedder.compile_used == "none"
     assert embedder.check_cosine is not None
-    assert embedder.check_cosine < embedder_module.MIN_COSINE
+    assert embedder.check_cosine < agreement.MIN_COSINE
     assert f"model dice: compiled ({how}) it differs from the plain call: cosine" in caplog.text
     assert embedder.embed(models.noise(3)).shape == (3, models.FEATURES)
 

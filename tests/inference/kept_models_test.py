@@ -12,7 +12,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.jobs.model import resolve_model
-from beamscope.transforms.inference import embedder as embedder_module
+from beamscope.transforms.inference import agreement
 from beamscope.transforms.inference.backends.saved_model import compilers, compiling
 from beamscope.transforms.inference.backends.saved_model.backend import SavedModelBackend
 from beamscope.transforms.inference.embedder import Embedder
@@ -55,7 +55,9 @@ def test_the_second_start_opens_what_the_first_compiled(
     first = Embedder.from_settings(settings)
     again = Embedder.from_settings(settings)
     assert len(loads) == 1
-    assert first.spec == again.spec == kept_spec(find_model(settings))
+    place = place_of(find_model(settings))
+    assert place is not None
+    assert first.spec == again.spec == kept_spec(place)
     for name in ("batch_size", "compile_used", "compile_detail", "precision", "fallback"):
         assert getattr(first, name) == getattr(again, name)
     assert again.compile_used == "openvino"
@@ -129,7 +131,7 @@ def test_what_does_not_serve_is_made_again(
         (entry / "model.bin").write_bytes(b"")
     with monkeypatch.context() as patch:
         if damage == "answers":  # As if the processor computed something else than before.
-            patch.setattr(embedder_module, "MIN_COSINE", 1.1)
+            patch.setattr(agreement, "MIN_COSINE", 1.1)
         Embedder.from_settings(settings)
     said = "model.bin is damaged" if damage == "files" else "differs from the plain call"
     assert said in caplog.text

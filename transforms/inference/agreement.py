@@ -5,6 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from beamscope.transforms.inference.model_settings import Precision
+
+# Lowest cosine with the plain call, and largest difference in length as a fraction, because a
+# cosine does not change with a factor. Below float32, rounding is expected and the user sees the
+# cosine; those bounds only detect broken results.
+MIN_COSINE = 0.9999
+MAX_LENGTH_DIFFERENCE = 0.01
+MIN_COSINE_ROUNDED = 0.98
+MAX_LENGTH_DIFFERENCE_ROUNDED = 0.05
+
 
 def compare(
     computed: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
@@ -28,3 +38,32 @@ def compare(
     cosines = np.where(np.isfinite(cosines), cosines, -1.0)
     differences = np.where(np.isfinite(differences), differences, np.inf)
     return float(cosines.min()), float(differences.max())
+
+
+def agreement(
+    compiler: str,
+    computed: npt.NDArray[np.float32],
+    expected: npt.NDArray[np.float32],
+    precision: Precision,
+) -> tuple[float, str | None]:
+    """Compare what a compiler has made of a model with the plain call.
+
+    Args:
+      compiler: its name, for the message.
+      computed: float32 ``[n, D]``.
+      expected: of the plain call.
+      precision: of what was computed.
+
+    Returns:
+      the lowest cosine, and how they differ; None where they agree.
+    """
+    cosine, difference = compare(computed, expected)
+    exact = precision == "float32"
+    if cosine < (MIN_COSINE if exact else MIN_COSINE_ROUNDED) or difference > (
+        MAX_LENGTH_DIFFERENCE if exact else MAX_LENGTH_DIFFERENCE_ROUNDED
+    ):
+        return cosine, (
+            f"compiled ({compiler}) it differs from the plain call: cosine "
+            f"{cosine:.6f}, length difference {difference:.2%}"
+        )
+    return cosine, None

@@ -8,13 +8,10 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.inference.backends.base import LoadedModel
-from beamscope.transforms.inference.trial_images import structured_images
+from beamscope.transforms.inference.backends.base import Embed, LoadedModel
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 
-# Fewer would leave the spread between images to chance; more cost seconds with a large model.
-_IMAGES = 3
 # How often a model that draws random numbers gets the same images: an augmentation may leave an
 # image as it is, half of the time or more often.
 _SUSPICIOUS_CALLS = 12
@@ -56,9 +53,9 @@ def check_answers(loaded: LoadedModel) -> None:
       InputError: ``bad_model``; the message says what is wrong, and what to do.
     """
     name, batch = loaded.spec.name, loaded.spec.fixed_batch
-    images = structured_images(batch or _IMAGES, loaded.spec.input_size)
     weights = loaded.weights_that_calls_may_change()
-    first = _answers(loaded, images)
+    images = loaded.trial_pixels
+    first = _answers(loaded, images, lambda _: loaded.trial_answers)
     different = first if len(first) > 1 else np.concatenate([first, _answers(loaded, 255 - images)])
     spread = _spread(name, different)
     calls = _SUSPICIOUS_CALLS if loaded.draws_random_numbers() else 1
@@ -144,10 +141,12 @@ def _spread(name: str, answers: npt.NDArray[np.float32]) -> float:
     return float(np.median(apart))
 
 
-def _answers(loaded: LoadedModel, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _answers(
+    loaded: LoadedModel, images: npt.NDArray[np.uint8], answer: Embed | None = None
+) -> npt.NDArray[np.float32]:
     name, count = loaded.spec.name, len(images)
     try:
-        answers = loaded.answer(images)
+        answers = (answer or loaded.answer)(images)
     except Exception as error:
         raise _bad(name, f"fails on a batch of {count} images: {one_line(error)}") from error
     if answers.shape != (count, loaded.spec.features):

@@ -137,6 +137,10 @@ class CompiledCache:
         if self._removed(key):
             _say(self.directory / key, reason)
 
+    def forget(self, key: str) -> None:
+        """Remove an entry; the caller is `alone` with it."""
+        shutil.rmtree(self.directory / key, ignore_errors=True)
+
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each entry, the least recently used first."""
         if not self.directory.is_dir():

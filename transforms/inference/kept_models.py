@@ -28,7 +28,7 @@ from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.inference.trial_images import structured_images
 
 # Of the entries; another number leaves older ones to the bound.
-_FORMAT = 1
+_FORMAT = 2
 _ANSWERS = "answers.npy"
 # What says where a model lies, or only how many images it gets at a time.
 _WITHOUT_MEANING = ("uri", "model_sha256", "batch_size", "card_resize")
@@ -48,8 +48,13 @@ class Place:
     key: str
     compiler: KeptCompiler[Any]
 
+    @property
+    def folder(self) -> Path:
+        """Of the entry, where there is one."""
+        return self.cache.directory / self.key
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Kept:
     """What lies with the files of a compiled model.
 
@@ -79,17 +84,38 @@ class Kept:
         }
         return place.cache.keep(place.key, header)
 
-    @classmethod
-    def read(cls, place: Place, folder: Path) -> Kept | None:
-        """Return what lies in the folder of an entry; None where it is of another making."""
-        header = place.cache.header(place.key) or {}
-        spec = _spec(header)
-        if spec is None:
-            return None
-        kept = cls(spec, header["detail"], np.load(folder / _ANSWERS, allow_pickle=False))
-        # NumPy may draw other numbers one day.
-        same = header["pixels"] == google_crc32c.value(kept.pixels.tobytes())
-        return kept if same else None
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A model that the compiler of its place does not serve, so that it is not tried again.
+
+    Attributes:
+      spec: how the model is called.
+      failure: one line on what is wrong with what was compiled; None if it was only not kept.
+    """
+
+    spec: ModelSpec
+    failure: str | None
+
+    def write(self, place: Place) -> bool:
+        """Keep it in the place of files."""
+        place.cache.partial(place.key)
+        header = {"format": _FORMAT, "spec": self.spec.to_json(), "failure": self.failure}
+        return place.cache.keep(place.key, header)
+
+
+def read_entry(place: Place) -> Kept | Failed | None:
+    """Return what an entry is; None where it is of another making."""
+    header = place.cache.header(place.key) or {}
+    spec = _spec(header)
+    if spec is None:
+        return None
+    if "failure" in header:
+        return Failed(spec, header["failure"])
+    kept = Kept(spec, header["detail"], np.load(place.folder / _ANSWERS, allow_pickle=False))
+    # NumPy may draw other numbers one day.
+    same = header["pixels"] == google_crc32c.value(kept.pixels.tobytes())
+    return kept if same else None
 
 
 def place_of(found: FoundModel) -> Place | None:
@@ -120,12 +146,10 @@ def place_of(found: FoundModel) -> Place | None:
     return Place(cache, hashlib.sha256(text.encode()).hexdigest()[:32], compiler)
 
 
-def kept_spec(found: FoundModel) -> ModelSpec | None:
+def kept_spec(place: Place) -> ModelSpec | None:
     """Return how a model is called, where it was compiled here before; else None."""
-    place = place_of(found)
-    if place is None:
-        return None
-    return _spec(place.cache.header(place.key) or {})
+    header = place.cache.header(place.key) or {}
+    return None if "failure" in header else _spec(header)
 
 
 def _compiler(found: FoundModel) -> KeptCompiler[Any] | None:

@@ -16,6 +16,16 @@ from beamscope.transforms.problems import InputError
 Way = Literal["load", "open", "openvino", "freeze", "xla frozen", "xla"]
 
 
+MORE_MEMORY = (
+    "use a machine with more (of a Flex Template's launcher: --launcher-machine-type), or fewer "
+    "worker processes"
+)
+
+
+class LackingMemoryError(ValueError):
+    """A step would take more memory than is left now."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Need:
     """Bytes that a step takes: a base, and a multiple of the bytes of the weights."""
@@ -68,6 +78,5 @@ def refuse_where_lacking(name: str, way: Way, weights: int) -> None:
     if line is not None:
         raise InputError(
             Kind.BAD_MODEL,
-            f"model {name}: {line}: use a machine with more (of a Flex Template's launcher: "
-            "--launcher-machine-type), or fewer worker processes",
+            f"model {name}: {line}: {MORE_MEMORY}",
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec, Precision
+from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage.scratch import scratch_prefix
 
 # Embeds uint8 RGB [n, H, W, 3], any n, and gives float32 [n, D].
 Embed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+# Fewer would leave the spread between images to chance; more cost seconds with a large model.
+_TRIAL_IMAGES = 3
 
 _Model = TypeVar("_Model", bound="LoadedModel")
 
@@ -76,6 +81,16 @@ class LoadedModel(abc.ABC):
         Unlike `embed` it never cuts the images into batches nor fills a batch up, so that the
         checks at load can see what the number of images does.
         """
+
+    @functools.cached_property
+    def trial_pixels(self) -> npt.NDArray[np.uint8]:
+        """The first trial images, uint8 ``[n, size, size, 3]``: three, or as the model says."""
+        return structured_images(self.spec.fixed_batch or _TRIAL_IMAGES, self.spec.input_size)
+
+    @functools.cached_property
+    def trial_answers(self) -> npt.NDArray[np.float32]:
+        """What the plain call answers to them, ``[n, D]``; a large model takes seconds for it."""
+        return self.answer(self.trial_pixels)
 
     def draws_random_numbers(self) -> bool:
         """Return whether the model has operations that draw random numbers, where that is known."""
@@ -161,11 +176,13 @@ class Backend(abc.ABC, Generic[_Model]):
     Attributes:
       name: under which it is registered.
       summary: what it opens, in a few words with an article; for messages and documents.
+      library: the package that takes seconds to import; empty where there is none.
       compilers: in the order in which ``--compile auto`` tries them.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    library: ClassVar[str] = ""
     compilers: tuple[Compiler[_Model], ...] = ()
 
     @abc.abstractmethod

@@ -64,7 +64,9 @@ def test_what_is_opened_answers_as_the_first(tmp_path: Path, dtype: str, cache: 
     first, again = Embedder.from_settings(settings), Embedder.if_kept(settings)
     assert again is not None
     assert len(list(cache.glob("*/model.bin"))) == 1
-    assert again.spec == first.spec == kept_spec(find_model(settings))
+    place = place_of(find_model(settings))
+    assert place is not None
+    assert again.spec == first.spec == kept_spec(place)
     assert again.fallback is None
     np.testing.assert_array_equal(again.embed(PIXELS), first.embed(PIXELS))
 

@@ -27,6 +27,7 @@ class OnnxBackend(Backend["OnnxModel"]):
 
     name = "onnx"
     summary = "an ONNX model"
+    library = "onnxruntime"
     compilers = (OpenVino(),)
 
     def refusal(self, path: Path) -> str | None:

@@ -25,6 +25,7 @@ class SavedModelBackend(Backend["SavedModel"]):
 
     name = "saved_model"
     summary = "a TensorFlow 2 SavedModel"
+    library = "tensorflow"
     # On processors OpenVINO is the fastest; XLA serves everywhere; `graph` is only asked for.
     compilers = (OpenVino(), Xla(), Graph())
 

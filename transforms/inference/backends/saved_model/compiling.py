@@ -22,7 +22,7 @@ from beamscope.transforms.inference.backends.saved_model.loading import SavedMod
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
 from beamscope.transforms.inference.backends.saved_model.openvino_front_end import read_function
 from beamscope.transforms.inference.batches import embed_in_batches
-from beamscope.transforms.inference.model_memory import Way, lacking
+from beamscope.transforms.inference.model_memory import LackingMemoryError, Way, lacking
 from beamscope.transforms.inference.openvino_group_means import (
     shorten_group_means as shorten_means_in_openvino,
 )
@@ -103,7 +103,7 @@ def _by_tensorflow(loaded: SavedModel, *, jit: bool) -> Compiled:
     lacks = lacking("xla frozen" if jit else "freeze", variable_bytes(concrete))
     if not can_freeze(concrete) or lacks is not None:
         if precision != "float32":
-            raise ValueError(lacks or _TOO_LARGE)
+            raise LackingMemoryError(lacks) if lacks is not None else ValueError(_TOO_LARGE)
         _check_memory("xla", concrete)
         detail = f"variables not frozen: {lacks}" if can_freeze(concrete) else NOT_FROZEN
         call = tf.function(concrete, jit_compile=True) if jit else concrete
@@ -128,10 +128,10 @@ def _in_batches(call: Callable[[Any], Any], batch_size: int, features: int) -> E
 
 
 def _check_memory(way: Way, concrete: Any) -> None:
-    """Raise ValueError where a way would take more memory than is left."""
+    """Raise LackingMemoryError where a way would take more memory than is left."""
     lacks = lacking(way, variable_bytes(concrete))
     if lacks is not None:
-        raise ValueError(lacks)
+        raise LackingMemoryError(lacks)
 
 
 def check_for_openvino(concrete: Any) -> None:
