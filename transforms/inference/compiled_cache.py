@@ -138,8 +138,9 @@ class CompiledCache:
             _say(self.directory / key, reason)
 
     def forget(self, key: str) -> None:
-        """Remove an entry; the caller is `alone` with it."""
-        shutil.rmtree(self.directory / key, ignore_errors=True)
+        """Remove an entry, and what was to become one; the caller is `alone` with it."""
+        for folder in (self.directory / key, self.partial_folder(key)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each entry, the least recently used first."""

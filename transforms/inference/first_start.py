@@ -27,6 +27,7 @@ from beamscope.transforms.inference.compile_checked import (
 )
 from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import Failed, Kept, Place, read_entry
+from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_memory import MORE_MEMORY
 from beamscope.transforms.inference.model_settings import ModelSpec
 from beamscope.transforms.problem_kinds import Kind
@@ -97,7 +98,10 @@ def first_entry(found: FoundModel, place: Place) -> Kept | Failed | None:
 
 def note_failure(place: Place, spec: ModelSpec, error: UnfitError) -> str:
     """Note that what was made just now does not serve, and return why."""
-    return str(_failed(place, Failed(spec, str(error)), lasting=error.lasting).failure)
+    cause = error.__cause__
+    failure = str(error) if cause is None else compiler_failure(place.compiler, cause)
+    _failed(place, Failed(spec, failure), lasting=error.lasting)
+    return failure
 
 
 def _failed(place: Place, failed: Failed, *, lasting: bool) -> Failed:
@@ -129,22 +133,20 @@ def _is_made_apart(found: FoundModel, place: Place) -> bool:
 
 def _made(found: FoundModel, place: Place) -> Kept | Failed | None:
     """Make an entry in a process of its own; return what it is, or None where there is none."""
-    name, specs = found.settings.uri, list[ModelSpec]()
+    name, specs = model_name(found.settings.uri), list[ModelSpec]()
     try:
         with doing("loading the model"):
-            outcome: _Outcome = call_apart(_make, found, place, hear=specs.append)
+            outcome: Outcome = call_apart(_make, found, place, hear=specs.append)
     except EndedApartError as error:
         if error.status is None:  # Nothing has to be wrong with the model: this process will see.
-            _log.warning(
-                "a process of its own for the model fails, so it is loaded here: %s", error
-            )
+            _log.warning("model %s: loaded in this process, since another fails: %s", name, error)
             return None
         if not specs:
             raise InputError(
                 Kind.BAD_MODEL,
                 f"model {name}: the process that loads it {error}{_remedy(error)}",
             ) from error
-        outcome = _Outcome(f"compiling ({place.compiler.name}) failed: its process {error}")
+        outcome = Outcome(f"compiling ({place.compiler.name}) failed: its process {error}")
     if outcome.kept:
         return read_entry(place)
     return _failed(place, Failed(specs[0], outcome.failure), lasting=outcome.lasting)
@@ -155,8 +157,8 @@ def _remedy(error: EndedApartError) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Outcome:
-    """What became of an entry.
+class Outcome:
+    """What became of an entry that a process was to make.
 
     Attributes:
       failure: why the compiler does not serve.
@@ -169,7 +171,7 @@ class _Outcome:
     kept: bool = False
 
 
-def _make(apart: Apart, found: FoundModel, place: Place) -> _Outcome:
+def _make(apart: Apart, found: FoundModel, place: Place) -> Outcome:
     """Be that process: load a model, check its answers, compile it and keep it.
 
     Whoever opens what is kept compares it with the answers, so it is not opened here.
@@ -185,8 +187,8 @@ def _make(apart: Apart, found: FoundModel, place: Place) -> _Outcome:
             detail = compiler.write(loaded, place.cache.partial(place.key))
         except OSError as error:
             not_kept(one_line(error))
-            return _Outcome()
+            return Outcome()
         # Compilers raise any exception of the libraries below them.
         except Exception as error:  # noqa: BLE001
-            return _Outcome(compiler_failure(compiler, error), lasting=is_lasting(error))
-        return _Outcome(kept=keep(place, Kept(loaded.spec, detail, answers)))
+            return Outcome(compiler_failure(compiler, error), lasting=is_lasting(error))
+        return Outcome(kept=keep(place, Kept(loaded.spec, detail, answers)))
