@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,21 +101,6 @@ def test_it_ends_with_its_caller(tmp_path: Path, end: signal.Signals) -> None:
     caller.send_signal(end)
     caller.wait(60)
     wait_for_end(child)
-
-
-def test_it_ends_where_the_call_is_interrupted(tmp_path: Path) -> None:
-    file = tmp_path / "process"
-
-    def interrupt() -> None:
-        written(file)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        call_apart(apart_functions.waits, str(file))
-    thread.join()
-    wait_for_end(written(file))
 
 
 def written(file: Path) -> int:
