@@ -100,7 +100,7 @@ def test_a_job_imports_no_tensorflow_and_two_at_once_make_one_entry(
         )
         for name in "ab"
     ]  # fmt: skip
-    said = sorted(job.communicate(timeout=300)[0] for job in jobs)
+    said = sorted(job.communicate(timeout=600)[0] for job in jobs)
     assert said == ["0 m openvino False\n", "1 m openvino False\n"]
     assert len(entries(cache)) == 1
     for name in "ab":
