@@ -76,16 +76,29 @@ def build_pipeline(
     # A sample of all items needs all of them at once.
     at_once = steps.prepare is not None or planned_before
     waves = [own] if at_once else in_waves(own)
-    wave = _Wave(steps, tuple(handlers), dataset.layout, guard, share, accelerator, found)
+    layout, planning_guard = dataset.layout, None if steps.prepare is not None else guard
+    plan = PlanItems(steps.planner, layout, planning_guard, share, found)
+    make = _ReadAndEmbed(steps, tuple(handlers), layout)
+    if accelerator is not None:
+        # Of all these steps together: a runner fuses only steps with the same hint, and what lies
+        # between two that are not fused is shuffled, which here would be the pixels.
+        make.with_resource_hints(accelerator=accelerator)
     items: list[beam.PCollection[str]] = []
     parts: list[beam.PCollection[PartRef]] = []
     for number, some in enumerate(waves, 1):
-        asked = pipeline | f"Requests{number}" >> beam.Create(list(some))
+        # Of one wave steps have no number. No step stands around those of a wave, because Flink
+        # names a stage by the outermost steps, which then would not say what it does.
+        of = str(number) if len(waves) > 1 else ""
+        asked = pipeline | f"Requests{of}" >> beam.Create(list(some))
         if items:
-            asked = asked | f"After{number - 1}" >> beam.Map(_first, beam.pvalue.AsIter(items[-1]))
-        planned, *made = asked | f"Wave{number}" >> wave
-        items.append(planned)
-        parts += made
+            asked = asked | f"Wait{of}" >> beam.Map(_first, beam.pvalue.AsIter(items[-1]))
+        if steps.prepare is not None:
+            steps.prepare.guard = guard
+            asked = asked | "Prepare" >> steps.prepare
+        planned = asked | f"Plan{of}" >> plan
+        made = planned.blocks | f"Spread{of}" >> steps.spread | f"ReadAndEmbed{of}" >> make
+        items.append(planned.items)
+        parts += (planned.parts, *made)
     all_items = items | "AllItems" >> beam.Flatten()
     all_parts = parts | "AllParts" >> beam.Flatten()
     if not files.is_local(dataset.layout.root) and not planned_before:
@@ -98,36 +111,6 @@ def build_pipeline(
 
 def _first(request: Any, _before: Any) -> Any:
     return request
-
-
-@dataclasses.dataclass
-class _Wave(beam.PTransform):
-    """Plan and embed: a ``PCollection`` of requests to ids, parts found twice, and new parts."""
-
-    steps: Steps
-    handlers: tuple[ModelHandler, ...]
-    layout: Layout
-    guard: Guard | None
-    share: Share | None
-    accelerator: str | None
-    found: Found | None
-
-    def expand(self, requests: beam.PCollection[Any]) -> tuple[beam.PCollection[Any], ...]:
-        steps, guard, asked = self.steps, self.guard, requests
-        if steps.prepare is not None:
-            steps.prepare.guard = guard
-            asked = asked | "Prepare" >> steps.prepare
-            guard = None
-        planned = asked | "Plan" >> PlanItems(
-            steps.planner, self.layout, guard, self.share, self.found
-        )
-        make = _ReadAndEmbed(steps, self.handlers, self.layout)
-        if self.accelerator is not None:
-            # Of all these steps together: a runner fuses only steps with the same hint, and what
-            # lies between two that are not fused is shuffled, which here would be the pixels.
-            make.with_resource_hints(accelerator=self.accelerator)
-        found, new = planned.blocks | "Spread" >> steps.spread | "ReadAndEmbed" >> make
-        return planned.items, planned.parts, found, new
 
 
 @dataclasses.dataclass
