@@ -112,7 +112,7 @@ class Prepared:
 
 
 def wait_for_parts(
-    output: Path, process: subprocess.Popen[str], count: int, seconds: float = 120
+    output: Path, process: subprocess.Popen[str], count: int, seconds: float = 300
 ) -> set[Path]:
     """Waits until a running job has finished so many blocks, and gives their parts."""
     deadline = time.monotonic() + seconds
