@@ -17,6 +17,7 @@ from beamscope.pipelines.options.model import (
 )
 from beamscope.pipelines.terminal.card_notes import say_about_card
 from beamscope.pipelines.terminal.live import activities_shown
+from beamscope.pipelines.terminal.model_notes import not_used
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.inference.backends.base import Embed
 from beamscope.transforms.inference.embedder import Embedder
@@ -77,6 +78,8 @@ def run(argv: Sequence[str]) -> int:
         features=spec.features,
     )
     lines = {**_lines(compiled), "speed": _speed(rates)}
+    if unused := not_used(settings, spec):
+        lines["note"] = unused
     width = max(map(len, lines))
     for label, text in lines.items():
         print(f"{label:<{width}}  {text}")

@@ -14,7 +14,6 @@ from beamscope.pipelines.runners.gpu import (
 )
 from beamscope.pipelines.terminal.card_notes import say_about_card
 from beamscope.pipelines.terminal.live import LINE
-from beamscope.pipelines.terminal.log_file import LOG
 from beamscope.pipelines.terminal.quiet import start_quietly
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.cards.apply import with_card_record
@@ -71,16 +70,3 @@ def _start(found: FoundModel) -> None:
     # Model libraries take seconds to import: --help and wrong flags must not wait for them.
     with doing("loading the model"):
         start_quietly(found.backend)
-
-
-def say_what_is_assumed(spec: ModelSpec) -> None:
-    """Print and log the input range of a model where neither the model nor a flag names one."""
-    if spec.range_source != "assumed":
-        return
-    text = (
-        f"model {spec.name}: input range {spec.input_range} is assumed: the model names none "
-        "(--input_range, --input_mean)"
-    )
-    LOG.info("%s", text)
-    with LINE.lifted():
-        print(text, flush=True)

@@ -15,7 +15,6 @@ from beamscope.pipelines.jobs.extents import check_share, command_for, embedding
 from beamscope.pipelines.jobs.found import find_before
 from beamscope.pipelines.jobs.hold import hold_output
 from beamscope.pipelines.jobs.job import Job
-from beamscope.pipelines.jobs.model import say_what_is_assumed
 from beamscope.pipelines.jobs.order import (
     Order,
     check_not_cleaned,
@@ -35,6 +34,7 @@ from beamscope.pipelines.runners.gpu import (
 )
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.log_file import LOG, LogFile, logged
+from beamscope.pipelines.terminal.model_notes import say_about_call
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.pipelines.terminal.summary import Finished, read_summary
 from beamscope.pipelines.terminal.words import counted
@@ -106,7 +106,7 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     layout = record.layout(args.output)
     for model, place in zip(order.models, layout.each(), strict=False):
         write_model_record(place, ModelRecord(model.settings, model.spec))
-        say_what_is_assumed(model.spec)
+        say_about_call(model.settings, model.spec)
     LOG.info("%s requested; settings %s", counted(len(order.requests), job.items), record.settings)
     request = request_digest(order)
     finished = progress = None

@@ -47,6 +47,18 @@ def test_check_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(columns) == 1
 
 
+def test_a_layout_that_changes_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = models.save(tmp_path / "mymodel", models.several)
+    flags = ["--output_key", "embedding", "--compile", "none", "--output_layout", "channels_first"]
+    assert main(["check-model", uri, *flags]) == 0
+    note = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("note"))
+    assert note.endswith(
+        "output_layout channels_first is not used: the model answers an image with one vector"
+    )
+
+
 @pytest.mark.parametrize(
     ("answer", "options", "compiled"),
     [
