@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from beamscope.transforms.faults.run import BEGUN, ENDED, HUNG, REPORTS, RUN
+from beamscope.transforms.process_death import death
 
 # The status of a child that has lost a worker process.
 LOST_WORKER = 87
@@ -246,14 +247,7 @@ def _death(status: int) -> str | None:
         return "the process was ended by its watchdog (--item_timeout)"
     if status == LOST_WORKER:
         return "a worker process or the runner died"
-    if status >= 0:
-        return None
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    why = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
-    return f"the process was killed by {name}{why}"
+    return None if status >= 0 else f"the process {death(status)}"
 
 
 def _status_of_death(status: int) -> int:

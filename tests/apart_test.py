@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from beamscope.transforms.activity import listening
-from beamscope.transforms.apart import EndedApartError, call_apart, death
+from beamscope.transforms.apart import EndedApartError, call_apart
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from tests import apart_functions
@@ -73,11 +73,6 @@ def test_an_interpreter_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(EndedApartError, match="cannot be started") as raised:
         call_apart(apart_functions.looks)
     assert raised.value.status is None
-
-
-def test_the_words_of_a_death() -> None:
-    assert death(-9) == "was killed by SIGKILL, as the kernel does when memory runs out"
-    assert death(-200) == "was killed by signal 200"
 
 
 def test_the_program_of_the_caller_is_not_run_again(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any, NoReturn
 
 from beamscope.transforms.activity import doing, listening
 from beamscope.transforms.problems import InputError, one_line
+from beamscope.transforms.process_death import death
 
 # What is sent on to the caller's log.
 _OWN = "beamscope"
@@ -121,18 +122,6 @@ def call_apart(
     if what == "answer":
         return value
     raise value if isinstance(value, InputError) else EndedApartError(value)
-
-
-def death(status: int) -> str:
-    """Return in words how a process died, by its status, which is that of a signal if negative."""
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    why = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
-    return f"was killed by {name}{why}"
 
 
 def _send(process: subprocess.Popen[bytes], *values: Any) -> None:

@@ -11,14 +11,13 @@ import pytest
 
 from beamscope.transforms.inference import first_start
 from beamscope.transforms.inference.backends.saved_model import compilers
-from beamscope.transforms.inference.backends.saved_model.backend import SavedModelBackend
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import open_model
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.problems import InputError
 from tests.inference import models, process_ends
 from tests.inference.embedder_test import few_only, unknown_to_openvino
-from tests.inference.kept import keep_models
+from tests.inference.kept import count_loads, keep_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PIXELS = models.noise(6)
@@ -69,15 +68,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The models that this process has loaded."""
-    loaded: list[Path] = []
-    load = SavedModelBackend.load
-
-    def counted(self: SavedModelBackend, path: Path, settings: ModelSettings) -> Any:
-        loaded.append(path)
-        return load(self, path, settings)
-
-    monkeypatch.setattr(SavedModelBackend, "load", counted)
-    return loaded
+    return count_loads(monkeypatch)
 
 
 def entries(cache: Path) -> list[Path]:

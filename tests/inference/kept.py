@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beamscope.transforms.inference.backends.saved_model import compilers
+from beamscope.transforms.inference.backends.saved_model.backend import SavedModelBackend
+from beamscope.transforms.inference.model_settings import ModelSettings
 
 
 def keep_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -15,3 +18,16 @@ def keep_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BEAMSCOPE_COMPILED_GB", "1")
     monkeypatch.setattr(compilers, "_GPU_DEVICES", ())
     return tmp_path / "cache" / "compiled"
+
+
+def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that gets each model that this process loads with TensorFlow from now on."""
+    loaded: list[Path] = []
+    load = SavedModelBackend.load
+
+    def counted(self: SavedModelBackend, path: Path, settings: ModelSettings) -> Any:
+        loaded.append(path)
+        return load(self, path, settings)
+
+    monkeypatch.setattr(SavedModelBackend, "load", counted)
+    return loaded

@@ -14,13 +14,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.transforms.inference import agreement
 from beamscope.transforms.inference.backends.saved_model import compilers, compiling
-from beamscope.transforms.inference.backends.saved_model.backend import SavedModelBackend
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.kept_models import kept_spec, place_of
 from beamscope.transforms.inference.model_settings import ModelSettings
 from tests.inference import models
-from tests.inference.kept import keep_models
+from tests.inference.kept import count_loads, keep_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,15 +33,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSettings:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The models that were loaded by TensorFlow."""
-    loaded: list[Path] = []
-    load = SavedModelBackend.load
-
-    def counted(self: SavedModelBackend, path: Path, settings: ModelSettings) -> Any:
-        loaded.append(path)
-        return load(self, path, settings)
-
-    monkeypatch.setattr(SavedModelBackend, "load", counted)
-    return loaded
+    return count_loads(monkeypatch)
 
 
 def entries(tmp_path: Path) -> list[Path]:
