@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beamscope.pipelines.runners.gpu import requires_gpu, runs_here
-from beamscope.pipelines.terminal.live import LINE
-from beamscope.pipelines.terminal.log_file import LOG
+from beamscope.pipelines.terminal.say import say
 from beamscope.transforms.inference.few_images import FEW_IMAGES, seconds_saved
 from beamscope.transforms.inference.find_model import find_model
 from beamscope.transforms.inference.model_files import model_name
@@ -35,12 +34,9 @@ def called_plainly(
     seconds = seconds_saved(find_model(settings), images)
     if seconds is None:
         return False
-    text = (
+    say(
         f"model {model_name(settings.uri)}: {images:,} {job.unit} are called plainly, since "
         f"compiling takes about {seconds:.0f} s; --compile openvino compiles it, and keeps that "
         "for later starts"
     )
-    LOG.info("%s", text)
-    with LINE.lifted():
-        print(text, flush=True)
     return True

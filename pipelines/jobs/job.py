@@ -179,9 +179,9 @@ class Job(abc.ABC):
     def glance(self, plan: PlanFile) -> PlanGlance:
         """Return the item's properties that the header of its plan holds."""
 
-    @abc.abstractmethod
     def identities(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Return JSON values for each request; they change when its files change."""
+        return self.identities_seen(requests, self.look(requests))
 
     def count_images(self, requests: Sequence[Any], most: int) -> int | None:
         """Return how many images the items have, where that is known at once.
@@ -204,12 +204,11 @@ class Job(abc.ABC):
         del requests
         return {}
 
+    @abc.abstractmethod
     def identities_seen(
         self, requests: Sequence[Any], seen: Mapping[str, FileInfo | None]
     ) -> Sequence[Any]:
         """Return `identities` of requests whose files have been looked at by `look`."""
-        del seen
-        return self.identities(requests)
 
     def same_item(self, before: Any, now: Any) -> bool:
         """Return whether two requests with one id name the same item, even if it has changed."""

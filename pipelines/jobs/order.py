@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import logging
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +25,7 @@ from beamscope.pipelines.options.output import shard_format_from
 from beamscope.pipelines.runners.checks import check_runner, check_runner_sees
 from beamscope.pipelines.runners.config import parse_job
 from beamscope.pipelines.runners.dataflow import runner_notes
-from beamscope.pipelines.terminal.live import LINE
-from beamscope.pipelines.terminal.log_file import LOG
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.activity import doing
 from beamscope.transforms.fingerprints import Fingerprint, settings_of
 from beamscope.transforms.output.cleaning import find_cleaned
@@ -93,10 +91,8 @@ def understand(job: Job, argv: Sequence[str]) -> Order:
     check_runner(job, args, options)
     with doing(f"looking for {job.items}"):
         asked = job.requests(args)
-    for note in (*runner_notes(options), *asked.notes):
-        with LINE.lifted():
-            print(note, file=sys.stderr, flush=True)
-        LOG.info("%s", note)
+    for text in (*runner_notes(options), *asked.notes):
+        note(text)
     requests = asked.items
     check_runner_sees(job, options, requests)
     models: Sequence[ChosenModel] = ()

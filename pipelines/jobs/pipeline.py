@@ -71,14 +71,16 @@ def build_pipeline(
         steps.read.guard = guard
     if hasattr(steps.spread, "accelerator"):
         steps.spread.accelerator = accelerator
+    planning_guard = guard
+    if steps.prepare is not None:
+        steps.prepare.guard, planning_guard = guard, None
     own = [one for one in requests if takes_some_of(share, steps.planner, one)]
     planned_before = found is not None and found.items >= len(own)
     # A sample of all items needs all of them at once.
     at_once = steps.prepare is not None or planned_before
     waves = [own] if at_once else in_waves(own)
-    layout, planning_guard = dataset.layout, None if steps.prepare is not None else guard
-    plan = PlanItems(steps.planner, layout, planning_guard, share, found)
-    make = _ReadAndEmbed(steps, tuple(handlers), layout)
+    plan = PlanItems(steps.planner, dataset.layout, planning_guard, share, found)
+    make = _ReadAndEmbed(steps, tuple(handlers), dataset.layout)
     if accelerator is not None:
         # Of all these steps together: a runner fuses only steps with the same hint, and what lies
         # between two that are not fused is shuffled, which here would be the pixels.
@@ -93,7 +95,6 @@ def build_pipeline(
         if items:
             asked = asked | f"Wait{of}" >> beam.Map(_first, beam.pvalue.AsIter(items[-1]))
         if steps.prepare is not None:
-            steps.prepare.guard = guard
             asked = asked | "Prepare" >> steps.prepare
         planned = asked | f"Plan{of}" >> plan
         made = planned.blocks | f"Spread{of}" >> steps.spread | f"ReadAndEmbed{of}" >> make

@@ -137,14 +137,10 @@ class SlideJob(Job):
         named = (uri for slide in requests for uri in (slide.uri, slide.mask))
         return stat_all(uri for uri in named if uri is not None)
 
-    def identities(self, requests: Sequence[SlideRequest]) -> list[Any]:
-        """Return values that change when a slide or its mask changes."""
-        return self.identities_seen(requests, self.look(requests))
-
     def identities_seen(
         self, requests: Sequence[SlideRequest], seen: Mapping[str, FileInfo | None]
     ) -> list[Any]:
-        """Return the same of slides that have been looked at."""
+        """Return values that change when a slide or its mask changes."""
         return [request_identity(request, seen) for request in requests]
 
     def extend_table(

@@ -110,12 +110,8 @@ class SourceJob(Job):
         """Return the archives as they are now, by uri."""
         return stat_all(source.uri for source in requests if source.is_archive)
 
-    def identities(self, requests: Sequence[Source]) -> list[Any]:
-        """Return values that change when the files of a source change."""
-        return self.identities_seen(requests, self.look(requests))
-
     def identities_seen(
         self, requests: Sequence[Source], seen: Mapping[str, FileInfo | None]
     ) -> list[Any]:
-        """Return the same of archives that have been looked at."""
+        """Return values that change when the files of a source change."""
         return [source_identity(source, seen) for source in requests]

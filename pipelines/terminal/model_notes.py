@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from beamscope.pipelines.terminal.live import LINE
-from beamscope.pipelines.terminal.log_file import LOG
+from beamscope.pipelines.terminal.say import say
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 
 
@@ -19,9 +18,7 @@ def say_about_call(settings: ModelSettings, spec: ModelSpec) -> None:
     if unused:
         said.append(unused)
     for text in said:
-        LOG.info("model %s: %s", spec.name, text)
-        with LINE.lifted():
-            print(f"model {spec.name}: {text}", flush=True)
+        say(f"model {spec.name}: {text}")
 
 
 def not_used(settings: ModelSettings, spec: ModelSpec) -> str:

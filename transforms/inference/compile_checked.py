@@ -11,18 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.inference.agreement import agreement
-from beamscope.transforms.inference.backends.base import Compiled, Compiler, Embed, LoadedModel
+from beamscope.transforms.inference.backends.base import (
+    SECONDS_PER_BYTE,
+    Compiled,
+    Compiler,
+    Embed,
+    LoadedModel,
+)
 from beamscope.transforms.inference.compiled_cache import BOUND_VARIABLE
 from beamscope.transforms.inference.device_calls import is_out_of_memory, turn_on
 from beamscope.transforms.inference.kept_models import Kept, Place
+from beamscope.transforms.inference.model_files import model_bytes
 from beamscope.transforms.inference.model_memory import LackingMemoryError, refuse_where_lacking
 from beamscope.transforms.inference.trial_images import structured_images
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.storage import files
 
-# Measured on 2 cores: a BiT ResNet-50x1 of 91 MB takes 17 s, SqueezeNet's 3 MB 0.8 s.
-_SECONDS_PER_BYTE = 0.18e-6
 _WORTH_SAYING = 4.0
 
 _log = logging.getLogger(__name__)
@@ -196,7 +200,7 @@ def not_kept(reason: str) -> None:
 def expected_time(model: str) -> str:
     """Return about how long it takes to compile a model, for a person who waits for it."""
     try:
-        seconds = sum(file.size for file in files.list_files(model)) * _SECONDS_PER_BYTE
+        seconds = model_bytes(model) * SECONDS_PER_BYTE
     except OSError:
         return ""
     return f" (about {5 * round(seconds / 5)} s)" if seconds > _WORTH_SAYING else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import kept_spec, place_of
-from beamscope.transforms.storage import files
+from beamscope.transforms.inference.model_files import model_bytes
 
 # With BiT 50x1 the plain call is sooner for some 120 images of 224 px, and 30 of 448 px
 # (docs/models.md).
@@ -37,8 +37,7 @@ def seconds_saved(found: FoundModel, images: int) -> float | None:
     if place is None or not place.compiler.seconds_per_byte:
         return None
     # The sum of the files is at once there, the digest in the key is read once a process.
-    size = sum(file.size for file in files.list_files(str(found.path)))
-    seconds = size * place.compiler.seconds_per_byte
+    seconds = model_bytes(str(found.path)) * place.compiler.seconds_per_byte
     if seconds < _WORTH_SAVING_SECONDS or kept_spec(place) is not None:
         return None
     return seconds

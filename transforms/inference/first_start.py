@@ -27,12 +27,11 @@ from beamscope.transforms.inference.compile_checked import (
 )
 from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import Failed, Kept, Place, read_entry
-from beamscope.transforms.inference.model_files import model_name
+from beamscope.transforms.inference.model_files import model_bytes, model_name
 from beamscope.transforms.inference.model_memory import MORE_MEMORY
 from beamscope.transforms.inference.model_settings import ModelSpec
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.storage import files
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ def _failed(place: Place, failed: Failed, *, lasting: bool) -> Failed:
 def _is_made_apart(found: FoundModel, place: Place) -> bool:
     """Return whether a process of its own is worth its start, and can keep what it makes."""
     try:
-        size = sum(file.size for file in files.list_files(found.settings.uri))
+        size = model_bytes(found.settings.uri)
     except OSError:
         return False
     return (

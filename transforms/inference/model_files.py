@@ -41,6 +41,15 @@ def model_name(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[2] or uri
 
 
+def model_bytes(uri: str) -> int:
+    """Return the size of a model's files together.
+
+    Raises:
+      OSError: they cannot be listed.
+    """
+    return sum(file.size for file in files.list_files(uri))
+
+
 def local_model(uri: str) -> Path:
     """Return the directory or the file of a model on this machine.
 

@@ -207,7 +207,10 @@ class FolderJob(Job):
     def glance(self, plan: PlanFile) -> PlanGlance:
         return PlanGlance(read_plan_header(plan)["pictures"])
 
-    def identities(self, requests: Sequence[FolderRequest]) -> list[Any]:
+    def identities_seen(
+        self, requests: Sequence[FolderRequest], seen: Mapping[str, Any]
+    ) -> list[Any]:
+        del seen
         return [sorted(path.name for path in Path(r.path).iterdir()) for r in requests]
 
     def told_at_the_end(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beamscope.transforms.inference.backends.base import Compiled, Compiler, Embed, KeptCompiler
+from beamscope.transforms.inference.backends.base import (
+    SECONDS_PER_BYTE,
+    Compiled,
+    Compiler,
+    Embed,
+    KeptCompiler,
+)
 from beamscope.transforms.inference.model_settings import ModelSpec, Precision
 from beamscope.transforms.inference.openvino_model import (
     OpenVinoModel,
@@ -29,7 +35,7 @@ class OpenVino(KeptCompiler["SavedModel"]):
     precisions = ("float32", "bfloat16")
     for_processors = True
     packages = ("openvino", "tensorflow")
-    seconds_per_byte = 0.18e-6  # On 2 cores; 17 s for the 91 MB of BiT 50x1.
+    seconds_per_byte = SECONDS_PER_BYTE
 
     def missing(self, precision: Precision) -> str | None:
         """Return why OpenVINO cannot be used; None where it can."""
