@@ -38,6 +38,7 @@ FILES = [
     ("BiT-M-R50x1.npz", "beamscope make-model --weights FILE"),
     ("m.pkl", "export the model"),
     ("openvino_model.xml", "as a SavedModel or to ONNX"),
+    ("m.bin", "as a SavedModel or to ONNX"),
     ("m.gguf", "as a SavedModel or to ONNX"),
 ]
 ADDRESSES = [

@@ -34,10 +34,17 @@ def test_stand_in(tmp_path: Path, content: bytes, what: str | None) -> None:
     "name",
     ["saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"],
 )
-def test_a_saved_model_of_pointers(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (POINTER, "is a pointer of Git LFS, not the model: run git lfs pull"),
+        (b"<html>not found</html>", "is a web page: download the model itself"),
+    ],
+)
+def test_a_saved_model_of_stand_ins(tmp_path: Path, name: str, content: bytes, what: str) -> None:
     (tmp_path / "variables").mkdir()
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    (tmp_path / name).write_bytes(POINTER)
+    (tmp_path / name).write_bytes(content)
     found = find_model(ModelSettings(str(tmp_path)))
-    with pytest.raises(InputError, match=f"{name} is a pointer of Git LFS.*run git lfs pull"):
+    with pytest.raises(InputError, match=f"model {tmp_path.name}: {name} {what}"):
         found.load()

@@ -181,11 +181,11 @@ def test_it_has_no_gpu(uri: str) -> None:
 
 
 def test_a_model_of_no_backend_says_why_each_refuses(tmp_path: Path) -> None:
-    (tmp_path / "m.bin").touch()
+    (tmp_path / "m.dat").touch()
     with pytest.raises(
-        InputError, match=r"m\.bin: a file, not the directory .*; not a \.json file"
+        InputError, match=r"m\.dat: a file, not the directory .*; not a \.json file"
     ):
-        find_model(ModelSettings(str(tmp_path / "m.bin")))
+        find_model(ModelSettings(str(tmp_path / "m.dat")))
 
 
 def test_backends_are_registered_under_their_names() -> None:

@@ -373,7 +373,7 @@ def test_load_errors_of_damaged_files(tmp_path: Path, damage: str) -> None:
     variables = directory / "variables"
     match damage:
         case "graph":
-            (directory / "saved_model.pb").write_bytes(b"<html>not found</html>")
+            (directory / "saved_model.pb").write_bytes(b"no graph at all")
         case "cut_graph":
             graph = (directory / "saved_model.pb").read_bytes()
             (directory / "saved_model.pb").write_bytes(graph[: len(graph) // 2])
