@@ -107,13 +107,13 @@ def make_run(folder: str, count: int) -> dict[str, float]:
     from beamscope.transforms.output.run_record import read_run_record
     from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan, write_plan
     from beamscope.transforms.slides.requests import read_manifest
-    from beamscope.transforms.storage import files
+    from beamscope.transforms.storage import files, writing
 
     root = Path(folder)
     make_slides(root, count)
     one = [*job_command(folder, "one.csv"), "--block_size", str(BLOCK_SIZE)]
     timed(one)
-    files._sync = lambda _: None
+    writing._sync = lambda _: None
     layout = read_run_record(f"{folder}/output").layout(f"{folder}/output")
     requests = read_manifest(f"{folder}/all.csv")
     small_plan = read_plan(layout.plan(requests[0].slide_id))
