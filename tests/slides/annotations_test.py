@@ -7,7 +7,8 @@ import openslide
 import pytest
 
 from beamscope.transforms.slides.annotations import as_geojson
-from beamscope.transforms.slides.planning.planner import look_at_slide, plan_slide
+from beamscope.transforms.slides.planning.planner import plan_slide
+from beamscope.transforms.slides.planning.sight import look_at_slide
 from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.sample.slide import SampleSlide, write_sample_slide
 from beamscope.transforms.slides.settings import SlideSettings

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.slides.planning.planner import Sight
+from beamscope.transforms.slides.planning.sight import Sight
 from beamscope.transforms.slides.tissue.given import shown
 from beamscope.transforms.slides.tissue.trace import trace
 

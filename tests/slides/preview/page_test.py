@@ -11,7 +11,8 @@ from PIL import Image
 
 from beamscope.pipelines.options.command_line import Parser
 from beamscope.pipelines.options.slides import add_slide_arguments, slide_settings_from
-from beamscope.transforms.slides.planning.planner import look_at_slide, plan_slide
+from beamscope.transforms.slides.planning.planner import plan_slide
+from beamscope.transforms.slides.planning.sight import look_at_slide
 from beamscope.transforms.slides.preview.data import preview_of
 from beamscope.transforms.slides.preview.page import page
 from beamscope.transforms.slides.requests import SlideRequest

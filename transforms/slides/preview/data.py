@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.slides.planning.patches import rectangles
-from beamscope.transforms.slides.planning.planner import Sight, unsure_area
+from beamscope.transforms.slides.planning.sight import Sight
+from beamscope.transforms.slides.planning.slide_tissue import unsure_area
 from beamscope.transforms.slides.settings import SlideSettings
 from beamscope.transforms.slides.tissue.detection import tissue_values
 from beamscope.transforms.slides.tissue.quality import measure_quality

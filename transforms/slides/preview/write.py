@@ -10,7 +10,7 @@ from beamscope.transforms.output.layout import Layout, file_name
 from beamscope.transforms.slides.annotations import as_geojson
 from beamscope.transforms.slides.planning.plan import OpenedPlan, ReadyPlan
 from beamscope.transforms.slides.planning.plan_file import read_plan
-from beamscope.transforms.slides.planning.planner import Sight, look_at_slide
+from beamscope.transforms.slides.planning.sight import Sight, look_at_slide
 from beamscope.transforms.slides.preview.data import Preview, preview_of
 from beamscope.transforms.slides.preview.page import page
 from beamscope.transforms.slides.requests import SlideRequest
