@@ -187,6 +187,17 @@ def drop_tile(path: Path, level: int, tile: int) -> None:
             page.tags[name].overwrite(tuple(values))
 
 
+# Where of a tile bytes are replaced, and by which.
+DAMAGES = {
+    "zeros in the data": (1500, bytes(400)),
+    "other bits": (700, b"\x55"),
+    "a marker that does not belong there": (400, b"\xff\xae\xff"),
+    "an end of image too early": (700, b"\xff\xd9"),
+    "a broken header": (20, bytes(2)),
+    "not JPEG at all": (0, b"PNG!"),
+}
+
+
 def damage(path: Path, level: int, tile: int, at: int, data: bytes) -> None:
     """Overwrites bytes of a tile, from `at` on."""
     offset, _ = tile_place(path, level, tile)

@@ -16,7 +16,7 @@ from beamscope.transforms.slides.requests import SlideRequest
 from beamscope.transforms.slides.settings import SlideSettings
 from tests.shared_data import shared
 from tests.slides.readers.native.files import TiledSlide, blobs, cut, with_tiles, write_slide
-from tests.slides.readers.native.slide_test import THREADS
+from tests.slides.readers.native.reading import THREADS
 
 CASES = "cases/slides/scan_data_aligned"
 EOI = b"\xff\xd9"

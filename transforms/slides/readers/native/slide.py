@@ -6,33 +6,31 @@ slide, a level of it, or a single tile.
 
 from __future__ import annotations
 
-import collections
 import functools
-import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from beamscope.transforms.memory import DECODING
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.slides.readers.base import NotServed, SlideReader
 from beamscope.transforms.slides.readers.geometry import Level, ReadPlan, true_levels
 from beamscope.transforms.slides.readers.native.dicom_levels import read_series
-from beamscope.transforms.slides.readers.native.jpeg import SCALES
-from beamscope.transforms.slides.readers.native.patches import Assembly, PatchSet, Tile
+from beamscope.transforms.slides.readers.native.fallback import not_asked, read_again
+from beamscope.transforms.slides.readers.native.patch_reading import PatchReading
+from beamscope.transforms.slides.readers.native.shrinking import lattice
+from beamscope.transforms.slides.readers.native.streams import tile_streams
 from beamscope.transforms.slides.readers.native.tiff import DICOM, TileLevel, read_levels
 from beamscope.transforms.slides.readers.native.tiles import (
-    TileBytes,
     decode_tile,
     read_area,
     request_tiles,
 )
 from beamscope.transforms.slides.readers.openslide_reader import OpenSlideReader
-from beamscope.transforms.slides.readers.pixels import background_color, resample
+from beamscope.transforms.slides.readers.pixels import background_color
 from beamscope.transforms.slides.readers.pool import open_planned
 from beamscope.transforms.storage import files
 from beamscope.transforms.storage.byte_source import ByteSource, LocalSource
@@ -40,10 +38,6 @@ from beamscope.transforms.storage.cache import FileCache
 from beamscope.transforms.storage.remote_source import RemoteSource
 from beamscope.transforms.storage.store import Version
 
-# Of compressed tiles, asked for at a time; two such windows are in memory. A block is one, or two.
-_WINDOW_BYTES = 16 << 20
-# Patches that are read again by another reader at a time; their pixels are in memory twice.
-_PATCHES_AGAIN = 32
 # What a plan takes from the properties; both readers must give the same.
 _PLANNED_BY = ("vendor", "mpp-x", "mpp-y", "objective-power", "background-color", "bounds-x")
 
@@ -172,7 +166,7 @@ class NativeReader(SlideReader):
                 raise
             other = self._other()
             if isinstance(other, NotServed):
-                raise _lost(error, other) from error
+                raise not_asked(error, other) from error
             try:
                 return other.read_area(x_level0, y_level0, level, width, height)
             except InputError:
@@ -197,18 +191,10 @@ class NativeReader(SlideReader):
         self.check_plan(read)
         level = self._stored[read.level]
         x, y = (np.asarray(edges, np.float64) / level.downsample for edges in (x_level0, y_level0))
-        shrinks = _shrinks(level, x, y, read)
-        problems: list[InputError | None] = [None] * len(x)
-        for shrink in np.unique(shrinks).tolist():
-            index = np.flatnonzero(shrinks == shrink)
-            side = read.read_px // shrink
-            patches = PatchSet(index, x[index] / shrink, y[index] / shrink, side, shrink)
-            for band in patches.in_bands(level.tile_height):
-                scaled = read.downscale == "decoder"
-                for patch, error in self._read(level, band, out, threads, scaled):
-                    problems[patch] = error
+        reading = PatchReading(self._source, level, self.background, threads)
+        problems = reading.read(x, y, read, out)
         if any(problems):
-            self._read_again(problems, x_level0, y_level0, read, out, threads)
+            read_again(self._other(), problems, x_level0, y_level0, read, out, threads)
         return problems
 
     def tile_streams(
@@ -218,60 +204,9 @@ class NativeReader(SlideReader):
         read: ReadPlan,
         pixels: npt.NDArray[np.uint8],
     ) -> list[bytes | None]:
-        """Return the stored JPEG of each patch that is exactly a tile; see `SlideReader`.
-
-        The tile's own header and the tables of its level are merged to a JPEG of its own.
-        """
+        """Return the stored JPEG of each patch that is exactly a tile; see `SlideReader`."""
         level = self._stored[read.level]
-        streams: list[bytes | None] = [None] * len(x_level0)
-        size = level.tile_width, level.tile_height
-        decoder = level.decoder
-        if size != (read.read_px, read.read_px) or read.patch_px != read.read_px:
-            return streams
-        if not decoder.is_jpeg:
-            return streams
-        x, y = (np.asarray(edges, np.float64) / level.downsample for edges in (x_level0, y_level0))
-        exact = (x % size[0] == 0) & (y % size[1] == 0) & (x >= 0) & (y >= 0)
-        exact &= (x + size[0] <= level.width) & (y + size[1] <= level.height)
-        rows = [int(row) for row in np.flatnonzero(exact)]
-        places = [(int(y[row]) // size[1], int(x[row]) // size[0]) for row in rows]
-        there = [pair for pair in zip(rows, places, strict=True) if level.lengths[pair[1]]]
-        requested = request_tiles(self._source, level, [place for _, place in there])
-        decoded = np.empty((size[1], size[0], 3), np.uint8)
-        for (row, _), data in zip(there, requested, strict=True):
-            # What is damaged, or was read by another reader, is not passed on.
-            if decode_tile(level, data, 1, decoded) is None and np.array_equal(
-                decoded, pixels[row]
-            ):
-                streams[row] = decoder.stream(data())
-        return streams
-
-    def _read_again(
-        self,
-        problems: list[InputError | None],
-        x_level0: npt.NDArray[np.integer],
-        y_level0: npt.NDArray[np.integer],
-        read: ReadPlan,
-        out: npt.NDArray[np.uint8],
-        threads: Executor,
-    ) -> None:
-        """Read the patches that have a problem by OpenSlide; take out the problems of those read.
-
-        The message of a patch that OpenSlide cannot read either names the tile, as before.
-        """
-        lost = np.array([row for row, problem in enumerate(problems) if problem])
-        other = self._other()
-        if isinstance(other, NotServed):
-            for row, problem in enumerate(problems):
-                problems[row] = problem and _lost(problem, other)
-            return
-        for rows in np.array_split(lost, -(-len(lost) // _PATCHES_AGAIN)):
-            pixels = np.empty((len(rows), *out.shape[1:]), np.uint8)
-            answers = other.read_patches(x_level0[rows], y_level0[rows], read, pixels, threads)
-            for row, answer, patch in zip(rows.tolist(), answers, pixels, strict=True):
-                if answer is None:
-                    out[row] = patch
-                    problems[row] = None
+        return tile_streams(self._source, level, x_level0, y_level0, read, pixels)
 
     def _other(self) -> SlideReader | NotServed:
         other = self._open_other()
@@ -303,87 +238,6 @@ class NativeReader(SlideReader):
         """Close the file; nobody reads from the slide any more."""
         self._source.close()
 
-    def _read(
-        self,
-        level: TileLevel,
-        patches: PatchSet,
-        out: npt.NDArray[np.uint8],
-        threads: Executor,
-        scaled: bool,
-    ) -> Iterator[tuple[int, InputError]]:
-        """Fill in the patches of a set, and yield those that are lost."""
-        assembly = Assembly(level, patches, out, self.background)
-        under_way: collections.deque[list[Future[None]]] = collections.deque()
-        for runs in _windows(level, assembly.tasks()):
-            # While the window before is being decoded.
-            places = [(tile.row, tile.column) for run in runs for tile in run]
-            requested = iter(request_tiles(self._source, level, places))
-            under_way.append(
-                [
-                    threads.submit(
-                        self._decode,
-                        level,
-                        assembly,
-                        list(zip(run, itertools.islice(requested, len(run)), strict=True)),
-                        scaled,
-                    )
-                    for run in runs
-                ]
-            )
-            if len(under_way) > 1:
-                _wait_for(under_way.popleft())
-        for tasks in under_way:
-            _wait_for(tasks)
-        yield from assembly.problems()
-
-    def _decode(
-        self,
-        level: TileLevel,
-        assembly: Assembly,
-        run: Sequence[tuple[Tile, TileBytes]],
-        scaled: bool,
-    ) -> None:
-        """Decode tiles, and paste them.
-
-        Averaging the tile instead of the patch is the same, because `shrink` divides the tile and
-        the patch's edges, and costs half: the pixels are at hand, and fewer are pasted.
-        """
-        shrink = assembly.shrink
-        scale = shrink if scaled else 1
-        height, width = level.tile_height, level.tile_width
-        with DECODING.hold(level.decoder.bytes_a_pixel * height * width):
-            pixels = np.empty((height // scale, width // scale, 3), np.uint8)
-            for tile, data in run:
-                failure = decode_tile(level, data, scale, pixels)
-                if failure is None:
-                    assembly.paste(tile, resample(pixels, width // shrink, height // shrink))
-                else:
-                    assembly.fail(tile, failure)
-
-
-def _windows(level: TileLevel, runs: Sequence[list[Tile]]) -> Iterator[list[list[Tile]]]:
-    """Cut runs of tiles, in their order, into pieces of at most `_WINDOW_BYTES` of tiles."""
-    window: list[list[Tile]] = []
-    size = 0
-    for run in runs:
-        length = sum(int(level.lengths[tile.row, tile.column]) for tile in run)
-        if window and size + length > _WINDOW_BYTES:
-            yield window
-            window, size = [], 0
-        window.append(run)
-        size += length
-    if window:
-        yield window
-
-
-def _wait_for(tasks: Sequence[Future[None]]) -> None:
-    for task in tasks:
-        task.result()
-
-
-def _lost(error: InputError, other: NotServed) -> InputError:
-    return InputError(error.kind, f"{error.message}; OpenSlide was not asked: {other.reason}")
-
 
 def _open_openslide(
     uri: str, cache: FileCache | None, opened_as: Hashable, version: Version | None
@@ -403,31 +257,3 @@ def _open_openslide(
     if NativeReader.key(uri) != opened_as:
         return NotServed(f"{uri}: replaced since it was opened")
     return slide
-
-
-def lattice(read: ReadPlan) -> int:
-    """Return the grid of level pixels on which a patch must start for the decoder to shrink it.
-
-    Returns:
-      2, 4 or 8: both edges must be multiples of it, in pixels of the level that is read; 1 where
-      patches are not an eighth, quarter or half of what is read.
-    """
-    times, rest = divmod(read.read_px, read.patch_px)
-    if rest:
-        return 1
-    return next((scale for scale in SCALES if times % scale == 0), 1)
-
-
-def _shrinks(
-    level: TileLevel, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], read: ReadPlan
-) -> npt.NDArray[np.int64]:
-    """Return by how much each patch's tiles may be shrunk before they are pasted: int64 ``[n]``.
-
-    Each patch by itself, so that it is the same in whichever block it lies.
-    """
-    scale = lattice(read)
-    if scale == 1 or level.tile_width % scale or level.tile_height % scale:
-        return np.ones(len(x), np.int64)
-    inside = (x >= 0) & (y >= 0)
-    inside &= (x + read.read_px <= level.width) & (y + read.read_px <= level.height)
-    return np.where(inside & (x % scale == 0) & (y % scale == 0), scale, 1)
