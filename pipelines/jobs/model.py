@@ -6,6 +6,9 @@ import dataclasses
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beamscope.pipelines.jobs.recorded_model import spec_found_before
+from beamscope.pipelines.runners.dataflow import runs_on_dataflow
+from beamscope.pipelines.runners.flink import runs_on_flink_cluster
 from beamscope.pipelines.runners.gpu import (
     check_gpu_here,
     embeds_in_this_process,
@@ -21,17 +24,26 @@ from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import FoundModel, find_model
 from beamscope.transforms.inference.first_start import first_entry
 from beamscope.transforms.inference.kept_models import Failed, kept_spec, place_of
+from beamscope.transforms.inference.load_apart import spec_apart
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 
 
-def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> ModelSpec:
+def resolve_model(
+    settings: ModelSettings, beam_options: PipelineOptions, output: str | None = None
+) -> ModelSpec:
     """Find out how a model is called: load it, or take what an earlier start has found.
 
     Where the workers are on this machine and what is compiled can be kept, another process loads
-    it, and compiles it for them.
+    it, and compiles it for them. Where they are on other machines, this process never loads it: it
+    takes what the record of the output says, or another process loads it and ends.
 
     If the precision is below float32 and the workers are on this machine, also compile the model
     and print the cosine with the plain float32 call. The user then sees it before a long job.
+
+    Args:
+      settings: the model, and how it is to be called.
+      beam_options: of the job.
+      output: of the job, where there may be a record of an earlier start.
 
     Raises:
       InputError: ``bad_model``; ``bad_option`` if this machine does not support the precision;
@@ -51,11 +63,17 @@ def resolve_model(settings: ModelSettings, beam_options: PipelineOptions) -> Mod
             spec = None if entry is None else entry.spec
         if spec is not None:
             return with_card_record(spec, settings)
+    elsewhere = runs_on_dataflow(beam_options) or runs_on_flink_cluster(beam_options)
+    if elsewhere:
+        spec = spec_found_before(output, found) if output is not None else None
+        spec = spec or spec_apart(found)
+        if spec is not None:
+            return with_card_record(spec, settings)
     if place is None or exact or not here:
         _start(found)
     check_gpu_here(beam_options, found.backend)
     if exact or not here:
-        return with_card_record(found.load().spec, settings)
+        return with_card_record(found.load(computes_here=not elsewhere).spec, settings)
     embedder = Embedder.from_settings(settings)
     with LINE.lifted():
         print(

@@ -95,7 +95,7 @@ def choose_models(
         try:
             plainly = not recorded and called_plainly(job, requests, settings, options)
             called = dataclasses.replace(settings, compile="none") if plainly else settings
-            spec = recorded[place].spec if recorded else resolve_model(called, options)
+            spec = recorded[place].spec if recorded else resolve_model(called, options, args.output)
             if plainly:
                 # What is asked for: more images may be added that are worth compiling.
                 spec = dataclasses.replace(spec, compile=settings.compile)

@@ -6,9 +6,15 @@ import argparse
 import dataclasses
 
 from beamscope.pipelines.options.several_models import ModelUri
+from beamscope.transforms.inference.find_model import FoundModel
+from beamscope.transforms.inference.kept_models import decides_call
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
-from beamscope.transforms.output.model_record import ModelRecord, read_model_record
+from beamscope.transforms.output.model_record import (
+    ModelRecord,
+    own_version,
+    read_model_record,
+)
 from beamscope.transforms.output.run_record import read_run_record
 from beamscope.transforms.output.schema import EMBEDDING
 from beamscope.transforms.output.sealed import DamagedError
@@ -73,6 +79,32 @@ def recorded_models(args: argparse.Namespace) -> list[ModelRecord]:
         setattr(args, field.name, was)
     args.tags = record.settings.tags
     return records
+
+
+def spec_found_before(root: str, found: FoundModel) -> ModelSpec | None:
+    """Return how a model is called, where an earlier start into an output has found it out.
+
+    The model, the settings that decide about it, and the version of beamscope have to be the same.
+    """
+    try:
+        run = read_run_record(root)
+        layouts = run.layout(root).each() if run is not None and run.embedding is not None else ()
+        records = [read_model_record(layout) for layout in layouts]
+    # Whoever goes on with the output meets the fault again, and says it.
+    except (DamagedError, InputError, OSError):
+        return None
+    alike = [
+        record
+        for record in records
+        if record is not None
+        and record.found_by == own_version()
+        and record.spec.backend == found.backend.name
+        and decides_call(record.settings) == decides_call(found.settings)
+    ]
+    if not alike:
+        return None
+    digest = model_digest(found.path)
+    return next((record.spec for record in alike if record.spec.digest == digest), None)
 
 
 def _records(root: str) -> tuple[list[str], list[ModelRecord]]:

@@ -13,6 +13,7 @@ from beamscope.transforms.inference import model_memory
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.storage import files
 from tests.dataflow.conftest import ROOT
+from tests.inference.kept import count_loads
 
 BEAM_FLAGS = {
     "require_gpu",
@@ -139,3 +140,10 @@ def test_launch_writes_the_job_for_dataflow(cloud):
     job = json.loads(files.read_bytes(template))
     assert job["name"] == "launched"
     assert job["environment"]["workerPools"][0]["machineType"] == "n1-standard-8"
+
+
+def test_a_second_launch_takes_the_model_from_the_record(cloud, monkeypatch):
+    flags = [*launched(cloud, f"{cloud.bucket}/again/job.json"), f"--output={cloud.bucket}/again"]
+    loads = count_loads(monkeypatch)
+    assert [launch("slides", flags) for _ in range(2)] == [0, 0]
+    assert len(loads) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beamscope.transforms.inference import first_start
+from beamscope.transforms.inference import first_start, load_apart
 from beamscope.transforms.inference.backends.saved_model import compilers
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.find_model import open_model
@@ -27,7 +27,7 @@ import sys
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 from beamscope.pipelines.jobs.model import resolve_model
-from beamscope.transforms.inference import first_start
+from beamscope.transforms.inference import first_start, load_apart
 from beamscope.transforms.inference.backends.saved_model import compilers
 from beamscope.transforms.inference.embedder import Embedder
 from beamscope.transforms.inference.model_settings import ModelSettings
@@ -46,7 +46,7 @@ print(len(made), spec.name, model.compile_used, "tensorflow" in sys.modules)
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Here TensorFlow is imported already; small models would be compiled by this process.
-    monkeypatch.setattr(first_start, "_SMALL_BYTES", -1)
+    monkeypatch.setattr(load_apart, "_SMALL_BYTES", -1)
     monkeypatch.setattr(first_start, "_failed_here", {})
     return keep_models(tmp_path, monkeypatch)
 
@@ -146,7 +146,7 @@ def test_a_compiler_that_fails_there_is_not_tried_again(
         # Written down, so that the next process does not try it either.
         (process_ends.keeps_what_does_not_serve, "xla", "compiling (openvino) failed: ", 1),
         (process_ends.keeps_nothing, "openvino", "", 0),
-        (process_ends.defective, "openvino",
+        (process_ends.raises, "openvino",
          "model m: loaded in this process, since another fails: no module named that", 1),
     ],
 )  # fmt: skip
@@ -178,7 +178,7 @@ def test_where_the_process_fails_this_one_goes_on(
 def test_a_process_that_is_killed_while_it_loads_is_one_line(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(first_start, "_make", process_ends.killed_while_it_loads)
+    monkeypatch.setattr(first_start, "_make", process_ends.killed)
     settings = ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=4)
     with pytest.raises(InputError) as raised:
         Embedder.from_settings(settings)
@@ -217,7 +217,7 @@ def test_no_process_for_what_cannot_be_kept(
 def test_no_process_for_a_small_model_where_tensorflow_is_there(
     tmp_path: Path, cache: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(first_start, "_SMALL_BYTES", 10**6)
+    monkeypatch.setattr(load_apart, "_SMALL_BYTES", 10**6)
     uri = models.save(tmp_path / "m", models.vectors)
     assert Embedder.from_settings(ModelSettings(uri)).compile_used == "openvino"
     assert made == []

@@ -1,5 +1,7 @@
 """What a process that makes an entry may come to, in the place of `first_start._make`.
 
+`killed`, `refuses` and `raises` stand in the place of `load_apart._load` too.
+
 No TensorFlow is imported, and the spec is not that of the model.
 """
 
@@ -15,6 +17,8 @@ from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.first_start import Outcome
 from beamscope.transforms.inference.kept_models import Kept, Place
 from beamscope.transforms.inference.model_settings import ModelSpec
+from beamscope.transforms.problem_kinds import Kind
+from beamscope.transforms.problems import InputError
 
 SPEC = ModelSpec(
     backend="saved_model", name="m", digest="0", called="object", input_name="images",
@@ -24,8 +28,9 @@ SPEC = ModelSpec(
 )  # fmt: skip
 
 
-def killed_while_it_loads(apart: Apart, found: FoundModel, place: Place) -> None:
-    del apart, found, place
+def killed(*given: object) -> None:
+    """As where memory runs out while the model is loaded."""
+    del given
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -36,8 +41,13 @@ def killed_while_it_compiles(apart: Apart, found: FoundModel, place: Place) -> N
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def defective(apart: Apart, found: FoundModel, place: Place) -> None:
-    del apart, found, place
+def refuses(*given: object) -> None:
+    del given
+    raise InputError(Kind.BAD_MODEL, "model m: it is none")
+
+
+def raises(*given: object) -> None:
+    del given
     raise ImportError("no module named that")
 
 

@@ -1,12 +1,13 @@
 """The record of a model is read back as it was written."""
 
 import dataclasses
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
 from beamscope.transforms.inference.model_settings import ModelSettings
-from beamscope.transforms.output.checked_json import write_json
+from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.model_record import (
     ModelRecord,
@@ -28,6 +29,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     )
     write_model_record(layout, record)
     assert read_model_record(layout) == record
+    content = read_json(layout.model_record)
+    assert content is not None
+    assert content.pop("found_by") == importlib.metadata.version("beamscope")
+    # As earlier versions wrote it.
+    write_json(layout.model_record, content)
+    assert read_model_record(layout) == dataclasses.replace(record, found_by="")
 
 
 @pytest.mark.parametrize("content", [{}, {"settings": None, "spec": {}}, {"settings": {"uri": 1}}])

@@ -9,7 +9,7 @@ from typing import Any
 
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.answer_checks import check_answers
-from beamscope.transforms.inference.backends.base import Backend, LoadedModel
+from beamscope.transforms.inference.backends.base import Backend, LoadedModel, compiled_by
 from beamscope.transforms.inference.backends.registry import backend_for
 from beamscope.transforms.inference.cards.apply import blamed_on_card, check_card
 from beamscope.transforms.inference.foreign_models import file_remedy, missing_remedy
@@ -39,15 +39,23 @@ class FoundModel:
     path: Path
     backend: Backend[Any]
 
-    def load(self) -> LoadedModel:
+    def load(self, *, computes_here: bool = True) -> LoadedModel:
         """Load it, and check its answers; `Backend.start` has to be called before.
+
+        Args:
+          computes_here: whether this machine has to have the compiler and the precision that are
+            asked for. Otherwise it is other machines that do, such as workers with a GPU.
 
         Raises:
           InputError: ``bad_model``; ``bad_card`` where its card says another length of embeddings;
             ``bad_option`` for a compiler or a precision that the
             backend or this machine does not have.
         """
-        self.backend.candidates(self.settings)  # Before seconds are spent on the model.
+        # Before seconds are spent on the model.
+        if computes_here:
+            self.backend.candidates(self.settings)
+        else:
+            compiled_by(self.backend, self.settings)
         with doing("loading the model"):
             try:
                 loaded: LoadedModel = self.backend.load(self.path, self.settings)

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
-import signal
-import sys
 from collections.abc import Iterator
 
 from beamscope.transforms.activity import doing
-from beamscope.transforms.apart import Apart, EndedApartError, call_apart, can_call_apart
+from beamscope.transforms.apart import Apart, EndedApartError, call_apart
 from beamscope.transforms.heap import return_freed_memory
 from beamscope.transforms.inference.compile_checked import (
     UnfitError,
@@ -27,17 +24,10 @@ from beamscope.transforms.inference.compile_checked import (
 )
 from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import Failed, Kept, Place, read_entry
-from beamscope.transforms.inference.model_files import model_bytes, model_name
-from beamscope.transforms.inference.model_memory import MORE_MEMORY
+from beamscope.transforms.inference.load_apart import is_worth_apart, refuse_where_died
+from beamscope.transforms.inference.model_files import model_bytes
 from beamscope.transforms.inference.model_settings import ModelSpec
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, one_line
-
-_log = logging.getLogger(__name__)
-
-# Where the library of models is imported already, as in a notebook, a process of its own costs a
-# small model more seconds than it saves memory.
-_SMALL_BYTES = 250_000_000
+from beamscope.transforms.problems import one_line
 
 # What this process knows of models whose failure may be another one's next time, by their keys.
 _failed_here: dict[str, Failed] = {}
@@ -119,40 +109,23 @@ def _failed(place: Place, failed: Failed, *, lasting: bool) -> Failed:
 
 def _is_made_apart(found: FoundModel, place: Place) -> bool:
     """Return whether a process of its own is worth its start, and can keep what it makes."""
-    try:
-        size = model_bytes(found.settings.uri)
-    except OSError:
-        return False
-    return (
-        can_call_apart()
-        and size <= place.cache.max_bytes
-        and (size > _SMALL_BYTES or found.backend.library not in sys.modules)
-    )
+    return is_worth_apart(found) and model_bytes(str(found.path)) <= place.cache.max_bytes
 
 
 def _made(found: FoundModel, place: Place) -> Kept | Failed | None:
     """Make an entry in a process of its own; return what it is, or None where there is none."""
-    name, specs = model_name(found.settings.uri), list[ModelSpec]()
+    specs = list[ModelSpec]()
     try:
         with doing("loading the model"):
             outcome: Outcome = call_apart(_make, found, place, hear=specs.append)
     except EndedApartError as error:
-        if error.status is None:  # Nothing has to be wrong with the model: this process will see.
-            _log.warning("model %s: loaded in this process, since another fails: %s", name, error)
+        if error.status is None or not specs:
+            refuse_where_died(found, error)
             return None
-        if not specs:
-            raise InputError(
-                Kind.BAD_MODEL,
-                f"model {name}: the process that loads it {error}{_remedy(error)}",
-            ) from error
         outcome = Outcome(f"compiling ({place.compiler.name}) failed: its process {error}")
     if outcome.kept:
         return read_entry(place)
     return _failed(place, Failed(specs[0], outcome.failure), lasting=outcome.lasting)
-
-
-def _remedy(error: EndedApartError) -> str:
-    return f": {MORE_MEMORY}" if error.status == -signal.SIGKILL else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -134,9 +134,7 @@ def place_of(found: FoundModel) -> Place | None:
         "format": _FORMAT,
         "backend": found.backend.name,
         "digest": digest,
-        "name": model_name(settings.uri),
-        "remedis": str(parse_remedis_name(settings.uri)),
-        "settings": _decisive(settings),
+        **decides_call(settings),
         "way": compiler.name,
         "precision": settings.computed_in,
         "versions": {name: _version(name) for name in ("beamscope", *compiler.packages)},
@@ -164,9 +162,14 @@ def _compiler(found: FoundModel) -> KeptCompiler[Any] | None:
     return compiler if chosen != "auto" or compiler.is_certain() else None
 
 
-def _decisive(settings: ModelSettings) -> dict[str, Any]:
+def decides_call(settings: ModelSettings) -> dict[str, Any]:
+    """Return what decides how a model is called, besides its content and its backend."""
     values = dataclasses.asdict(settings)
-    return {name: value for name, value in values.items() if name not in _WITHOUT_MEANING}
+    return {
+        "name": model_name(settings.uri),
+        "remedis": str(parse_remedis_name(settings.uri)),
+        "settings": {name: value for name, value in values.items() if name not in _WITHOUT_MEANING},
+    }
 
 
 def _spec(header: dict[str, Any]) -> ModelSpec | None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from typing import Any
 
 from beamscope.transforms.inference.model_settings import ModelSettings, ModelSpec
 from beamscope.transforms.output.checked_json import read_json, write_json
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.sealed import DamagedError
+
+
+def own_version() -> str:
+    """Return the version of beamscope."""
+    return importlib.metadata.version("beamscope")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +24,13 @@ class ModelRecord:
     Attributes:
       settings: how its user wanted it called.
       spec: how it is called.
+      found_by: version of beamscope that found that out; empty where an earlier one, which did not
+        write it, has.
     """
 
     settings: ModelSettings
     spec: ModelSpec
+    found_by: str = dataclasses.field(default_factory=own_version)
 
 
 def write_model_record(layout: Layout, record: ModelRecord) -> None:
@@ -30,7 +39,11 @@ def write_model_record(layout: Layout, record: ModelRecord) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    content = {"settings": dataclasses.asdict(record.settings), "spec": record.spec.to_json()}
+    content = {
+        "settings": dataclasses.asdict(record.settings),
+        "spec": record.spec.to_json(),
+        "found_by": record.found_by,
+    }
     write_json(layout.model_record, content)
 
 
@@ -47,6 +60,7 @@ def read_model_record(layout: Layout) -> ModelRecord | None:
         return ModelRecord(
             ModelSettings(**_with_tuples(content["settings"])),
             ModelSpec(**_with_tuples(content["spec"])),
+            content.get("found_by", ""),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise DamagedError(layout.model_record, "it is not the record of a model") from error
