@@ -15,8 +15,8 @@ from .transforms.blocks import PartRef as PartRef
 # A finished dataset.
 from .transforms.dataset.bags import SlideBags as SlideBags
 from .transforms.dataset.dataset import Dataset as Dataset
-from .transforms.dataset.dataset import open_dataset as open_dataset
 from .transforms.dataset.features import Features as Features
+from .transforms.dataset.opening import open_dataset as open_dataset
 from .transforms.dataset.stream import RowStream as RowStream
 
 # The model.

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beamscope.transforms.dataset.dataset import open_dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.formats.columns import as_matrix
 from beamscope.transforms.formats.parquet import ParquetShardWriter
 from beamscope.transforms.output.schema import embedding_schema, to_record_batch

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from beamscope.pipelines.options.command_line import Parser, place
-from beamscope.transforms.dataset.dataset import Dataset, open_dataset
+from beamscope.transforms.dataset.dataset import Dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.export.base import Exporter, ExportSettings
 from beamscope.transforms.export.export import Exported, export_dataset
 from beamscope.transforms.export.registry import EXPORTERS

@@ -9,7 +9,8 @@ from beamscope.pipelines.options.command_line import Parser, check_range, place
 from beamscope.pipelines.terminal.live import activities_shown
 from beamscope.pipelines.terminal.quiet import quiet
 from beamscope.transforms.activity import doing
-from beamscope.transforms.dataset.dataset import Dataset, open_dataset
+from beamscope.transforms.dataset.dataset import Dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.requests_file import read_requests
 from beamscope.transforms.output.run_record import read_run_record

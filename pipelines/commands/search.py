@@ -16,7 +16,8 @@ from pyarrow import csv as arrow_csv
 from tqdm import tqdm
 
 from beamscope.pipelines.options.command_line import Parser, check_range, place
-from beamscope.transforms.dataset.dataset import Dataset, open_dataset
+from beamscope.transforms.dataset.dataset import Dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.formats.parquet import write_table
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from beamscope._version import __version__
 from beamscope.pipelines.options.command_line import Parser, place
 from beamscope.pipelines.terminal.quiet import import_tensorflow, quiet
-from beamscope.transforms.dataset.dataset import Dataset, open_dataset
+from beamscope.transforms.dataset.dataset import Dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.onnx_files import onnx_file
 from beamscope.transforms.problem_kinds import Kind

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamscope.transforms.dataset.dataset import open_dataset
 from beamscope.transforms.dataset.features import Features
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.report.components import fit_components
 from beamscope.transforms.report.image_cards import how_it_came

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from beamscope.transforms.dataset.dataset import open_dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.search.like import find_like
 from tests.search.datasets import write_dataset

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from beamscope.transforms.dataset.dataset import open_dataset
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.problems import InputError
 from beamscope.transforms.search.nearest import nearest
 from tests.search.datasets import write_dataset

@@ -1,23 +1,22 @@
-"""A finished dataset, opened for reading."""
+"""A finished dataset, opened for reading: see `opening.open_dataset`."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beamscope.transforms.dataset.columns import Columns
 from beamscope.transforms.dataset.features import Features, features_of
-from beamscope.transforms.dataset.join import join_labels, suggestion
+from beamscope.transforms.dataset.items import Items
+from beamscope.transforms.dataset.join import join_labels
+from beamscope.transforms.dataset.rows import batches_of, by_item, rows_of
 from beamscope.transforms.dataset.shard_reader import ShardReader
-from beamscope.transforms.output.dataset import find_description, model_of
-from beamscope.transforms.output.schema import EMBEDDING
-from beamscope.transforms.output.sealed import DamagedError
+from beamscope.transforms.output.dataset import model_of
 from beamscope.transforms.problem_kinds import Kind
 from beamscope.transforms.problems import InputError, one_line
 from beamscope.transforms.storage import files
@@ -25,41 +24,6 @@ from beamscope.transforms.storage import files
 if TYPE_CHECKING:
     from beamscope.transforms.dataset.bags import SlideBags
     from beamscope.transforms.dataset.stream import RowStream
-
-_EMBEDDING_TYPE = "fixed_size_list"
-
-
-def open_dataset(output: str | os.PathLike[str], *, embedding: str | None = None) -> Dataset:
-    """Open the dataset that a job has written. It loads neither Beam nor a library of models.
-
-    Args:
-      output: output directory of the job: a local path, gs:// or s3://.
-      embedding: of a dataset of several models, the one whose embeddings are meant where no column
-        is named: NAME or ``embedding_NAME``.
-
-    Raises:
-      InputError: ``no_run``: there is no finished dataset. ``no_parquet``: the dataset was written
-        in other formats alone. ``unknown_column``: it has no such embeddings.
-    """
-    root = os.fspath(output)
-    with files.refusals(Kind.NO_RUN):
-        root = files.normalize(root).rstrip("/") or "/"
-        try:
-            description = find_description(root)
-        except DamagedError as error:
-            message = f"{one_line(error)}. `beamscope verify {root}` checks all files"
-            raise InputError(Kind.UNREADABLE_DATASET, message) from error
-    if description is None:
-        folder, _, last = root.rpartition("/")
-        inside = last.startswith("embeddings") and folder and files.exists(f"{folder}/dataset.json")
-        hint = (
-            f"Give its output directory: {folder}"
-            if inside
-            else f"A job writes dataset.json at its end; `beamscope status {root}` shows its "
-            "progress"
-        )
-        raise InputError(Kind.NO_RUN, f"{root}: holds no finished dataset. {hint}")
-    return Dataset(root, description, embedding)
 
 
 class Dataset:
@@ -79,7 +43,10 @@ class Dataset:
         self.root = root
         self.description = description
         self.columns = tuple(description["schema"])
-        self._embedding = None if embedding is None else self.embedding_column(embedding)
+        self._columns = Columns(root, description["schema"])
+        if embedding is not None:
+            chosen = self._columns.embedding(embedding)
+            self._columns = dataclasses.replace(self._columns, chosen=chosen)
         names = [[name for name in shard["files"] if name.endswith(".parquet")]
                  for shard in description["shards"]]  # fmt: skip
         if not all(names):
@@ -125,32 +92,30 @@ class Dataset:
         """
         return self._table("images")
 
-    @functools.cached_property
+    @property
     def items(self) -> pa.Table:
         """Return the table of items, whatever it is called; its first column is the id."""
-        return self._read_table(self.table_name)
+        return self._items.table
 
     @functools.cached_property
     def problems(self) -> pa.Table:
         """Return the table of all that went wrong."""
         return self._read_table("problems")
 
-    @functools.cached_property
+    @property
     def embedded(self) -> pa.Table:
         """Return the rows of `items` that have embeddings."""
-        return self.items.filter(self.items["shard"].is_valid())
+        return self._items.embedded
 
     @property
     def ids(self) -> list[str]:
         """Return the ids of the slides or films that have embeddings, in the order of `items`."""
-        ids: list[str] = self.embedded.column(0).to_pylist()
-        return ids
+        return list(self._items.ids)
 
     @property
     def embedding_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that hold embeddings, one for each model."""
-        schema = self.description["schema"]
-        return tuple(name for name in self.columns if schema[name].startswith(_EMBEDDING_TYPE))
+        return self._columns.embeddings
 
     @property
     def id_column(self) -> str:
@@ -171,13 +136,12 @@ class Dataset:
             ``unreadable_dataset``.
         """
         column = self.embedding_column(column)
-        self.require(item_id)
-        columns = self._columns_with(column)
+        columns = self._columns.with_embedding(column)
         found = []
-        for shard in (self._shards[index] for index in self._places[item_id]):
+        for shard in (self._shards[index] for index in self._items.shards_of(item_id)):
             groups = shard.groups_with(self.id_column, item_id)
             table = shard.read(groups, columns)
-            found.append(_rows_of(table, self.id_column, item_id))
+            found.append(rows_of(table, self.id_column, item_id))
         rows = pa.concat_tables(found)
         if not rows.num_rows:
             raise InputError(
@@ -193,8 +157,7 @@ class Dataset:
         Raises:
           InputError: ``unknown_item``; ``no_embeddings``, with the reason.
         """
-        if item_id not in self._places:
-            raise self._refusal(item_id)
+        self._items.shards_of(item_id)
 
     def iter_slides(self, *, column: str | None = None) -> Iterator[tuple[str, Features]]:
         """Yield the id and the features of every slide that has embeddings.
@@ -210,17 +173,9 @@ class Dataset:
         if self.table_name == "images":
             raise self._wrong_table("slides")
         column = self.embedding_column(column)
-        waiting: list[pa.Table] = []
-        current = None
-        for table in self.tables(self._columns_with(column)):
-            for item_id, rows in _runs(table, self.id_column):
-                if item_id != current and waiting:
-                    yield str(current), features_of(pa.concat_tables(waiting), column)
-                    waiting = []
-                waiting.append(rows)
-                current = item_id
-        if waiting:
-            yield str(current), features_of(pa.concat_tables(waiting), column)
+        tables = self.tables(self._columns.with_embedding(column))
+        for item_id, rows in by_item(tables, self.id_column):
+            yield item_id, features_of(rows, column)
 
     def lacking(self, column: str) -> int:
         """Return of how many rows a model has no embedding, while another model has one."""
@@ -262,7 +217,7 @@ class Dataset:
         Raises:
           InputError: ``unknown_column``; ``unreadable_dataset``.
         """
-        wanted = self._checked(columns)
+        wanted = self._columns.checked(columns)
         for shard in self._shards:
             yield from shard.batches(wanted)
 
@@ -278,18 +233,7 @@ class Dataset:
         """
         if rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
-        waiting: list[pa.Table] = []
-        ready = 0
-        for table in self.tables(columns):
-            waiting.append(table)
-            ready += table.num_rows
-            if ready >= rows:
-                joined = pa.concat_tables(waiting)
-                whole = ready - ready % rows
-                yield from (joined.slice(start, rows) for start in range(0, whole, rows))
-                waiting, ready = [joined.slice(whole)], ready - whole
-        if ready:
-            yield pa.concat_tables(waiting)
+        yield from batches_of(self.tables(columns), rows)
 
     def load(self, *, column: str | None = None) -> Features:
         """Return all rows in memory, in the order of the shards.
@@ -298,7 +242,8 @@ class Dataset:
           column: the column of embeddings; None for ``embedding``, or the only one.
         """
         column = self.embedding_column(column)
-        return features_of(pa.concat_tables(self.tables(self._columns_with(column))), column)
+        tables = self.tables(self._columns.with_embedding(column))
+        return features_of(pa.concat_tables(tables), column)
 
     def join(
         self, source: Any, on: str | None = None, *, key: Callable[[str], str] | None = None
@@ -378,28 +323,7 @@ class Dataset:
         Raises:
           InputError: ``unknown_column``: there is none of that name, or several to choose from.
         """
-        there = self.embedding_columns
-        if column is None:
-            if self._embedding is not None:
-                return self._embedding
-            if EMBEDDING in there:
-                return EMBEDDING
-            if len(there) == 1:
-                return there[0]
-        elif column in there:
-            return column
-        elif f"{EMBEDDING}_{column}" in there:
-            return f"{EMBEDDING}_{column}"
-        if not there:
-            raise InputError(
-                Kind.UNKNOWN_COLUMN,
-                f"{self.root}: has no embeddings; its columns are {', '.join(self.columns)}",
-            )
-        asked = "several columns of embeddings" if column is None else f"no embeddings {column!r}"
-        raise InputError(
-            Kind.UNKNOWN_COLUMN,
-            f"{self.root}: has {asked}; choose embedding= (--embedding) from {', '.join(there)}",
-        )
+        return self._columns.embedding(column)
 
     @property
     def shards(self) -> tuple[ShardReader, ...]:
@@ -407,44 +331,9 @@ class Dataset:
         return self._shards
 
     @functools.cached_property
-    def _places(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        shards = self.embedded["shard"].to_pylist()
-        for item_id, shard in zip(self.ids, shards, strict=True):
-            # A film of the catalogue may lie in two sources.
-            known = places.setdefault(item_id, [])
-            if shard not in known:
-                known.append(shard)
-        return places
-
-    def _refusal(self, item_id: str) -> InputError:
+    def _items(self) -> Items:
         noun = self.table_name.removesuffix("s")
-        ids = self.items.column(0).to_pylist()
-        if item_id not in ids:
-            return InputError(
-                Kind.UNKNOWN_ITEM,
-                f"{self.root}: there is no {noun} {item_id!r}{suggestion(item_id, ids)}",
-            )
-        row = self.items.slice(ids.index(item_id), 1).to_pylist()[0]
-        return InputError(
-            Kind.NO_EMBEDDINGS,
-            f"{self.root}: {noun} {item_id!r} has no embeddings: it is {row['status']}: "
-            f"{row['reason']}",
-        )
-
-    def _columns_with(self, column: str) -> list[str]:
-        others = set(self.embedding_columns) - {column}
-        return [name for name in self.columns if name not in others]
-
-    def _checked(self, columns: Sequence[str] | None) -> Sequence[str]:
-        for name in columns or ():
-            if name not in self.columns:
-                raise InputError(
-                    Kind.UNKNOWN_COLUMN,
-                    f"{self.root}: has no column {name!r}{suggestion(name, self.columns)}; it has "
-                    f"{', '.join(self.columns)}",
-                )
-        return self.columns if columns is None else columns
+        return Items(self.root, noun, self._read_table(self.table_name))
 
     def _table(self, name: str) -> pa.Table:
         if name != self.table_name:
@@ -465,24 +354,3 @@ class Dataset:
         except (OSError, pa.ArrowException) as error:
             message = f"{path}: cannot be read: {one_line(error)}"
             raise InputError(Kind.UNREADABLE_DATASET, message) from error
-
-
-def _rows_of(table: pa.Table, column: str, value: str) -> pa.Table:
-    """Return the rows with a value; without a copy where they lie together."""
-    matches = np.flatnonzero(table[column].to_numpy() == value)
-    if not len(matches):
-        return table.slice(0, 0)
-    first, last = int(matches[0]), int(matches[-1])
-    if last - first + 1 == len(matches):
-        return table.slice(first, len(matches))
-    return table.take(matches)
-
-
-def _runs(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
-    """Yield each run of equal values in a column, with its rows."""
-    values = table[column].to_numpy()
-    if not len(values):
-        return
-    starts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
-    for start, end in itertools.pairwise(starts):
-        yield values[start], table.slice(start, end - start)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beamscope.transforms.dataset.dataset import open_dataset
 from beamscope.transforms.dataset.features import has_embedding
+from beamscope.transforms.dataset.opening import open_dataset
 from beamscope.transforms.dataset.shard_reader import ShardReader
 from beamscope.transforms.formats.columns import as_matrix, is_embedding
 from beamscope.transforms.problem_kinds import Kind
