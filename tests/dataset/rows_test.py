@@ -7,7 +7,8 @@ from beamscope.transforms.dataset.rows import batches_of, by_item, rows_of
 def tables(*ids: str) -> list[pa.Table]:
     """One table for each string, one row for each of its characters; rows are numbered."""
     number = iter(range(100))
-    return [pa.table({"id": list(of), "row": [next(number) for _ in of]}) for of in ids]
+    schema = pa.schema({"id": pa.string(), "row": pa.int64()})
+    return [pa.table([list(of), [next(number) for _ in of]], schema=schema) for of in ids]
 
 
 @pytest.mark.parametrize(
