@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +20,41 @@ if TYPE_CHECKING:
     from beamscope.pipelines.jobs.job import Job
 
 
-def called_plainly(
-    job: Job, requests: Sequence[Any], settings: ModelSettings, options: PipelineOptions
-) -> bool:
-    """Return whether a model is not compiled for a job, and say so in a line.
+@dataclasses.dataclass(frozen=True)
+class FewImages:
+    """What there is to embed, which decides about the call of each model of a job.
 
-    Raises:
-      InputError: ``bad_model``: there is no such model.
+    Attributes:
+      job: the job.
+      requests: the items to embed.
+      options: Beam's own options.
     """
-    if settings.compile != "auto" or requires_gpu(options) or not runs_here(options):
-        return False
-    images = job.count_images(requests, FEW_IMAGES)
-    if images is None:
-        return False
-    seconds = seconds_saved(find_model(settings), images)
-    if seconds is None:
-        return False
-    say(
-        f"model {model_name(settings.uri)}: {images:,} {job.unit} are called plainly, since "
-        f"compiling takes about {seconds:.0f} s; --compile openvino compiles it, and keeps that "
-        "for later starts"
-    )
-    return True
+
+    job: Job
+    requests: Sequence[Any]
+    options: PipelineOptions
+
+    @functools.cached_property
+    def number(self) -> int | None:
+        """Return the number of images, counted once; None where it is not known, or not few."""
+        return self.job.count_images(self.requests, FEW_IMAGES)
+
+    def call_plainly(self, settings: ModelSettings) -> bool:
+        """Return whether a model is not compiled for them, and say so in a line.
+
+        Raises:
+          InputError: ``bad_model``: there is no such model.
+        """
+        if settings.compile != "auto" or requires_gpu(self.options) or not runs_here(self.options):
+            return False
+        if self.number is None:
+            return False
+        seconds = seconds_saved(find_model(settings), self.number)
+        if seconds is None:
+            return False
+        say(
+            f"model {model_name(settings.uri)}: {self.number:,} {self.job.unit} are called "
+            f"plainly, since compiling takes about {seconds:.0f} s; --compile openvino compiles "
+            "it, and keeps that for later starts"
+        )
+        return True

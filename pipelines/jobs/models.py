@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beamscope.pipelines.jobs.few_images import called_plainly
+from beamscope.pipelines.jobs.few_images import FewImages
 from beamscope.pipelines.jobs.model import resolve_model
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.options.several_models import arguments_of_each, column_names
@@ -90,10 +90,11 @@ def choose_models(
         asked = [
             with_model_card(settings, one) for settings, one in zip(asked, of_each, strict=True)
         ]
+    few = FewImages(job, requests, options)
     models: list[ChosenModel] = []
     for place, (column, one, settings) in enumerate(zip(columns, of_each, asked, strict=True)):
         try:
-            plainly = not recorded and called_plainly(job, requests, settings, options)
+            plainly = not recorded and few.call_plainly(settings)
             called = dataclasses.replace(settings, compile="none") if plainly else settings
             spec = recorded[place].spec if recorded else resolve_model(called, options, args.output)
             if plainly:

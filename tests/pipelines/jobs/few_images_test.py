@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
 from beamscope.pipelines.jobs import few_images
@@ -83,6 +84,23 @@ def test_what_saves_time(model: str, images: int, options: dict[str, str], saves
 def test_a_small_model_is_compiled(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OpenVino, "seconds_per_byte", 0.18e-6)
     assert seconds_saved(find_model(ModelSettings(model)), 1) is None
+
+
+def test_images_are_counted_once_for_all_models(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+
+    def count(self: object, requests: list[str], most: int) -> int:
+        counted.append(requests)
+        return len(requests)
+
+    monkeypatch.setattr(type(JOB), "count_images", count)
+    few = few_images.FewImages(JOB, ["a.png", "b.png"], PipelineOptions([]))
+    other = models.save(tmp_path / "other", models.feature_map)
+    assert few.call_plainly(ModelSettings(model))
+    assert few.call_plainly(ModelSettings(other))
+    assert counted == [["a.png", "b.png"]]
 
 
 def test_images_are_counted_where_that_is_known(tmp_path: Path) -> None:
