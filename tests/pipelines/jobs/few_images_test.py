@@ -12,6 +12,7 @@ from PIL import Image
 from beamscope.pipelines.jobs import few_images
 from beamscope.pipelines.jobs.images import JOB
 from beamscope.pipelines.main import main
+from beamscope.pipelines.runners.config import config_options
 from beamscope.transforms.inference.backends.saved_model.compilers import OpenVino
 from beamscope.transforms.inference.few_images import seconds_saved
 from beamscope.transforms.inference.find_model import find_model
@@ -96,7 +97,8 @@ def test_images_are_counted_once_for_all_models(
         return len(requests)
 
     monkeypatch.setattr(type(JOB), "count_images", count)
-    few = few_images.FewImages(JOB, ["a.png", "b.png"], PipelineOptions([]))
+    options = PipelineOptions(config_options("direct"))
+    few = few_images.FewImages(JOB, ["a.png", "b.png"], options)
     other = models.save(tmp_path / "other", models.feature_map)
     assert few.call_plainly(ModelSettings(model))
     assert few.call_plainly(ModelSettings(other))
