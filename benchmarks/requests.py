@@ -70,13 +70,14 @@ def show(count: int, name: str, traffic: Traffic) -> None:
 
 def traffic_of(command: list[str]) -> Traffic:
     """Run a command in this process, and return what it asked the store."""
+    said = io.StringIO()
     with (
         counted_traffic() as traffic,
         contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stderr(said),
     ):
         status = beamscope(command)
-    assert status == 0, command
+    assert status == 0, (command, said.getvalue())
     return traffic
 
 

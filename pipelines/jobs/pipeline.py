@@ -94,7 +94,7 @@ def build_pipeline(
         asked = pipeline | f"Requests{of}" >> beam.Create(list(some))
         if items:
             asked = asked | f"Wait{of}" >> beam.Map(_first, beam.pvalue.AsIter(items[-1]))
-        if steps.prepare is not None:
+        if steps.prepare is not None and not (found is not None and found.drawn):
             asked = asked | "Prepare" >> steps.prepare
         planned = asked | f"Plan{of}" >> plan
         made = planned.blocks | f"Spread{of}" >> steps.spread | f"ReadAndEmbed{of}" >> make

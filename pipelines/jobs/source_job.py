@@ -21,7 +21,11 @@ from beamscope.transforms.sources.archives.read_source import list_members
 from beamscope.transforms.sources.image_reading import SourceSettings
 from beamscope.transforms.sources.names import ImageNames
 from beamscope.transforms.sources.outcome import PROBLEMS_SCHEMA
-from beamscope.transforms.sources.planning.plan_file import glance, source_identity
+from beamscope.transforms.sources.planning.plan_file import (
+    glance,
+    listing_digest,
+    source_identity,
+)
 from beamscope.transforms.sources.planning.planned import planned_source
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
 from beamscope.transforms.sources.ptransforms.read_members import ReadImageBlocks
@@ -107,8 +111,12 @@ class SourceJob(Job):
         return count
 
     def look(self, requests: Sequence[Source]) -> dict[str, FileInfo | None]:
-        """Return the archives as they are now, by uri."""
-        return stat_all(source.uri for source in requests if source.is_archive)
+        """Return the sources as they are now, by uri; see `source_identity`."""
+        archives = stat_all(source.uri for source in requests if source.is_archive)
+        others = (source for source in requests if not source.is_archive)
+        return archives | {
+            source.uri: FileInfo(source.uri, 0, listing_digest(source)) for source in others
+        }
 
     def identities_seen(
         self, requests: Sequence[Source], seen: Mapping[str, FileInfo | None]

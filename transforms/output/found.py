@@ -37,10 +37,12 @@ class Found:
     Attributes:
       paths: of the files.
       items: number of items with a plan that holds.
+      drawn: whether a sample in total need not be drawn again.
     """
 
     paths: tuple[str, ...]
     items: int
+    drawn: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

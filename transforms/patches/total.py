@@ -28,10 +28,12 @@ class SampleEnd:
     Attributes:
       last_hash: the largest hash that is taken; None if all patches are.
       last_item: the last item, by its id, whose patch with this very hash is taken.
+      drawn_from: digest of the whole plans, see `drawn.set_digest`; empty where that was not noted.
     """
 
     last_hash: int | None = None
     last_item: str = ""
+    drawn_from: str = ""
 
     def taken(self, item_id: str, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
         """Return the ascending indices of the patches of an item that are taken.

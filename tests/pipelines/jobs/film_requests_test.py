@@ -1,9 +1,9 @@
-"""What a job of many archives asks a store does not grow with the archives that are done."""
+"""What a job of many sources asks a store does not grow with the sources that are done."""
 
 import pytest
 
 from beamscope.transforms.storage import files
-from beamscope.transforms.xrays.sample import write_sample_archive
+from beamscope.transforms.xrays.sample import sample_members, write_sample_archive
 from benchmarks.requests import traffic_of
 from tests.gcs import gcs_emulator
 from tests.xrays.models import save_grid_model
@@ -28,7 +28,12 @@ def again(tmp_path_factory):
                 kind = KINDS[number % 3]
                 films = (folder / f"films.{kind}").read_bytes()
                 files.write_bytes(f"{root}/in/films{number:02d}.{names[kind]}", films)
-            job = ["xrays", "--input", f"{root}/in/*", "--model", str(model), "--block_size=2"]
+            folders = [f"{root}/folder{number}/" for number in range(count)]
+            for folder_uri in (*folders, f"{root}/loose/"):
+                for name, content in sample_members(3, seed=1):
+                    files.write_bytes(f"{folder_uri}{name.rpartition('/')[2]}", content)
+            job = ["xrays", "--input", f"{root}/in/*", *folders, f"{root}/loose/*.jpg"]
+            job += ["--model", str(model), "--block_size=2"]
             job += ["--output", f"{root}/out", "--only", "embed"]
             traffic_of(job)
             # It writes the index of the films of each tar.gz, which are known only now.
@@ -42,6 +47,12 @@ def test_no_plan_and_no_block_is_asked_for(again):
         named = [name for _, name in traffic.asked if "/plans/" in name or "/parts/" in name]
         # The listings of all plans and of all blocks.
         assert not [name for name in named if name.rpartition("/")[2]]
+
+
+def test_no_film_of_a_folder_is_looked_at(again):
+    for traffic in again.values():
+        named = {name for kind, name in traffic.asked if kind != "list" and "*" not in name}
+        assert not [name for name in named if name.endswith(".jpg")]
 
 
 def test_archives_are_looked_at_and_not_read(again):

@@ -11,6 +11,7 @@ from beamscope.transforms.sources.planning.plan import SourcePlan
 from beamscope.transforms.sources.planning.plan_file import (
     find_plan,
     glance,
+    listing_digest,
     read_outline,
     read_plan,
     source_identity,
@@ -72,15 +73,20 @@ def test_an_earlier_plan_serves_again(layout, archive):
 
 def test_what_holds_is_known_without_asking_for_the_archive(layout, archive):
     planner = SourcePlanner(None)
-    now, other = files.FileInfo(archive.uri, 5), files.FileInfo(archive.uri, 6)
-    # Before it has been read nothing tells of a tar.gz, nor of loose films without a listing.
-    expected = [True, True, True, False, False]
+    # Before it has been read nothing tells of a tar.gz.
+    expected = [True, True, True, False, True]
     for (_, plan), holds in zip(plans(archive), expected, strict=True):
         write_plan(layout, plan)
         header = read_plan_header(layout.plan("x.zip"))
+        if plan.source.is_archive:
+            now, other = files.FileInfo(archive.uri, 5), files.FileInfo(archive.uri, 6)
+            assert not planner.holds(header, plan.source, {archive.uri: None})
+        else:
+            now = files.FileInfo(archive.uri, 0, listing_digest(plan.source))
+            more = dataclasses.replace(plan.source, names=(*plan.source.names, "3.jpg"))
+            other = files.FileInfo(archive.uri, 0, listing_digest(more))
         assert planner.holds(header, plan.source, {archive.uri: now}) is holds
         assert not planner.holds(header, plan.source, {archive.uri: other})
-        assert not planner.holds(header, plan.source, {archive.uri: None})
         assert tuple(planner.sizes_in(header)) == plan.block_sizes
         assert planner.read(layout, plan.source) == plan
         total = TotalSourcePlanner(None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import apache_beam as beam
 import numpy as np
@@ -12,23 +13,29 @@ import numpy.typing as npt
 
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.output.layout import Layout
+from beamscope.transforms.output.plan_index import update_index
 from beamscope.transforms.output.planner import ItemPlanner
 from beamscope.transforms.output.ptransforms.plan_items import PlanItems
+from beamscope.transforms.patches.drawn import Drawn, digests_in, set_digest
 from beamscope.transforms.patches.sampling import Sample
 from beamscope.transforms.patches.total import BINS, LastBin, SampleEnd, count_bins, last_bin
 from beamscope.transforms.patches.total import write_end as write_end_file
+from beamscope.transforms.storage import files
 
 _Hashes = npt.NDArray[np.uint64]
 
 
+@runtime_checkable
 class TotalPlanner(Protocol):
     """A planner that takes its part of a sample from whole plans.
 
     Attributes:
       sample: the sample, with its total.
+      drawn: the sample of an earlier start, where it is the same now; see `ItemPlanner.holds`.
     """
 
     sample: Sample
+    drawn: Drawn | None
 
     def whole(self) -> ItemPlanner[Any, Any]:
         """Return the planner of whole plans."""
@@ -66,11 +73,13 @@ class DrawSample(beam.PTransform):
             | "AddCounts" >> beam.CombineGlobally(_AddCounts())
             | "FindBin" >> beam.Map(last_bin, total)
         )
+        # On a disk every plan is read again, and nothing is noted.
+        noted = () if files.is_local(layout.root) else beam.pvalue.AsList(items)
         end = beam.pvalue.AsSingleton(
             items
             | "TakeBin" >> beam.FlatMap(_within, planner, layout, last)
             | "Gather" >> beam.combiners.ToList()
-            | "WriteEnd" >> beam.Map(_write_end, layout, last)
+            | "WriteEnd" >> beam.Map(_write_end, layout, last, noted)
         )
         return requests | "Wait" >> beam.Map(_first, end)
 
@@ -118,8 +127,14 @@ def _within(
         yield item_id, found
 
 
-def _write_end(found: list[tuple[str, _Hashes]], layout: Layout, last: LastBin | None) -> SampleEnd:
+def _write_end(
+    found: list[tuple[str, _Hashes]], layout: Layout, last: LastBin | None, items: Sequence[str]
+) -> SampleEnd:
     end = last.end(found) if last else SampleEnd()
+    if items:
+        headers = {item: json.loads(text) for item, text in update_index(layout.whole).items()}
+        wholes = digests_in(headers, items)
+        end = dataclasses.replace(end, drawn_from=set_digest(wholes) if wholes else "")
     write_end_file(layout.sample, end)
     return end
 

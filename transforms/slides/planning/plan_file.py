@@ -20,6 +20,7 @@ from beamscope.transforms.output.plans import (
 )
 from beamscope.transforms.output.progress import PlanGlance
 from beamscope.transforms.output.sealed import DamagedError
+from beamscope.transforms.patches.drawn import DRAWN
 from beamscope.transforms.problems import InputError, Problem
 from beamscope.transforms.slides.picture import Picture
 from beamscope.transforms.slides.planning.plan import (
@@ -46,12 +47,26 @@ _PICTURE_CRC = "picture_crc32c"
 _CLASSES = "classes"  # a column of text, null throughout where there are none
 
 
-def write_plan(layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
-    """Write a plan and its picture; the plan, which a resume looks for, last."""
+def write_plan(
+    layout: Layout,
+    request: SlideRequest,
+    plan: SlidePlan,
+    drawn: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a plan and its picture; the plan, which a resume looks for, last.
+
+    Args:
+      layout: paths of the dataset.
+      request: which slide.
+      plan: its plan.
+      drawn: what the header says besides of a sample in total, see `drawn.drawn_now`.
+    """
     picture = plan_picture(plan)
     if picture is not None:
         files.write_bytes(layout.plan_picture(plan.slide_id), picture.jpeg)
-    write_plan_file(layout.plan(plan.slide_id), *_encoded(request, plan))
+    header, patches = _encoded(request, plan)
+    sealed = {**header, **(drawn or {}), "digest": content_digest(header, patches)}
+    write_plan_file(layout.plan(plan.slide_id), sealed, patches)
 
 
 def digest_of_plan(request: SlideRequest, plan: SlidePlan) -> str:
@@ -89,7 +104,8 @@ def _as_plan(header: Mapping[str, Any], patches: pa.Table | None) -> SlidePlan:
     kind: type[SlidePlan] = _KINDS[values.pop("kind")]
     del values["identity"]
     count = values.pop("patches")
-    values.pop(_PICTURE_CRC, None)
+    for name in (_PICTURE_CRC, DRAWN):
+        values.pop(name, None)
     for name, value_type in _VALUES.items():
         if values.get(name) is not None:
             values[name] = value_type(**values[name])

@@ -12,11 +12,16 @@ import numpy.typing as npt
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass
 from beamscope.transforms.output.sealed import DamagedError
+from beamscope.transforms.patches.drawn import Drawn, drawn_now
 from beamscope.transforms.patches.sampling import Sample, place_keys
 from beamscope.transforms.patches.total import SampleEnd
 from beamscope.transforms.patches.whole_plans import sample_end
 from beamscope.transforms.slides.planning.plan import EmptyPlan, OpenedPlan, ReadyPlan, SlidePlan
-from beamscope.transforms.slides.planning.plan_file import read_picture, read_plan
+from beamscope.transforms.slides.planning.plan_file import (
+    read_picture,
+    read_plan,
+    write_plan,
+)
 from beamscope.transforms.slides.planning.sampled_planner import NOT_SAMPLED, plan_of
 from beamscope.transforms.slides.planning.slide_planner import SlidePlanner
 from beamscope.transforms.slides.requests import SlideRequest
@@ -35,9 +40,11 @@ class TotalSlidePlanner(SlidePlanner):
       cache: where remote slides are copied to that only OpenSlide reads; None where there is none.
       measure: whether to count patches of poor quality, even if none is left out for it.
       sample: how many patches are taken of all slides.
+      drawn: the sample of an earlier start, where it is the same now.
     """
 
     sample: Sample = dataclasses.field(default_factory=Sample, kw_only=True)
+    drawn: Drawn | None = dataclasses.field(default=None, kw_only=True)
 
     # The planner of whole slides counts slides.
     items = "samples"
@@ -70,9 +77,15 @@ class TotalSlidePlanner(SlidePlanner):
         request: SlideRequest,
         seen: Mapping[str, FileInfo | None],
     ) -> bool:
-        """Say no: whether the sample is the same, only the whole plan tells."""
-        del header, request, seen
-        return False
+        """Return whether the item has not changed, and neither has the sample.
+
+        Without `drawn` it is not known: only the whole plans tell.
+        """
+        return (
+            self.drawn is not None
+            and self.drawn.holds_for(header, request.id)
+            and super().holds(header, request, seen)
+        )
 
     def make(self, layout: Layout, request: SlideRequest) -> SlidePlan:
         """Take the slide's part from its whole plan.
@@ -87,6 +100,12 @@ class TotalSlidePlanner(SlidePlanner):
             if picture is not None and isinstance(whole, ReadyPlan | EmptyPlan):
                 whole = dataclasses.replace(whole, picture=picture)
         return self._part(whole, end)
+
+    def write(self, layout: Layout, request: SlideRequest, plan: SlidePlan) -> None:
+        """Write a plan and its picture, and from which sample it is taken."""
+        with repaired_by_another_pass():
+            drawn = drawn_now(layout, request.slide_id)
+        write_plan(layout, request, plan, drawn)
 
     def _hashes(self, plan: SlidePlan) -> npt.NDArray[np.uint64]:
         if not isinstance(plan, ReadyPlan):

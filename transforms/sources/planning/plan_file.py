@@ -37,10 +37,16 @@ _MEMBER_SCHEMA = pa.schema(
 )
 
 
-def write_plan(layout: Layout, plan: SourcePlan) -> None:
-    """Write the plan of a source."""
+def write_plan(layout: Layout, plan: SourcePlan, drawn: Mapping[str, Any] | None = None) -> None:
+    """Write the plan of a source.
+
+    Args:
+      layout: paths of the dataset.
+      plan: the plan.
+      drawn: what the header says besides of a sample in total, see `drawn.drawn_now`.
+    """
     header, table = _encoded(plan)
-    sealed = {**header, "digest": _digest(plan, header, table)}
+    sealed = {**header, **(drawn or {}), "digest": _digest(plan, header, table)}
     write_plan_file(layout.plan(plan.source.id), sealed, table)
 
 
@@ -131,7 +137,7 @@ def header_holds(
     Args:
       header: of the plan's file.
       source: which source.
-      seen: archives that have been looked at already, by uri; others are asked for.
+      seen: as `source_identity` takes it.
     """
     unusable = header["archive_problems"] and not header["block_sizes"]
     return not unusable and header["identity"] == source_identity(source, seen)
@@ -156,17 +162,24 @@ def source_identity(
 
     Args:
       source: which source.
-      seen: archives that have been looked at already, by uri; others are asked for.
+      seen: sources that have been looked at already, by uri, where the version of what is no
+        archive is its `listing_digest`; others are asked for.
     """
-    if source.kind in ("directory", "files"):
-        found = (
-            # A folder that may not be opened is a problem of the plan, and no reason to end here.
-            list_directory(source.uri, lambda _error: None)
-            if source.kind == "directory"
-            else [(name, _size(join(source.uri, name))) for name in source.names]
-        )
-        return [source.uri, hashlib.sha256(repr(found).encode()).hexdigest()]
-    return file_identity(source.uri, seen)
+    if source.is_archive:
+        return file_identity(source.uri, seen)
+    known = seen.get(source.uri) if seen is not None else None
+    return [source.uri, known.version if known is not None else listing_digest(source)]
+
+
+def listing_digest(source: Source) -> str:
+    """Return a digest of the names and sizes of the files of a directory, or of loose images."""
+    found = (
+        # A folder that may not be opened is a problem of the plan, and no reason to end here.
+        list_directory(source.uri, lambda _error: None)
+        if source.kind == "directory"
+        else [(name, _size(join(source.uri, name))) for name in source.names]
+    )
+    return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
 def _size(uri: str) -> int | None:

@@ -54,11 +54,8 @@ class SourcePlanner(ItemPlanner[Source, SourcePlan]):
         request: Source,
         seen: Mapping[str, FileInfo | None],
     ) -> bool:
-        """Return whether an archive has not changed since it was planned.
-
-        Of a directory, and of loose images, only a listing tells.
-        """
-        return request.is_archive and header["known"] and header_holds(header, request, seen)
+        """Return whether a source has not changed since it was planned."""
+        return header["known"] and header_holds(header, request, seen)
 
     def sizes_in(self, header: Mapping[str, Any]) -> Sequence[int]:
         """Return how many images each block has."""

@@ -12,11 +12,16 @@ import numpy.typing as npt
 from beamscope.transforms.output.layout import Layout
 from beamscope.transforms.output.ptransforms.damage import repaired_by_another_pass
 from beamscope.transforms.output.sealed import DamagedError
+from beamscope.transforms.patches.drawn import Drawn, drawn_now
 from beamscope.transforms.patches.sampling import Sample, name_keys
 from beamscope.transforms.patches.total import SampleEnd
 from beamscope.transforms.patches.whole_plans import sample_end
 from beamscope.transforms.sources.planning.plan import SourcePlan
-from beamscope.transforms.sources.planning.plan_file import earlier_plan, read_plan
+from beamscope.transforms.sources.planning.plan_file import (
+    earlier_plan,
+    read_plan,
+    write_plan,
+)
 from beamscope.transforms.sources.planning.replan import replan
 from beamscope.transforms.sources.planning.sampled_planner import plan_of
 from beamscope.transforms.sources.planning.source_planner import SourcePlanner
@@ -34,9 +39,11 @@ class TotalSourcePlanner(SourcePlanner):
     Attributes:
       settings: how images are read.
       sample: how many images are taken of all sources, of which none is a tar.gz.
+      drawn: the sample of an earlier start, where it is the same now.
     """
 
     sample: Sample = dataclasses.field(default_factory=Sample, kw_only=True)
+    drawn: Drawn | None = dataclasses.field(default=None, kw_only=True)
 
     # The planner of whole sources counts sources.
     items = "samples"
@@ -72,9 +79,15 @@ class TotalSourcePlanner(SourcePlanner):
         request: Source,
         seen: Mapping[str, FileInfo | None],
     ) -> bool:
-        """Say no: whether the sample is the same, only the whole plan tells."""
-        del header, request, seen
-        return False
+        """Return whether the item has not changed, and neither has the sample.
+
+        Without `drawn` it is not known: only the whole plans tell.
+        """
+        return (
+            self.drawn is not None
+            and self.drawn.holds_for(header, request.id)
+            and super().holds(header, request, seen)
+        )
 
     def make(self, layout: Layout, request: Source) -> SourcePlan:
         """Take the source's part from its whole plan.
@@ -85,6 +98,12 @@ class TotalSourcePlanner(SourcePlanner):
         with repaired_by_another_pass():
             part = self._part(read_plan(layout.whole.plan(request.id)), sample_end(layout))
         return replan(earlier_plan(layout, request), part, self.settings.block_size)
+
+    def write(self, layout: Layout, request: Source, plan: SourcePlan) -> None:
+        """Write a plan, and from which sample it is taken."""
+        with repaired_by_another_pass():
+            drawn = drawn_now(layout, request.id)
+        write_plan(layout, plan, drawn)
 
     def _hashes(self, plan: SourcePlan) -> npt.NDArray[np.uint64]:
         keys = name_keys([member.name for member in plan.members])
