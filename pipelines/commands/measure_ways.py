@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
-import tempfile
+import logging
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from beamscope.pipelines.terminal.quiet import quiet
+from beamscope.transforms.apart import Apart, EndedApartError, call_apart
 from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.ways import Measured, Way, measure, ways
-from beamscope.transforms.problem_kinds import Kind
-from beamscope.transforms.problems import InputError, one_line
-from beamscope.transforms.storage.scratch import scratch_prefix
+from beamscope.transforms.problems import InputError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,57 +66,22 @@ def measure_ways(found: FoundModel, settings: ModelSettings) -> Iterator[Row]:
 
 
 def _in_a_process(
-    settings: ModelSettings, way: Way, target: Callable[..., None] | None = None
+    settings: ModelSettings, way: Way, function: Callable[..., Measured | str] | None = None
 ) -> Measured | InputError | str:
     """Return what a new process measures; a refusal; or a reason why it has failed."""
-    context = multiprocessing.get_context("spawn")  # A fork would begin with our memory.
-    receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-        said = Path(folder) / "said"
-        process = context.Process(
-            target=target or _child, args=(sender, settings, way, time.monotonic(), str(said))
-        )
-        process.start()
-        sender.close()
-        try:
-            answer: Any = receiver.recv()
-        except EOFError:
-            process.join()
-            return _how_it_ended(process.exitcode, said)
-        finally:
-            receiver.close()
-            if process.is_alive():
-                process.join(10)
-            process.kill()
-            process.join()
-    if isinstance(answer, tuple):
-        word, message = answer
-        return InputError(next(kind for kind in Kind if kind == word), message)
+    try:
+        answer: Measured | str = call_apart(function or _measure, settings, way, time.monotonic())
+    except InputError as error:
+        return error
+    except EndedApartError as error:
+        # Without a status an exception of a compiler: it costs the row.
+        return str(error) if error.status is None else f"the process {error}"
     return answer
 
 
-def _child(
-    sender: Connection, settings: ModelSettings, way: Way, started: float, said: str
-) -> None:
-    # What the libraries write is kept for the reason of a crash.
-    with open(said, "wb", buffering=0) as file:  # noqa: PTH123
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
+def _measure(apart: Apart, settings: ModelSettings, way: Way, started: float) -> Measured | str:
+    del apart
     quiet()
-    try:
-        sender.send(measure(settings, way, started))
-    except InputError as error:
-        sender.send((str(error.kind), error.message))
-    except Exception as error:  # noqa: BLE001 (of a compiler: it costs the row)
-        sender.send(one_line(error))
-
-
-def _how_it_ended(code: int | None, said: Path) -> str:
-    lines = said.read_text(errors="replace").split("\n") if said.exists() else []
-    words = [line.strip() for line in lines if line.strip()]
-    last = f": {words[-1][:200]}" if words else ""
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        memory = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"the process was ended by {name}{memory}{last}"
-    return f"the process ended with code {code}{last}"
+    # What a way has to say is in its row.
+    logging.disable()
+    return measure(settings, way, started)

@@ -52,11 +52,12 @@ def measured(rate: float, *row: float) -> Measured:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        (ending.aborts, "the process was ended by SIGABRT: free(): invalid pointer"),
-        (ending.leaves, "the process ended with code 3"),
+        (ending.aborts, "the process was killed by SIGABRT: free(): invalid pointer"),
+        (ending.leaves, "the process ended with status 3"),
+        (ending.fails, "no such layer"),
     ],
 )
-def test_a_process_that_ends_gives_the_reason(target: Callable[..., None], reason: str) -> None:
+def test_a_process_that_ends_gives_the_reason(target: Callable[..., Any], reason: str) -> None:
     assert module._in_a_process(SETTINGS, PLAIN, target) == reason
 
 
@@ -82,12 +83,12 @@ def test_a_failure_costs_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
         {
             "none, float32": measured(1.0, 3, 4),
             "openvino, float32": InputError(Kind.BAD_MODEL, "model m: differs"),
-            "xla, float32": "the process was ended by SIGKILL",
+            "xla, float32": "the process was killed by SIGKILL",
             "graph, bfloat16": measured(2.0, 4, 3),
         },
     )
     assert [row.reason for row in found] == [
-        "", "failed: model m: differs", "failed: the process was ended by SIGKILL", "",
+        "", "failed: model m: differs", "failed: the process was killed by SIGKILL", "",
         "not here: no",
     ]  # fmt: skip
     assert [row.cosine for row in found] == [
@@ -109,7 +110,9 @@ def test_check_model_measures(
     started = time.monotonic()
     assert main(["check-model", uri, "--measure", "--batch_size", "2"]) == 0
     whole = time.monotonic() - started
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert "compiling" not in printed.err
+    lines = printed.out.splitlines()
     assert lines[:2] == ["model   m", f"digest  {model_digest(Path(uri))}"]
     plain, xla, graph = lines[4:7]
     name, precision, rate, size, unit, ready, seconds, cosine = plain.split()
