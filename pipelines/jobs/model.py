@@ -16,8 +16,8 @@ from beamscope.pipelines.runners.gpu import (
     runs_here,
 )
 from beamscope.pipelines.terminal.card_notes import say_about_card
-from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.quiet import start_quietly
+from beamscope.pipelines.terminal.say import say
 from beamscope.transforms.activity import doing
 from beamscope.transforms.inference.cards.apply import with_card_record
 from beamscope.transforms.inference.embedder import Embedder
@@ -75,12 +75,10 @@ def resolve_model(
     if exact or not here:
         return with_card_record(found.load(computes_here=not elsewhere).spec, settings)
     embedder = Embedder.from_settings(settings)
-    with LINE.lifted():
-        print(
-            f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
-            f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)",
-            flush=True,
-        )
+    say(
+        f"model {embedder.spec.name}: {embedder.precision} by {embedder.compile_used}, "
+        f"cosine {embedder.check_cosine:.6f} with float32 (lowest of a batch)"
+    )
     return dataclasses.replace(embedder.spec, cosine=embedder.check_cosine)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from beamscope.pipelines.runners.config import add_runner_arguments, config_opti
 from beamscope.pipelines.terminal.live import LINE
 from beamscope.pipelines.terminal.planned import Planned, table_of, text_of
 from beamscope.pipelines.terminal.quiet import quiet
+from beamscope.pipelines.terminal.say import note
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.transforms.faults.guard import Guard
 from beamscope.transforms.faults.run import run_id
@@ -138,9 +138,8 @@ def plan_job(job: Job, argv: Sequence[str]) -> int:
     costs = _check(args)
     shard_format = shard_format_from(args)
     asked = job.requests(args)
-    for note in asked.notes:
-        with LINE.lifted():
-            print(note, file=sys.stderr)
+    for text in asked.notes:
+        note(text)
     models = models_to_plan_for(job, args)
     settings = models.images
     record = RunRecord(

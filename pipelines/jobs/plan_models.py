@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from beamscope.pipelines.jobs.job import Job
 from beamscope.pipelines.jobs.models import read_together
 from beamscope.pipelines.options.model import with_model_card
 from beamscope.pipelines.terminal.card_notes import say_about_card
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.fingerprints import settings_of
 from beamscope.transforms.inference.model_files import local_model, model_digest
 from beamscope.transforms.inference.model_settings import ModelSettings
@@ -88,8 +88,7 @@ def _measured(uri: str) -> MeasuredRate | None:
         raise InputError(Kind.BAD_MODEL, f"--model {uri}: there is no such file or directory")
     found = measured_rate(model_digest(path))
     if found is None:
-        print(f"--model {uri}: its rate is not known; `beamscope check-model {uri}` measures it",
-              file=sys.stderr)  # fmt: skip
+        note(f"--model {uri}: its rate is not known; `beamscope check-model {uri}` measures it")
     return found
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from beamscope.pipelines.jobs.job import Job
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.output.claim import has_embeddings
 from beamscope.transforms.output.layout import WORK_DIRECTORY, file_name, plan_of
 from beamscope.transforms.output.requests_file import read_requests
@@ -78,8 +78,7 @@ def _with_kept(job: Job, before: Sequence[Any], now: Sequence[Any]) -> list[Any]
     ]
     changed = sum(one != other for one, other in zip(kept, now, strict=True))
     if changed:
-        print(f"{changed:,} {job.items} keep what an earlier start assumed for them",
-              file=sys.stderr)  # fmt: skip
+        note(f"{changed:,} {job.items} keep what an earlier start assumed for them")
     return kept
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from beamscope.pipelines.jobs.job import Job, Requests, Steps
 from beamscope.pipelines.options.sources import sources_from
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.inference.handler import OwnImages
 from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_settings import ModelSettings
@@ -69,8 +69,7 @@ class SourceJob(Job):
         # Two models that see images in one way share them.
         ways = list(dict.fromkeys(images.ways[0] for _, images in models))
         for model, images in models:
-            text = f"{self.unit} are {images.ways[0]} for the model {model_name(model.uri)}"
-            print(text, file=sys.stderr)
+            note(f"{self.unit} are {images.ways[0]} for the model {model_name(model.uri)}")
         owns = [OwnImages(view=ways.index(images.ways[0])) for _, images in models]
         return models[0][1].with_ways(ways), owns
 

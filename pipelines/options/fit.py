@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.image_files.resizing import ResizeMethod, method_of_card
 from beamscope.transforms.inference.model_files import model_name
 from beamscope.transforms.inference.model_settings import ModelSettings
@@ -61,7 +61,7 @@ def fit_of_patches(
     """
     if patch_px == input_px:
         if getattr(args, "fit", None):
-            _say(
+            note(
                 f"--fit {args.fit}: has no effect: patches have the {input_px} px of the model's "
                 "input"
             )
@@ -75,7 +75,7 @@ def fit_of_patches(
         )
     done = "cropped to the middle" if method == "crop" else "resized to"
     name = f"model {model_name(model.uri)}" if model is not None and model.uri else "model"
-    _say(f"patches of {patch_px} px are {done} {input_px} px for the {name} ({why})")
+    note(f"patches of {patch_px} px are {done} {input_px} px for the {name} ({why})")
     return Fit(method, input_px)
 
 
@@ -100,7 +100,3 @@ def _by_card(model: ModelSettings | None) -> ResizeMethod | None:
     if model is None or model.card_resize is None:
         return None
     return method_of_card(model.card_resize)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

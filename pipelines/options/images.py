@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 
 from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.pipelines.options.fit import add_fit_argument, fit_method
 from beamscope.pipelines.options.sources import add_limit_arguments, limits_from
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.extra_columns import check_extra_names
 from beamscope.transforms.images.fit import Fit
 from beamscope.transforms.images.labels import LabelFile
@@ -92,10 +92,7 @@ def image_settings_from(
     check_range("--read_threads", args.read_threads, 1, 1024)
     method, why = fit_method(args, model)
     if model is not None and model.card_resize is not None:
-        print(
-            f"images of another size are fitted by {why} for the model {model_name(model.uri)}",
-            file=sys.stderr,
-        )
+        note(f"images of another size are fitted by {why} for the model {model_name(model.uri)}")
     return ImageSettings(
         Fit(input_px, method),
         check_labels(args),

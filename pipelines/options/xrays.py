@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from beamscope.pipelines.options.command_line import check_range, place
 from beamscope.pipelines.options.sources import add_limit_arguments, limits_from
+from beamscope.pipelines.terminal.say import note
 from beamscope.transforms.extra_columns import check_extra_names
 from beamscope.transforms.inference.model_settings import ModelSettings
 from beamscope.transforms.inference.remedis import parse_remedis_name
@@ -153,10 +153,9 @@ def xray_settings_from(
     named: PreprocessKind = "remedis" if parse_remedis_name(model.uri) else "resize"
     preprocess = Preprocess(input_px, args.preprocess or named, args.equalize)
     if model.card_resize is not None:
-        print(
+        note(
             f"resize: {model.card_resize} of the model card is not used: films are prepared by "
-            f"--preprocess {preprocess.kind}",
-            file=sys.stderr,
+            f"--preprocess {preprocess.kind}"
         )
     views = frozenset(name.upper() for name in _names(args.views))
     catalog = _catalog_from(args)

@@ -1,6 +1,7 @@
 """`beamscope plan`: from disk, through the command line, to disk; and the job after it."""
 
 import json
+import logging
 import shlex
 import shutil
 import tarfile
@@ -154,11 +155,13 @@ def test_the_page_is_there_and_says_what_it_leaves_out(slides, tmp_path, capsys)
     assert "not on this page (--page_slides): 2" in page
 
 
-def test_a_rate_of_check_model_goes_first(slides, model, tmp_path, capsys):
+def test_a_rate_of_check_model_goes_first(slides, model, tmp_path, capsys, caplog):
+    caplog.set_level(logging.INFO, "beamscope.job")
     flags = ("plan", "slides", "--input", slides / "a.svs", "--output", tmp_path / "out",
              "--model", model)  # fmt: skip
     assert run(*flags) == 0
     assert "its rate is not known; `beamscope check-model" in capsys.readouterr().err
+    assert "its rate is not known" in caplog.text
     assert run("check-model", model, "--compile", "none") == 0
     assert run(*flags) == 0
     estimate = planned(tmp_path / "out")["estimate"]
