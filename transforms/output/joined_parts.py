@@ -18,12 +18,9 @@ import pyarrow as pa
 from beamscope.transforms.blocks import BlockKey, PartRef
 from beamscope.transforms.formats.columns import as_matrix
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import read_part, read_part_problems
+from beamscope.transforms.output.parts import OF_MODEL, read_part, read_part_problems
 from beamscope.transforms.output.schema import EMBEDDING, embedding_schema, with_columns
 from beamscope.transforms.problems import Problem
-
-# What a model alone is to blame for.
-_OF_MODEL = "embed"
 
 
 def joined_parts(layout: Layout, parts: Iterable[PartRef]) -> list[PartRef]:
@@ -68,7 +65,7 @@ def joined_problems(layout: Layout, part: PartRef) -> list[Problem]:
     shared = [
         one
         for one in of_each[0]
-        if one.stage != _OF_MODEL and all(one in others for others in of_each[1:])
+        if one.stage != OF_MODEL and all(one in others for others in of_each[1:])
     ]
     named = [
         dataclasses.replace(one, message=f"{column}: {one.message}")

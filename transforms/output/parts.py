@@ -26,6 +26,8 @@ from beamscope.transforms.output.sealed import (
 from beamscope.transforms.problems import Problem
 from beamscope.transforms.storage import files
 
+# The stage of rows that a model has lost; the others could not be read.
+OF_MODEL = "embed"
 # Parts to read at a time from an object store, where each costs a request.
 _READERS = 32
 
@@ -236,8 +238,8 @@ def find_part(
 ) -> PartRef | None:
     """Return the part of a block; None if there is none, or it is damaged.
 
-    It is looked for under the name that it has if the model has lost no row: a block of which it
-    has lost some is done again, and has the same name then.
+    It is looked for under the name that it has if the model has lost no row; `parts_by_block` lists
+    those of which it has lost some, too.
 
     Args:
       layout: paths of one embedding.
@@ -253,6 +255,23 @@ def find_part(
         return None
     (part,) = check_parts([found], on_damage)
     return part
+
+
+def parts_by_block(layout: Layout, item_id: str) -> dict[tuple[int, int], files.FileInfo]:
+    """Return the file of each part of an item, of one embedding, by index and planned rows."""
+    listed = one_of_each(files.list_files(layout.item_parts(item_id), recursive=False))
+    named = ((part_name(file.path), file) for file in listed)
+    return {name: file for name, file in named if name is not None}
+
+
+def rows_seen(part: PartRef) -> int:
+    """Return how many rows of a block its model has seen: what it embedded, and what it lost.
+
+    Raises:
+      DamagedError: the header of the part is not what was written.
+    """
+    lost = sum(problem.stage == OF_MODEL for problem in read_part_problems(part.path))
+    return part.embedded + lost
 
 
 def blocks_of_all(layout: Layout, parts: Iterable[PartRef]) -> frozenset[int]:

@@ -242,6 +242,20 @@ def test_a_model_that_is_added_is_all_that_is_computed(slides, models, ones, tmp
     assert "rows_read" not in counters(output)
 
 
+def test_blocks_with_lost_rows_are_not_embedded_again_for_a_model_that_is_added(
+    slides, models, ones, tmp_path
+):
+    output = tmp_path / "out"
+    shutil.copytree(ones / "holes-30", output)
+    before = {path: path.stat().st_mtime_ns for path in output.glob(".beamscope/*/parts/*/*/*")}
+    assert embed(slides, output, models / "holes-30", models / "one") == 0
+    columns = {"embedding_holes_30": ones / "holes-30", "embedding_one": ones / "one"}
+    assert_equal_to_datasets_of_one(output, columns)
+    assert counters(output)["patches_embedded"] == described(output)["counts"]["rows"]
+    assert counters(output)["blocks_embedded_before"] == len(before)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_another_model_alone_is_still_refused(slides, models, ones, tmp_path, capsys):
     output = tmp_path / "out"
     shutil.copytree(ones / "one", output)

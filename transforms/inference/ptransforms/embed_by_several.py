@@ -14,10 +14,11 @@ from beamscope.transforms.inference.handler import ModelBackendHandler, OwnImage
 from beamscope.transforms.inference.ptransforms.embed_blocks import EmbedBlocks
 from beamscope.transforms.metrics import count
 from beamscope.transforms.output.layout import Layout
-from beamscope.transforms.output.parts import find_part
+from beamscope.transforms.output.parts import check_parts, find_part, parts_by_block, rows_seen
 from beamscope.transforms.output.ptransforms.damage import damaged_part
 from beamscope.transforms.output.ptransforms.plan_items import BLOCKS, PARTS
 from beamscope.transforms.output.ptransforms.write_parts import WriteParts
+from beamscope.transforms.storage.files import FileInfo
 
 
 @dataclasses.dataclass
@@ -59,6 +60,9 @@ class EmbedBySeveral(beam.PTransform):
 class _FindPartFn(beam.DoFn):
     layout: Layout
     view: int
+    # The item that was seen last, and its parts when its first block came.
+    item_id: str | None = dataclasses.field(default=None, init=False)
+    earlier: dict[tuple[int, int], FileInfo] = dataclasses.field(default_factory=dict, init=False)
 
     def process(self, block: ImageBlock) -> Iterator[Any]:
         seen = block.views[self.view]
@@ -69,9 +73,24 @@ class _FindPartFn(beam.DoFn):
             damaged_part,
             embedded=len(seen.pixels),
             left_out=seen.left_out,
-        )
+        ) or self._part_with_losses(block, len(seen.pixels))
         if part is None:
             yield block
             return
         count("blocks_embedded_before")
         yield beam.pvalue.TaggedOutput(PARTS, part)
+
+    def _part_with_losses(self, block: ImageBlock, readable: int) -> PartRef | None:
+        """Return the part of a model that has seen as many rows at an earlier start, and lost some.
+
+        Its name has a number that is not known here, so that it has to be listed. A block of which
+        more can be read now is embedded again.
+        """
+        if block.key.item_id != self.item_id:
+            self.item_id = block.key.item_id
+            self.earlier = parts_by_block(self.layout, block.key.item_id)
+        file = self.earlier.get((block.key.index, block.planned))
+        if file is None:
+            return None
+        (part,) = check_parts([file], damaged_part)
+        return part if part is not None and rows_seen(part) >= readable else None
