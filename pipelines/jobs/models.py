@@ -80,16 +80,11 @@ def choose_models(
     """
     of_each = arguments_of_each(args)
     columns = column_names(args.model)
-    asked = [job.model_settings(one) for one in of_each]
     if recorded:
-        asked = [
-            dataclasses.replace(settings, card_resize=one.settings.card_resize)
-            for settings, one in zip(asked, recorded, strict=True)
-        ]
+        # Each model's own: a card says how one is called, not the other.
+        asked = [one.settings for one in recorded]
     else:
-        asked = [
-            with_model_card(settings, one) for settings, one in zip(asked, of_each, strict=True)
-        ]
+        asked = [with_model_card(job.model_settings(one), one) for one in of_each]
     few = FewImages(job, requests, options)
     models: list[ChosenModel] = []
     for place, (column, one, settings) in enumerate(zip(columns, of_each, asked, strict=True)):

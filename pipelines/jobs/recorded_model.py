@@ -34,10 +34,8 @@ _NOT_COMPARED = frozenset({
 def recorded_models(args: argparse.Namespace) -> list[ModelRecord]:
     """Return the records of the models that embedded into an output.
 
-    Flags of the model that are not given are set to what they were.
-
     Args:
-      args: the parsed flags; changed in place.
+      args: the parsed flags; their models become those of the records.
 
     Raises:
       InputError: ``no_run``: nothing is embedded there; ``bad_model``: a model is given, and it is
@@ -63,22 +61,25 @@ def recorded_models(args: argparse.Namespace) -> list[ModelRecord]:
         ModelUri(record.settings.uri, name) for name, record in zip(names, records, strict=True)
     ]
     args.model_sha256 = None
-    # Flags of how models are called hold for all of them.
-    record = records[0]
+    for record in records:
+        _check_flags(args, record, several=len(records) > 1)
+    return records
+
+
+def _check_flags(args: argparse.Namespace, record: ModelRecord, *, several: bool) -> None:
+    """Check that the flags of how models are called, which hold for all, say what a record says."""
     for field in dataclasses.fields(ModelSettings):
         if field.name in _NOT_COMPARED:
             continue
         now, was = getattr(args, field.name), getattr(record.settings, field.name)
         now = tuple(now) if isinstance(now, list) else now
         if now not in (field.default, was):
+            of = f" by {record.spec.name}" if several else ""
             raise InputError(
                 Kind.OTHER_SETTINGS,
-                f"--{field.name} {now}: {args.output} was embedded with {was or 'none given'}; "
-                "leave the flag out, or use that value",
+                f"--{field.name} {now}: {args.output} was embedded{of} with "
+                f"{was or 'none given'}; leave the flag out, or use that value",
             )
-        setattr(args, field.name, was)
-    args.tags = record.settings.tags
-    return records
 
 
 def spec_found_before(root: str, found: FoundModel) -> ModelSpec | None:

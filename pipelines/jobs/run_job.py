@@ -105,7 +105,9 @@ def _run(order: Order, record: RunRecord, log: LogFile, lease: HeldLease) -> int
     write_requests(args.output, order.requests)
     layout = record.layout(args.output)
     for model, place in zip(order.models, layout.each(), strict=False):
-        write_model_record(place, ModelRecord(model.settings, model.spec))
+        if order.extent.embeds:
+            # Otherwise the model was taken from there.
+            write_model_record(place, ModelRecord(model.settings, model.spec))
         say_about_call(model.settings, model.spec)
     LOG.info("%s requested; settings %s", counted(len(order.requests), job.items), record.settings)
     request = request_digest(order)

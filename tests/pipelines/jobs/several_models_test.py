@@ -620,6 +620,38 @@ def test_what_is_typed_wrong_is_one_line(slides, models, tmp_path, capsys, chose
     assert not (tmp_path / "out").exists()
 
 
+def records(output):
+    return {path: json.loads(path.read_text())["settings"]
+            for path in output.glob(".beamscope/*/models/*.json")}  # fmt: skip
+
+
+def test_each_model_is_assembled_as_its_own_card_says(slides, models, tmp_path, capsys):
+    output = tmp_path / "out"
+    chosen = []
+    for name, card in (("one", "input_range: 0..1"), ("two", "input_range: -1..1")):
+        chosen.append(shutil.copytree(models / name, tmp_path / name))
+        (chosen[-1] / "beamscope.yaml").write_text(f"{card}\n")
+    assert embed(slides, output, *chosen, more=["--only", "embed"]) == 0
+    before = records(output)
+    ranges = {one["uri"]: one["input_range"] for one in before.values()}
+    assert ranges == dict(zip(map(str, chosen), ("0..1", "-1..1"), strict=True))
+    for path in chosen:
+        shutil.rmtree(path)
+    argv = ["slides", "--input", str(slides), "--output", str(output), "--block_size", "16"]
+    capsys.readouterr()
+    assert main([*argv, "--input_range", "0..1", "--only", "assemble"]) == 2
+    said = capsys.readouterr().err
+    assert "--input_range 0..1: " in said
+    assert "was embedded by two with -1..1; leave the flag out" in said
+    assert main([*argv, "--only", "assemble"]) == 0
+    assert records(output) == before
+    said = {one["column"]: (one["input_range"], one["from_card"])
+            for one in described(output)["models"]}  # fmt: skip
+    assert said == {
+        "embedding_one": ("0..1", ["input_range"]), "embedding_two": ("-1..1", ["input_range"]),
+    }  # fmt: skip
+
+
 def test_embedded_and_assembled_in_starts_of_their_own(slides, models, ones, tmp_path, capsys):
     output = tmp_path / "out"
     argv = command("slides", slides, output, models / "one", f"B={models}/two")
