@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from beamscope.pipelines.estimates.costs import Estimate
 from beamscope.pipelines.terminal.summary import Finished
 from beamscope.pipelines.terminal.words import about, counted
 from beamscope.transforms.output.planned import PlannedItem
 from beamscope.transforms.problem_kinds import Kind
 
 if TYPE_CHECKING:
+    from beamscope.pipelines.estimates.costs import Estimate
     from beamscope.pipelines.jobs.job import Job
 
 _LABEL_WIDTH = 10
