@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from beamscope.transforms.inference import first_start, load_apart
 from beamscope.transforms.inference.backends.saved_model import compilers
@@ -110,6 +111,26 @@ def test_a_model_is_refused_in_the_same_words(
         open_model(settings)
     assert (apart.value.kind, apart.value.message) == (here.value.kind, here.value.message)
     assert entries(cache) == []
+
+
+def of_the_batch(network: models.Network, images: tf.Tensor) -> tf.Tensor:
+    """As batch normalisation in training mode."""
+    features = network.features(images)
+    return features - 0.5 * tf.reduce_mean(features, axis=0, keepdims=True)
+
+
+def test_a_model_whose_answer_is_of_the_batch_is_refused(
+    tmp_path: Path, cache: Path, made: list[str]
+) -> None:
+    """The process does not call it for single images; what it has compiled tells the difference."""
+    settings = ModelSettings(models.save(tmp_path / "m", of_the_batch), batch_size=4)
+    refused = []
+    for load in (Embedder.from_settings, Embedder.from_settings, open_model):
+        with pytest.raises(InputError, match="gives another answer for an image alone") as raised:
+            load(settings)
+        refused.append(raised.value.message)
+    assert len(set(refused)) == 1
+    assert len(made) == 1
 
 
 def test_a_compiler_that_fails_there_is_not_tried_again(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beamscope.transforms.inference.backends.saved_model.openvino_front_end import read_function
+from beamscope.transforms.inference.backends.saved_model.openvino_reading import read_function
 from beamscope.transforms.inference.openvino_group_means import shorten_group_means
 from beamscope.transforms.inference.openvino_model import import_openvino
 from tests.inference.backends.saved_model import group_means_test as forms

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from beamscope.transforms.inference.agreement import compare
 from beamscope.transforms.inference.backends.saved_model.compiling import write_graph
-from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, freeze, traced
+from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, freeze
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.bit.network import BitResNet
@@ -30,7 +30,7 @@ def compiled(directory: Path, images: int) -> OpenVinoModel:
     settings = ModelSettings(models.save(directory / "m", models.feature_map), batch_size=images)
     loaded = open_model(settings)
     assert isinstance(loaded, SavedModel)
-    return from_graph(directory, freeze(traced(loaded, images), images), models.FEATURES)
+    return from_graph(directory, freeze(loaded.traced(images), images), models.FEATURES)
 
 
 def from_graph(directory: Path, frozen: FrozenGraph, features: int) -> OpenVinoModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import openvino
 
 _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
-
-_first_call = threading.Lock()
 
 
 def openvino_is_installed() -> bool:
@@ -68,6 +67,7 @@ class OpenVinoModel:
           RuntimeError: OpenVINO cannot.
         """
         openvino = import_openvino()
+        _call_once()
         self._features = features
         processors = len(os.sched_getaffinity(0))
         core = openvino.Core()
@@ -86,12 +86,7 @@ class OpenVinoModel:
         )
         self._threads = ThreadPoolExecutor(processors, thread_name_prefix="openvino")
         self._local = threading.local()
-        # OpenVINO's bindings initialise themselves when they are first called. Two threads that do
-        # so at once wait for each other for ever: one holds the GIL, the other the C++ guard.
-        with _first_call:
-            shape = tuple(self._compiled.input(0).shape)
-            self._images = shape[0]
-            self._infer(np.zeros(shape, np.uint8))
+        self._images: int = self._compiled.input(0).shape[0]
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed uint8 ``[n, size, size, 3]``, any n; float32 ``[n, D]``."""
@@ -117,3 +112,20 @@ class OpenVinoModel:
         if request is None:
             request = self._local.request = self._compiled.create_infer_request()
         return request
+
+
+@functools.cache
+def _call_once() -> None:
+    """Let OpenVINO's bindings initialise themselves, which they do when they are first called.
+
+    Two threads that do so at once wait for each other for ever: one holds the GIL, the other the
+    C++ guard. So models are opened by one thread before others call them.
+    """
+    openvino = import_openvino()
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([1, 2], np.uint8)
+    model = openvino.Model([ops.convert(pixels, "f32")], [pixels], "smallest")
+    request = openvino.Core().compile_model(model, "CPU").create_infer_request()
+    request.infer([np.zeros([1, 2], np.uint8)], share_inputs=True)
+    _ = request.get_output_tensor(0).data

@@ -14,13 +14,12 @@ from beamscope.transforms.inference.backends.base import Compiled, Embed
 from beamscope.transforms.inference.backends.saved_model.freezing import (
     can_freeze,
     freeze,
-    traced,
     variable_bytes,
 )
 from beamscope.transforms.inference.backends.saved_model.group_means import shorten_group_means
 from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
 from beamscope.transforms.inference.backends.saved_model.mixed_precision import lowered
-from beamscope.transforms.inference.backends.saved_model.openvino_front_end import read_function
+from beamscope.transforms.inference.backends.saved_model.openvino_reading import read_function
 from beamscope.transforms.inference.batches import embed_in_batches
 from beamscope.transforms.inference.model_memory import LackingMemoryError, Way, lacking
 from beamscope.transforms.inference.openvino_group_means import (
@@ -51,8 +50,7 @@ def write_for_openvino(loaded: SavedModel, folder: Path) -> str:
       ValueError: the model has what ends the process in OpenVINO, or is too large to be frozen.
       Exception: whatever TensorFlow and OpenVINO raise.
     """
-    images = loaded.spec.fixed_batch or 1
-    concrete = traced(loaded, images)
+    concrete = loaded.alone
     check_for_openvino(concrete)
     _check_memory("openvino", concrete)
     try:
@@ -61,17 +59,13 @@ def write_for_openvino(loaded: SavedModel, folder: Path) -> str:
     except Exception as error:  # noqa: BLE001
         for name in ("model.xml", "model.bin"):
             (folder / name).unlink(missing_ok=True)
-        _write_frozen(concrete, images, folder / "frozen.pb")
+        _write_frozen(concrete, loaded.spec.fixed_batch or 1, folder / "frozen.pb")
         return f"{FROZEN} by TensorFlow, because OpenVINO cannot read it: {one_line(error)}"
     return FROZEN
 
 
 def write_graph(concrete: Any, path: Path) -> None:
-    """Write a function from `traced` as OpenVINO's own files, an .xml and a .bin beside it.
-
-    Weights that are computed from weights (standardised convolutions, folded norms) are computed
-    once, here, and the variables are not copied before.
-    """
+    """Write what `read_function` reads as OpenVINO's own files, an .xml and a .bin beside it."""
     openvino = import_openvino()
     model = read_function(concrete)
     shorten_means_in_openvino(model)
@@ -99,7 +93,7 @@ def with_graph(loaded: SavedModel) -> Compiled:
 
 def _by_tensorflow(loaded: SavedModel, *, jit: bool) -> Compiled:
     batch_size, precision = loaded.batch_size, loaded.spec.precision
-    concrete = traced(loaded, batch_size)
+    concrete = loaded.traced(batch_size)
     lacks = lacking("xla frozen" if jit else "freeze", variable_bytes(concrete))
     if not can_freeze(concrete) or lacks is not None:
         if precision != "float32":
@@ -138,7 +132,7 @@ def check_for_openvino(concrete: Any) -> None:
     """Raise ValueError where OpenVINO would end the process: it aborts on constants of strings.
 
     Args:
-      concrete: a function from `traced`; its variables become constants too.
+      concrete: a function from `SavedModel.traced`; its variables become constants too.
     """
     graph = concrete.graph.as_graph_def()
     functions = [node for function in graph.library.function for node in function.node_def]

@@ -9,8 +9,6 @@ import tensorflow as tf
 from tensorflow.python.eager.wrap_function import function_from_graph_def
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from beamscope.transforms.inference.backends.saved_model.loading import SavedModel
-
 # A protobuf message cannot exceed 2 GiB, and a frozen graph is one; 1 MiB is left for its nodes.
 MAX_FROZEN_BYTES = (2 << 30) - (1 << 20)
 
@@ -36,16 +34,6 @@ class FrozenGraph:
         return function_from_graph_def(self.graph, [self.pixels], [self.embeddings])
 
 
-def traced(loaded: SavedModel, images: int) -> Any:
-    """Trace the plain call of a model, scaling included, for exactly `images` images."""
-    size = loaded.spec.input_size
-    signature = [tf.TensorSpec([images, size, size, 3], tf.uint8, name="pixels")]
-    function: Any = tf.function(
-        lambda pixels: loaded.call(loaded.prepare(pixels)), input_signature=signature
-    )
-    return function.get_concrete_function()
-
-
 def can_freeze(concrete: Any) -> bool:
     """Return whether the graph stays within `MAX_FROZEN_BYTES` with its variables as constants."""
     size = variable_bytes(concrete) + int(concrete.graph.as_graph_def().ByteSize())
@@ -62,7 +50,7 @@ def variable_bytes(concrete: Any) -> int:
 
 
 def freeze(concrete: Any, images: int) -> FrozenGraph:
-    """Turn the variables of a function from `traced` into constants.
+    """Turn the variables of a function from `SavedModel.traced` into constants.
 
     Constants let weights that are computed from weights (standardised convolutions, folded norms)
     be computed once; control flow stays as it is for XLA.

@@ -103,23 +103,30 @@ class SavedModel(LoadedModel):
             f"{variable.name.partition(':')[0]} ({index})": hashlib.sha256(
                 variable.numpy().tobytes()
             ).digest()
-            for index, variable in enumerate(self._concrete.variables)
+            for index, variable in enumerate(self.alone.variables)
             if variable.dtype.is_floating
         }
 
     @functools.cached_property
     def _operations(self) -> frozenset[str]:
         """The names of the kinds of operations in the graph of a call."""
-        graph = self._concrete.graph.as_graph_def()
+        graph = self.alone.graph.as_graph_def()
         nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
         return frozenset(node.op for node in nodes)
 
-    @property
-    def _concrete(self) -> Any:
+    @functools.cached_property
+    def alone(self) -> Any:
+        """`traced` for one image, or for as many as the model says."""
+        return self.traced(self.spec.fixed_batch or 1)
+
+    def traced(self, images: int) -> Any:
+        """Trace the plain call, scaling included, for exactly `images` images."""
         size = self.spec.input_size
-        pixels = tf.TensorSpec([self.spec.fixed_batch, size, size, 3], tf.uint8)
-        function: Any = tf.function(lambda images: self.call(self.prepare(images)))
-        return function.get_concrete_function(pixels)
+        signature = [tf.TensorSpec([images, size, size, 3], tf.uint8, name="pixels")]
+        function: Any = tf.function(
+            lambda pixels: self.call(self.prepare(pixels)), input_signature=signature
+        )
+        return function.get_concrete_function()
 
     def _pooled(self, output: tf.Tensor) -> tf.Tensor:
         spec = self.spec
