@@ -29,7 +29,7 @@ SMALL, LARGE, HUGE = 94 * 10**6, 929 * 10**6, 2 * GB
         ("freeze", LARGE, 16, True),
         ("load", SMALL, 1, True),
         ("freeze", SMALL, 2, True),
-        ("openvino", HUGE, 4, False),
+        ("openvino", HUGE, 2.9, False),
         ("openvino", HUGE, None, True),
     ],
 )
