@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import difflib
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from beamscope.transforms.problems import (
 )
 
 FAILED, USAGE_ERROR = 1, 2
+# As shells say of a program that ends by SIGPIPE.
+UNREAD = 141
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,7 +76,7 @@ def command() -> NoReturn:
         supervisor.stop_at_once(name)
     else:
         supervisor.stop_on_signals()
-    _end(main())
+    _end(_status())
 
 
 def _plans(arguments: Sequence[str]) -> bool:
@@ -86,11 +89,28 @@ def _work() -> NoReturn:
     try:
         with activities_shown("starting"):
             import_lean_beam()
-        status = main()
+        status = _status()
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
         status = FAILED
     _end(status)
+
+
+def _status() -> int:
+    """Run the command; where nobody reads what it prints any more, as behind ``| head``, end it."""
+    try:
+        try:
+            return main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        unread = select.poll()
+        unread.register(sys.stdout, 0)
+        if not unread.poll(0):
+            raise  # It was another pipe.
+        # What is left in its buffer has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
 
 
 def _end(status: int) -> NoReturn:

@@ -13,6 +13,7 @@ from beamscope.pipelines.jobs import few_images
 from beamscope.pipelines.jobs.images import JOB
 from beamscope.pipelines.main import main
 from beamscope.pipelines.runners.config import config_options
+from beamscope.transforms.inference.backends.base import SECONDS_PER_BYTE
 from beamscope.transforms.inference.backends.saved_model.compilers import OpenVino
 from beamscope.transforms.inference.few_images import seconds_saved
 from beamscope.transforms.inference.find_model import find_model
@@ -83,7 +84,7 @@ def test_what_saves_time(model: str, images: int, options: dict[str, str], saves
 
 
 def test_a_small_model_is_compiled(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OpenVino, "seconds_per_byte", 0.18e-6)
+    monkeypatch.setattr(OpenVino, "seconds_per_byte", SECONDS_PER_BYTE)
     assert seconds_saved(find_model(ModelSettings(model)), 1) is None
 
 

@@ -31,8 +31,9 @@ Embed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 # Fewer would leave the spread between images to chance; more cost seconds with a large model.
 _TRIAL_IMAGES = 3
 
-# To compile a SavedModel on 2 cores: BiT ResNet-50x1 of 91 MB takes 17 s, SqueezeNet's 3 MB 0.8 s.
-SECONDS_PER_BYTE = 0.18e-6
+# To compile a SavedModel on 2 cores: BiT 50x1 of 91 MB takes 6 s, 152x2 of 929 MB 35 s, and
+# SqueezeNet of 3 MB less than one.
+SECONDS_PER_BYTE = 0.06e-6
 
 _Model = TypeVar("_Model", bound="LoadedModel")
 
