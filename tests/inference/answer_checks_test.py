@@ -10,7 +10,6 @@ from beamscope.transforms.inference.answer_checks import (
     SAME_CALL,
     SAME_IMAGE,
     Tolerance,
-    alone_difference,
     check_answers,
     same_answers,
 )
@@ -171,38 +170,6 @@ def test_a_model_that_draws_random_numbers_is_called_more_often(
     assert "draws random numbers; they did not change its answers in 12 calls" in caplog.text
 
 
-@pytest.mark.parametrize("answer", [right, far_from_zero, rounded])
-def test_what_somebody_else_computes_alone_is_not_called_for(answer: Answer) -> None:
-    model = Model(answer)
-    check_answers(model, alone_later=True)
-    assert model.calls == 1
-    alone = np.concatenate([model.answer(image[None]) for image in model.trial_pixels])
-    assert alone_difference(model.trial_answers, alone) is None
-
-
-def test_alone_difference() -> None:
-    """By a model that subtracts half of the mean of the images in a batch."""
-
-    def of_the_batch(model: Model, pixels: np.ndarray) -> np.ndarray:
-        return right(model, pixels) - right(model, pixels).mean(axis=0) / 2
-
-    model = Model(of_the_batch)
-    alone = np.concatenate([model.answer(image[None]) for image in model.trial_pixels])
-    difference = alone_difference(model.trial_answers, alone)
-    assert (difference or "").startswith("answers an image alone otherwise than in a batch")
-
-
-@pytest.mark.parametrize(
-    ("model", "calls"),
-    [(Model(right, batch=5), 3), (Model(right, suspicious=True), 16)],
-)
-def test_where_more_than_the_batch_may_matter_it_is_called_all_the_same(
-    model: Model, calls: int
-) -> None:
-    check_answers(model, alone_later=True)
-    assert model.calls == calls
-
-
 class Drifting(Model):
     """Has weights that a call changes, by less than answers show."""
 
@@ -211,8 +178,6 @@ class Drifting(Model):
 
 
 def test_a_model_whose_calls_change_its_weights_is_refused() -> None:
-    with pytest.raises(InputError, match="changes its variable mean when it is called"):
-        check_answers(Drifting(right), alone_later=True)
     with pytest.raises(InputError, match="changes its variable mean when it is called"):
         check_answers(Drifting(right))
 

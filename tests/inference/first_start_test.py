@@ -122,7 +122,6 @@ def of_the_batch(network: models.Network, images: tf.Tensor) -> tf.Tensor:
 def test_a_model_whose_answer_is_of_the_batch_is_refused(
     tmp_path: Path, cache: Path, made: list[str]
 ) -> None:
-    """The process does not call it for single images; what it has compiled tells the difference."""
     settings = ModelSettings(models.save(tmp_path / "m", of_the_batch), batch_size=4)
     refused = []
     for load in (Embedder.from_settings, Embedder.from_settings, open_model):
@@ -130,7 +129,7 @@ def test_a_model_whose_answer_is_of_the_batch_is_refused(
             load(settings)
         refused.append(raised.value.message)
     assert len(set(refused)) == 1
-    assert len(made) == 1
+    assert len(made) == 2
 
 
 def test_a_compiler_that_fails_there_is_not_tried_again(

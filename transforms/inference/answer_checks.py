@@ -41,21 +41,7 @@ SAME_IMAGE = Tolerance(of_spread=0.05, of_length=1e-4)
 _CONSTANT = 1e-6
 
 
-def is_steady(loaded: LoadedModel) -> bool:
-    """Return whether nothing but the other images of a batch can be a part of an answer.
-
-    That shows in one comparison of the answers to a batch with those to each of its images alone,
-    whoever computes these. In less than float32 rounding would hide it.
-    """
-    return (
-        loaded.spec.fixed_batch is None
-        and loaded.spec.precision == "float32"
-        and not loaded.draws_random_numbers()
-        and not loaded.weights_that_calls_may_change()
-    )
-
-
-def check_answers(loaded: LoadedModel, *, alone_later: bool = False) -> None:
+def check_answers(loaded: LoadedModel) -> None:
     """Check that a model's answer for an image depends on that image, and on nothing else.
 
     The model gets the same images twice, then each of them alone (or one among other images, where
@@ -63,22 +49,15 @@ def check_answers(loaded: LoadedModel, *, alone_later: bool = False) -> None:
     answer for each image, unlike images must have unlike answers, and calls may not change the
     weights.
 
-    Args:
-      loaded: the model.
-      alone_later: the caller compares the answers to the first trial images with `alone_difference`
-        where the model `is_steady`, so that it need not be called again here.
-
     Raises:
       InputError: ``bad_model``; the message says what is wrong, and what to do.
     """
     name, batch = loaded.spec.name, loaded.spec.fixed_batch
+    weights = loaded.weights_that_calls_may_change()
     images = loaded.trial_pixels
     first = _answers(loaded, images, lambda _: loaded.trial_answers)
     different = first if len(first) > 1 else np.concatenate([first, _answers(loaded, 255 - images)])
     spread = _spread(name, different)
-    if alone_later and is_steady(loaded):
-        return
-    weights = loaded.weights_that_calls_may_change()
     calls = _SUSPICIOUS_CALLS if loaded.draws_random_numbers() else 1
     for _ in range(calls):
         again = _answers(loaded, images)
@@ -123,21 +102,6 @@ def check_answers(loaded: LoadedModel, *, alone_later: bool = False) -> None:
         )
 
 
-def alone_difference(
-    answers: npt.NDArray[np.float32], alone: npt.NDArray[np.float32]
-) -> str | None:
-    """Return how answers to images differ from those to each of them alone; None where not.
-
-    Args:
-      answers: to a batch of unlike images, ``[n, D]``, that have passed `check_answers`.
-      alone: to the same images.
-    """
-    spread = float(np.median(_distances(_finite(answers))))
-    if same_answers(answers, alone, spread, SAME_IMAGE):
-        return None
-    return f"answers an image alone otherwise than in a batch ({_difference(answers, alone)})"
-
-
 def same_answers(
     a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], spread: float, tolerance: Tolerance
 ) -> bool:
@@ -161,10 +125,11 @@ def same_answers(
 
 def _spread(name: str, answers: npt.NDArray[np.float32]) -> float:
     """Return the median distance of the answers to different images from one another."""
-    finite = _finite(answers)
+    finite = answers[np.isfinite(answers).all(axis=1)].astype(np.float64)
     if len(finite) < 2:
         raise _bad(name, "answers images with NaN or infinity: is --input_range right?")
-    apart = _distances(finite)
+    first, second = np.triu_indices(len(finite), k=1)
+    apart = np.linalg.norm(finite[first] - finite[second], axis=1)
     length = float(np.linalg.norm(finite, axis=1).max())
     if length == 0 or float(apart.max()) <= _CONSTANT * length:
         what = "zeros" if length == 0 else "the same numbers"
@@ -174,17 +139,6 @@ def _spread(name: str, answers: npt.NDArray[np.float32]) -> float:
             "--output_key the right output, and --input_range right?",
         )
     return float(np.median(apart))
-
-
-def _finite(answers: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    return answers[np.isfinite(answers).all(axis=1)].astype(np.float64)
-
-
-def _distances(answers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return how far each answer is from each other one, in Euclidean length."""
-    first, second = np.triu_indices(len(answers), k=1)
-    distances: npt.NDArray[np.float64] = np.linalg.norm(answers[first] - answers[second], axis=1)
-    return distances
 
 
 def _answers(

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from beamscope.transforms.inference.agreement import agreement
-from beamscope.transforms.inference.answer_checks import alone_difference
 from beamscope.transforms.inference.backends.base import (
     SECONDS_PER_BYTE,
     Compiled,
@@ -133,9 +132,6 @@ def open_checked(place: Place, kept: Kept) -> Serving:
             f"it cannot be opened: {one_line(error)}", lasting=is_lasting(error)
         ) from error
     cosine, difference = agreement(compiler.name, computed, kept.answers, spec.precision)
-    if difference is None and kept.compare_alone:
-        alone = alone_difference(kept.answers, computed)
-        difference = None if alone is None else f"compiled ({compiler.name}) it {alone}"
     if difference is not None:
         raise UnfitError(difference, lasting=True)
     return Serving(embed, compiler, kept.detail, cosine)

@@ -39,13 +39,12 @@ class FoundModel:
     path: Path
     backend: Backend[Any]
 
-    def load(self, *, computes_here: bool = True, alone_later: bool = False) -> LoadedModel:
+    def load(self, *, computes_here: bool = True) -> LoadedModel:
         """Load it, and check its answers; `Backend.start` has to be called before.
 
         Args:
           computes_here: whether this machine has to have the compiler and the precision that are
             asked for. Otherwise it is other machines that do, such as workers with a GPU.
-          alone_later: see `check_answers`.
 
         Raises:
           InputError: ``bad_model``; ``bad_card`` where its card says another length of embeddings;
@@ -61,7 +60,7 @@ class FoundModel:
             try:
                 loaded: LoadedModel = self.backend.load(self.path, self.settings)
                 check_card(loaded.spec, self.settings)
-                check_answers(loaded, alone_later=alone_later)
+                check_answers(loaded)
             except InputError as error:
                 raise blamed_on_card(error, self.settings) from error
         return loaded

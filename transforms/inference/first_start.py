@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from beamscope.transforms.activity import doing
 from beamscope.transforms.apart import Apart, EndedApartError, call_apart
 from beamscope.transforms.heap import return_freed_memory
-from beamscope.transforms.inference.answer_checks import is_steady
 from beamscope.transforms.inference.compile_checked import (
     UnfitError,
     compiler_failure,
@@ -147,12 +146,11 @@ class Outcome:
 def _make(apart: Apart, found: FoundModel, place: Place) -> Outcome:
     """Be that process: load a model, check its answers, compile it and keep it.
 
-    Whoever opens what is kept compares it with the answers, so it is not opened here. That tells
-    also whether the model answers an image alone as in a batch, for which it is not called here.
+    Whoever opens what is kept compares it with the answers, so it is not opened here.
     """
     compiler = place.compiler
     found.backend.start()
-    loaded = found.load(alone_later=compiler.for_processors)
+    loaded = found.load()
     apart.tell(loaded.spec)
     with doing(f"compiling the model{expected_time(found.settings.uri)}"):
         _, answers = plain_answers(loaded, None)
@@ -165,5 +163,4 @@ def _make(apart: Apart, found: FoundModel, place: Place) -> Outcome:
         # Compilers raise any exception of the libraries below them.
         except Exception as error:  # noqa: BLE001
             return Outcome(compiler_failure(compiler, error), lasting=is_lasting(error))
-        alone = compiler.for_processors and is_steady(loaded)
-        return Outcome(kept=keep(place, Kept(loaded.spec, detail, answers, compare_alone=alone)))
+        return Outcome(kept=keep(place, Kept(loaded.spec, detail, answers)))

@@ -28,7 +28,7 @@ from beamscope.transforms.inference.remedis import parse_remedis_name
 from beamscope.transforms.inference.trial_images import structured_images
 
 # Of the entries; another number leaves older ones to the bound.
-_FORMAT = 3
+_FORMAT = 2
 _ANSWERS = "answers.npy"
 # What says where a model lies, or only how many images it gets at a time.
 _WITHOUT_MEANING = ("uri", "model_sha256", "batch_size", "card_resize")
@@ -62,14 +62,11 @@ class Kept:
       spec: how the model is called.
       detail: the compiler's own note.
       answers: of the plain call to the first trial images, float32 ``[n, D]``.
-      compare_alone: whether the plain call was not asked for each of them alone; what was compiled
-        has to answer as it would.
     """
 
     spec: ModelSpec
     detail: str
     answers: npt.NDArray[np.float32]
-    compare_alone: bool = False
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -83,7 +80,6 @@ class Kept:
             "format": _FORMAT,
             "spec": self.spec.to_json(),
             "detail": self.detail,
-            "compare_alone": self.compare_alone,
             "pixels": google_crc32c.value(self.pixels.tobytes()),
         }
         return place.cache.keep(place.key, header)
@@ -116,8 +112,7 @@ def read_entry(place: Place) -> Kept | Failed | None:
         return None
     if "failure" in header:
         return Failed(spec, header["failure"])
-    answers = np.load(place.folder / _ANSWERS, allow_pickle=False)
-    kept = Kept(spec, header["detail"], answers, header["compare_alone"])
+    kept = Kept(spec, header["detail"], np.load(place.folder / _ANSWERS, allow_pickle=False))
     # NumPy may draw other numbers one day.
     same = header["pixels"] == google_crc32c.value(kept.pixels.tobytes())
     return kept if same else None
