@@ -11,7 +11,7 @@ from beamscope.transforms.inference.find_model import FoundModel
 from beamscope.transforms.inference.kept_models import kept_spec, place_of
 from beamscope.transforms.inference.model_files import model_bytes
 
-# With BiT 50x1 the plain call is sooner for some 120 images of 224 px, and 30 of 448 px
+# With BiT 50x1 the plain call is sooner for some 60 images of 224 px, and 15 of 448 px
 # (docs/models.md).
 FEW_IMAGES = 16
 # What takes less than this is not worth a second kind of call.
