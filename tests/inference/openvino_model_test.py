@@ -30,7 +30,7 @@ def compiled(directory: Path, images: int) -> OpenVinoModel:
     settings = ModelSettings(models.save(directory / "m", models.feature_map), batch_size=images)
     loaded = open_model(settings)
     assert isinstance(loaded, SavedModel)
-    return from_graph(directory, freeze(loaded.traced(images), images), models.FEATURES)
+    return from_graph(directory, freeze(loaded.traced(images)), models.FEATURES)
 
 
 def from_graph(directory: Path, frozen: FrozenGraph, features: int) -> OpenVinoModel:
@@ -79,7 +79,7 @@ def test_bit_agrees_with_the_plain_call(tmp_path: Path, way: str) -> None:
         write_graph(concrete, tmp_path / "m.xml")
         model = OpenVinoModel(tmp_path / "m.xml", 2048, "float32")
     else:
-        graph, rewritten = shorten_group_means(freeze(concrete, 1))
+        graph, rewritten = shorten_group_means(freeze(concrete))
         assert rewritten == 2 * 49
         model = from_graph(tmp_path, graph, 2048)
     pixels = structured_images(3, 64)

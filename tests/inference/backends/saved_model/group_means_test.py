@@ -15,7 +15,7 @@ Network = Callable[[tf.Tensor], tf.Tensor]
 
 def frozen(network: Network, shape: tuple[int, int, int, int]) -> FrozenGraph:
     function = tf.function(network, input_signature=[tf.TensorSpec(shape, tf.float32)])
-    return freeze(function.get_concrete_function(), shape[0])
+    return freeze(function.get_concrete_function())
 
 
 def moments(grouped: tf.Tensor, axes: list[int]) -> tf.Tensor:

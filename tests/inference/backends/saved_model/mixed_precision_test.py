@@ -29,7 +29,7 @@ def test_squeezenet(precision: Precision, cosine: float, jit: bool) -> None:
     loaded = open_model(
         ModelSettings(str(shared("models/squeezenet11-imagenet")), batch_size=BATCH)
     )
-    frozen = freeze(loaded.traced(BATCH), BATCH)
+    frozen = freeze(loaded.traced(BATCH))
     if not computes(precision):
         with pytest.raises(ValueError, match=f"can be computed in {precision}"):
             lowered(frozen, precision)
@@ -52,7 +52,7 @@ def positions(network: models.Network, images: tf.Tensor) -> tf.Tensor:
 
 def test_nothing_to_lower_is_an_error(tmp_path: Path) -> None:
     loaded = open_model(ModelSettings(models.save(tmp_path / "m", positions), batch_size=BATCH))
-    frozen = freeze(loaded.traced(BATCH), BATCH)
+    frozen = freeze(loaded.traced(BATCH))
     with pytest.raises(ValueError, match="no operation of the model can be computed in bfloat16"):
         lowered(frozen, "bfloat16")
 
@@ -61,7 +61,7 @@ def test_pixels_stay_bytes(tmp_path: Path) -> None:
     loaded = open_model(
         ModelSettings(models.save(tmp_path / "m", models.vectors), batch_size=BATCH)
     )
-    graph = lowered(freeze(loaded.traced(BATCH), BATCH), "float16")
+    graph = lowered(freeze(loaded.traced(BATCH)), "float16")
     pixels = models.noise(BATCH)
     (computed,) = graph.function()(tf.constant(pixels, tf.uint8))
     np.testing.assert_allclose(computed.numpy(), models.expected(pixels), atol=1e-2)

@@ -59,7 +59,7 @@ def write_for_openvino(loaded: SavedModel, folder: Path) -> str:
     except Exception as error:  # noqa: BLE001
         for name in ("model.xml", "model.bin"):
             (folder / name).unlink(missing_ok=True)
-        _write_frozen(concrete, loaded.spec.fixed_batch or 1, folder / "frozen.pb")
+        _write_frozen(concrete, folder / "frozen.pb")
         return f"{FROZEN} by TensorFlow, because OpenVINO cannot read it: {one_line(error)}"
     return FROZEN
 
@@ -73,11 +73,11 @@ def write_graph(concrete: Any, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _write_frozen(concrete: Any, images: int, path: Path) -> None:
+def _write_frozen(concrete: Any, path: Path) -> None:
     if not can_freeze(concrete):
         raise ValueError(_TOO_LARGE)
     _check_memory("freeze", concrete)
-    frozen, _ = shorten_group_means(freeze(concrete, images))
+    frozen, _ = shorten_group_means(freeze(concrete))
     path.write_bytes(frozen.graph.SerializeToString())
 
 
@@ -102,7 +102,7 @@ def _by_tensorflow(loaded: SavedModel, *, jit: bool) -> Compiled:
         detail = f"variables not frozen: {lacks}" if can_freeze(concrete) else NOT_FROZEN
         call = tf.function(concrete, jit_compile=True) if jit else concrete
         return Compiled(_in_batches(call, batch_size, loaded.spec.features), detail)
-    frozen = freeze(concrete, batch_size)
+    frozen = freeze(concrete)
     if not jit:
         frozen, _ = shorten_group_means(frozen)
     if precision != "float32":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,13 +22,11 @@ class FrozenGraph:
       graph: a GraphDef.
       pixels: name of the input, uint8 ``[images, size, size, 3]``.
       embeddings: name of the output, float32 ``[images, D]``.
-      images: how many images it takes at once.
     """
 
     graph: Any
     pixels: str
     embeddings: str
-    images: int
 
     def function(self) -> Any:
         """Return the graph as a function that TensorFlow can call or compile."""
@@ -49,7 +48,7 @@ def variable_bytes(concrete: Any) -> int:
     return int(sum(sizes))
 
 
-def freeze(concrete: Any, images: int) -> FrozenGraph:
+def freeze(concrete: Any) -> FrozenGraph:
     """Turn the variables of a function from `SavedModel.traced` into constants.
 
     Constants let weights that are computed from weights (standardised convolutions, folded norms)
@@ -61,21 +60,32 @@ def freeze(concrete: Any, images: int) -> FrozenGraph:
             graph=constant.graph.as_graph_def(),
             pixels=constant.inputs[0].name,
             embeddings=constant.outputs[0].name,
-            images=images,
         )
     )
 
 
 def pruned(frozen: FrozenGraph) -> FrozenGraph:
     """Return the graph without nodes that nothing reads: OpenVINO takes those for outputs."""
-    nodes = {node.name: node for node in frozen.graph.node}
-    wanted = [frozen.pixels, frozen.embeddings]
+    return dataclasses.replace(
+        frozen, graph=only_read(frozen.graph, [frozen.pixels, frozen.embeddings])
+    )
+
+
+def only_read(graph: Any, tensors: Sequence[str]) -> Any:
+    """Return a GraphDef of the nodes that some tensors depend on, in the order of the given one."""
+    nodes = {node.name: node for node in graph.node}
+    wanted = list(tensors)
     read: set[str] = set()
     while wanted:
-        name = wanted.pop().removeprefix("^").partition(":")[0]
+        name = node_name(wanted.pop().removeprefix("^"))
         if name not in read:
             read.add(name)
             wanted.extend(nodes[name].input)
-    graph = tf.compat.v1.GraphDef(versions=frozen.graph.versions, library=frozen.graph.library)
-    graph.node.extend(node for node in frozen.graph.node if node.name in read)
-    return dataclasses.replace(frozen, graph=graph)
+    kept = tf.compat.v1.GraphDef(versions=graph.versions, library=graph.library)
+    kept.node.extend(node for node in graph.node if node.name in read)
+    return kept
+
+
+def node_name(tensor: str) -> str:
+    """Return the name of the node of a tensor."""
+    return tensor.partition(":")[0]

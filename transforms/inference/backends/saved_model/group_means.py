@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from beamscope.transforms.inference.backends.saved_model.freezing import FrozenGraph, pruned
+from beamscope.transforms.inference.backends.saved_model.freezing import (
+    FrozenGraph,
+    node_name,
+    pruned,
+)
 
 _FLOAT = tf.float32.as_datatype_enum
 _INT = tf.int32.as_datatype_enum
@@ -114,7 +118,7 @@ class _Rewriter:
         self._reshape(name, means, result)
 
     def _node(self, tensor: str) -> Any:
-        return self.nodes[tensor.removeprefix("^").partition(":")[0]]
+        return self.nodes[node_name(tensor.removeprefix("^"))]
 
     def _tensor(self, name: str) -> Any:
         return self.shapes.get_tensor_by_name(name if ":" in name else f"{name}:0")

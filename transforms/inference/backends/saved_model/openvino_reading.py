@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from beamscope.transforms.heap import return_freed_memory
+from beamscope.transforms.inference.backends.saved_model.freezing import node_name
 from beamscope.transforms.inference.backends.saved_model.weight_folding import fold_weights
 from beamscope.transforms.inference.openvino_model import import_openvino
 from beamscope.transforms.storage.scratch import scratch_prefix
@@ -36,7 +37,7 @@ def read_function(concrete: Any) -> Any:
         model = openvino.Core().read_model(path)
     weights = folded.weights
     for parameter in list(model.get_parameters()):
-        name = parameter.get_friendly_name().partition(":")[0]
+        name = node_name(parameter.get_friendly_name())
         if name in weights:
             constant = ops.constant(np.asarray(weights.pop(name)))
             for reader in parameter.output(0).get_target_inputs():

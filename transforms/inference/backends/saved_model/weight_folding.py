@@ -7,13 +7,15 @@ the rest of the graph, which computes from images, is small enough for any reade
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager.wrap_function import function_from_graph_def
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.grappler import tf_optimizer
+
+from beamscope.transforms.inference.backends.saved_model.freezing import node_name, only_read
 
 # The operations on variables that answer the same each time, where no other is there.
 _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
@@ -76,14 +78,14 @@ class _Parts:
     def __init__(self, graph: Any, concrete: Any) -> None:
         self._graph = graph
         self._nodes = {node.name: node for node in graph.node}
-        self._output = _node_name(concrete.outputs[0].name)
+        self._output = node_name(concrete.outputs[0].name)
         self._captured = {inner.op.name for _, inner in concrete.graph.captures}
         # Of images; or of what may be another thing at each call.
         self._varying: dict[str, bool] = {concrete.inputs[0].op.name: True}
         self._weighty: dict[str, bool] = {concrete.inputs[0].op.name: False}
         self.order: list[str] = []
         for name in self._in_order():
-            inputs = [_node_name(tensor) for _, tensor in self._data_inputs(name)]
+            inputs = [node_name(tensor) for _, tensor in self._data_inputs(name)]
             self._varying.setdefault(
                 name, _has_state(self._nodes[name].op) or any(self._varying[i] for i in inputs)
             )
@@ -95,7 +97,7 @@ class _Parts:
 
     def of_weights(self) -> Any:
         """Return a GraphDef of what does not depend on images."""
-        return self._made(name for name in self.order if not self._varying[name])
+        return self._made((name for name in self.order if not self._varying[name]), {})
 
     def of_images(self, weights: Mapping[str, tf.Tensor]) -> Any:
         """Return a GraphDef of the rest, with a placeholder for each folded tensor, in order."""
@@ -104,40 +106,30 @@ class _Parts:
             for name, readers in zip(weights, self.folded.values(), strict=True)
             for reader in readers
         }
-        needed = {self._output}
-        for name in reversed(self.order):
-            if name in needed:
-                needed.update(
-                    _node_name(tensor)
-                    for index, tensor in self._data_inputs(name)
-                    if (name, index) not in stands_in
-                )
-        graph = self._made((name for name in self.order if name in needed), stands_in)
+        graph = self._made(self.order, stands_in)
         for name, value in weights.items():
             node = graph.node.add(name=name, op="Placeholder")
             node.attr["dtype"].type = value.dtype.as_datatype_enum
             node.attr["shape"].shape.CopyFrom(value.shape.as_proto())
-        return graph
+        return only_read(graph, [self._output])
 
     def _folded(self) -> dict[str, list[tuple[str, int]]]:
         found: dict[str, list[tuple[str, int]]] = {}
         for name in self.order:
             if self._varying[name]:
                 for index, tensor in self._data_inputs(name):
-                    source = _node_name(tensor)
+                    source = node_name(tensor)
                     if self._weighty[source] and not self._varying[source]:
                         found.setdefault(_tensor_name(tensor), []).append((name, index))
         return found
 
-    def _made(
-        self, names: Iterator[str], stands_in: Mapping[tuple[str, int], str] | None = None
-    ) -> Any:
+    def _made(self, names: Iterable[str], stands_in: Mapping[tuple[str, int], str]) -> Any:
         """Return a GraphDef of some nodes, ordered by their data alone: nothing in it assigns."""
         graph = tf.compat.v1.GraphDef(versions=self._graph.versions, library=self._graph.library)
         for name in names:
             node = graph.node.add()
             node.CopyFrom(self._nodes[name])
-            inputs = [(stands_in or {}).get((name, i), t) for i, t in self._data_inputs(name)]
+            inputs = [stands_in.get((name, i), t) for i, t in self._data_inputs(name)]
             del node.input[:]
             node.input.extend(inputs)
         return graph
@@ -158,7 +150,7 @@ class _Parts:
             elif name not in seen:
                 seen.add(name)
                 waiting.append((name, True))
-                waiting.extend((_node_name(tensor), False) for _, tensor in self._data_inputs(name))
+                waiting.extend((node_name(tensor), False) for _, tensor in self._data_inputs(name))
 
 
 def _has_state(operation: str) -> bool:
@@ -190,10 +182,6 @@ def _inlined(concrete: Any) -> Any:
     # Otherwise a function that reads variables stays a call; reads in another order are the same.
     rewrites.function_optimization = rewrites.AGGRESSIVE
     return tf_optimizer.OptimizeGraph(config, meta_graph)
-
-
-def _node_name(tensor: str) -> str:
-    return tensor.partition(":")[0]
 
 
 def _tensor_name(tensor: str) -> str:
